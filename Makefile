@@ -1,0 +1,43 @@
+# The few commands people type. `make help` lists them.
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PYTHONPATH := $(CURDIR)/src
+PYTHON ?= python3
+READY := $(VENV)/.ready
+
+.PHONY: help setup repro sync test ui lint lock
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(READY)  ## install everything into .venv, from the hashed lock file
+
+repro: $(READY)  ## reproduce the pipeline (only what changed), then bring MLflow up to date
+	dvc repro
+	denoise sync
+
+sync: $(READY)  ## bring MLflow up to date with dvc.lock
+	denoise sync
+
+test: $(READY)  ## run the tests
+	pytest
+
+ui: $(READY)  ## MLflow's pages on this machine, at http://127.0.0.1:5000
+	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 \
+	  --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts
+
+lint: $(READY)  ## check style, and that imports point one way
+	ruff check .
+	ruff format --check .
+	lint-imports --no-cache
+
+lock: $(READY)  ## choose new versions of the dependencies
+	uv pip compile -q --universal --generate-hashes --upgrade --python-version 3.11 --extra dev --no-header pyproject.toml \
+	  -o requirements/all.lock
+
+$(READY): requirements/all.lock requirements/uv.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python >= 3.11 is wanted"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -q --require-hashes -r requirements/uv.lock
+	$(VENV)/bin/uv pip install -q --require-hashes --python $(VENV)/bin/python -r requirements/all.lock
+	$(VENV)/bin/uv pip install -q --no-deps --no-build-isolation --offline --python $(VENV)/bin/python -e .
+	touch $(READY)

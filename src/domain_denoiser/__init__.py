@@ -1,0 +1,1 @@
+"""Auto-encoders that denoise the images of one domain."""

@@ -1,0 +1,46 @@
+"""The device that a stage computes on, and what its results may depend on."""
+
+import os
+import platform
+from typing import TYPE_CHECKING
+
+from domain_denoiser.errors import BadInput
+from domain_denoiser.params import Compute
+
+if TYPE_CHECKING:
+    import torch
+
+
+def prepare(compute: Compute) -> "torch.device":
+    """Set up torch so that equal params give equal bytes on one kind of machine, and return the device.
+
+    Raises BadInput if the device is not there: there is no fallback.
+    """
+    # cuBLAS is deterministic only with a fixed workspace, which it reads when it starts.
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    import torch
+
+    if compute.device == "cuda" and not torch.cuda.is_available():
+        raise BadInput("params.yaml: compute.device is 'cuda', but this machine has no CUDA device; 'cpu' would work")
+    torch.set_num_threads(compute.threads)
+    torch.use_deterministic_algorithms(True)
+    # Gradients of pixels that are always black drive RMSprop's averages into denormals, which are slow.
+    torch.set_flush_denormal(True)
+    return torch.device(compute.device)
+
+
+def describe(compute: Compute) -> dict[str, str | int]:
+    """What the last bits of a result depend on beside its inputs. No host name, no time."""
+    import numpy
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "device": torch.cuda.get_device_name() if compute.device == "cuda" else "cpu",
+        "threads": compute.threads,
+    }

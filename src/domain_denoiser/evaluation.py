@@ -1,0 +1,67 @@
+"""A model at a noise level: one row an image, then means over all images."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas
+import torch
+from torch import Tensor
+
+from domain_denoiser import metrics
+from domain_denoiser.errors import BadInput
+
+AT_ONCE = 1_000  # images
+COLUMNS = ["sigma", "image", "mse", "psnr_db", "ssim"]
+
+
+@torch.inference_mode()
+def evaluate(restore: Callable[[Tensor], Tensor], noisy: Tensor, clean: Tensor, sigma: float) -> pandas.DataFrame:
+    """Columns sigma, image (its number), mse, psnr_db, ssim; a row an image.
+
+    noisy, clean: float32 [N, 1, 28, 28] in [0, 1]. Restored images are clipped to [0, 1], as an image file would be.
+    """
+    tables = []
+    for start in range(0, len(clean), AT_ONCE):
+        target = clean[start : start + AT_ONCE]
+        restored = restore(noisy[start : start + AT_ONCE]).clamp(0.0, 1.0)
+        mse = metrics.mse(restored, target)
+        tables.append(
+            pandas.DataFrame(
+                {
+                    "sigma": sigma,
+                    "image": range(start, start + len(target)),
+                    "mse": mse.double().cpu(),
+                    "psnr_db": metrics.psnr_db(mse).double().cpu(),
+                    "ssim": metrics.ssim(restored, target).double().cpu(),
+                }
+            )
+        )
+    return pandas.concat(tables, ignore_index=True)
+
+
+def load_table(path: Path) -> pandas.DataFrame:
+    """The per-image rows that the evaluate stage wrote. Raises BadInput if they are none."""
+    try:
+        table = pandas.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} is not a table: {error}") from error
+    if list(table.columns) != COLUMNS:
+        raise BadInput(f"{path} has the columns {', '.join(table.columns)}, but {', '.join(COLUMNS)} are wanted")
+    return table.astype(dict.fromkeys(COLUMNS, float) | {"image": int})
+
+
+def means(table: pandas.DataFrame) -> dict[str, dict[str, float]]:
+    """From per-image rows to {sigma: {psnr_db, psnr_db_global, mse, ssim}}; sigma is written like "0.5".
+
+    psnr_db is the mean of per-image values; psnr_db_global is the PSNR of the mean MSE.
+    """
+    result = {}
+    for sigma, rows in table.groupby("sigma"):
+        mse = float(rows["mse"].mean())
+        result[str(sigma)] = {
+            "psnr_db": float(rows["psnr_db"].mean()),
+            "psnr_db_global": float(metrics.psnr_db(torch.tensor(mse, dtype=torch.float64))),
+            "mse": mse,
+            "ssim": float(rows["ssim"].mean()),
+        }
+    return result

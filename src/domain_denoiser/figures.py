@@ -1,0 +1,94 @@
+"""Tables and images -> matplotlib figures. Saves nothing.
+
+One style for all: readable in print, colours that colour-blind people can tell apart (Okabe & Ito 2008), a marker beside
+each colour.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas
+from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+ROWS = ("original", "noisy", "restored")
+
+
+def digits(original: np.ndarray, noisy: np.ndarray, restored: np.ndarray, sigmas: list[float], title: str) -> Figure:
+    """The post's picture: a column a digit, its noise level above it; the grey scale is fixed to 0 ... 1.
+
+    original, noisy, restored: uint8 [N, 28, 28]; sigmas: N noise levels.
+    """
+    figure = Figure(figsize=(len(sigmas), 3.7), layout="constrained")
+    axes = figure.subplots(3, len(sigmas), squeeze=False)
+    for row, (name, shown) in enumerate(zip(ROWS, (original, noisy, restored))):
+        axes[row, 0].set_ylabel(name, fontsize=11)
+        for column, image in enumerate(shown):
+            axes[row, column].imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axes[row, column].set(xticks=[], yticks=[])
+    for column, sigma in enumerate(sigmas):
+        axes[0, column].set_title(f"σ = {sigma:g}", fontsize=9)
+    figure.suptitle(title)
+    return figure
+
+
+def learning_curves(history: pandas.DataFrame, title: str) -> Figure:
+    """Losses and val PSNR against the epoch, from the columns of history.csv."""
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    losses, quality = figure.subplots(1, 2)
+    for column, name, colour, style in (
+        ("train_loss", "training images", COLOURS[0], "--"),
+        ("val_loss", "val images", COLOURS[1], "-"),
+    ):
+        losses.plot(history["epoch"], history[column], style, color=colour, label=name)
+    losses.set(xlabel="epoch", ylabel="mean squared error", yscale="log")
+    losses.legend(frameon=False)
+    quality.plot(history["epoch"], history["val_psnr_db"], color=COLOURS[1])
+    quality.set(xlabel="epoch", ylabel="val PSNR (dB)")
+    for axes in (losses, quality):
+        axes.grid(alpha=0.3)
+    figure.suptitle(title)
+    return figure
+
+
+def psnr_against_noise(levels: pandas.DataFrame) -> Figure:
+    """PSNR against the noise level, a line a model, from the columns of levels.csv.
+
+    Near no noise the PSNR of the noisy input rises without bound; the axis ends where the best restored one does.
+    """
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    models = list(dict.fromkeys(levels["model"]))
+    highest = levels.loc[levels["model"] != "noisy", "psnr_db"].max()
+    for model, colour, marker in zip(models, COLOURS[-2:-1] + COLOURS, MARKERS):
+        rows = levels[levels["model"] == model]
+        style = ":" if model == "noisy" else "-"
+        axes.plot(rows["sigma"], rows["psnr_db"], style, color=colour, marker=marker, label=model)
+    axes.set(
+        xlabel="noise level σ (standard deviation, pixels in [0, 1])",
+        ylabel="PSNR (dB), mean over the test images",
+        ylim=(0, highest * 1.08),
+        title="How well each model restores",
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return figure
+
+
+def first_of_each(labels: np.ndarray) -> list[int]:
+    """The positions of the first image of each digit, from 0 to 9 as far as they occur. labels: uint8 [N]."""
+    return [int(np.flatnonzero(labels == digit)[0]) for digit in np.unique(labels)]
+
+
+def levels_shown(low: float, high: float, levels: list[float], images: int) -> list[float]:
+    """The noise level of each of `images` columns: those between low and high in turn, or else the nearest one."""
+    inside = [level for level in levels if low <= level <= high]
+    if not inside:
+        inside = [min(levels, key=lambda level: abs(level - low))]
+    return [inside[column * len(inside) // images] for column in range(images)]
+
+
+def as_png_metadata() -> Mapping[str, None]:
+    """What makes equal figures equal bytes: no version of matplotlib in the file."""
+    return {"Software": None}

@@ -1,0 +1,69 @@
+"""The image convention: uint8 [N, H, W] on disk, float32 [N, 1, H, W] in [0, 1] in memory."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from domain_denoiser import atomic
+from domain_denoiser.errors import BadInput
+
+if TYPE_CHECKING:
+    import torch
+
+
+def to_float(images: np.ndarray, device: "torch.device | str") -> "torch.Tensor":
+    """uint8 [N, H, W] -> float32 [N, 1, H, W] in [0, 1] on `device`."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(images)).to(device).unsqueeze(1).float().div_(255.0)
+
+
+def from_unit(images: np.ndarray, device: "torch.device | str") -> "torch.Tensor":
+    """float [N, H, W] in [0, 1], of any width and byte order -> float32 [N, 1, H, W] on `device`."""
+    import torch
+
+    return torch.from_numpy(images.astype(np.float32)).to(device).unsqueeze(1)
+
+
+def to_unit(images: "torch.Tensor", dtype: np.dtype) -> np.ndarray:
+    """float32 [N, 1, H, W] in [0, 1] -> [N, H, W] of a float type."""
+    return images.squeeze(1).cpu().numpy().astype(dtype)
+
+
+def to_uint8(images: "torch.Tensor") -> np.ndarray:
+    """float [N, 1, H, W] in [0, 1] -> uint8 [N, H, W], rounded to the nearest grey value."""
+    import torch
+
+    return images.squeeze(1).mul(255.0).round().to(torch.uint8).cpu().numpy()
+
+
+def save(path: Path, array: np.ndarray) -> None:
+    """Write an array as .npy, whole or not at all."""
+    with atomic.file(path) as temporary, temporary.open("wb") as opened:
+        np.save(opened, array, allow_pickle=False)
+
+
+def load(path: Path) -> np.ndarray:
+    """Read the uint8 images [N, H, W] of a .npy file that a stage wrote.
+
+    Raises BadInput if the file is not such an array.
+    """
+    array = load_array(path)
+    if array.dtype != np.uint8 or array.ndim != 3 or 0 in array.shape:
+        raise BadInput(f"{path} holds {array.dtype} {list(array.shape)}, but uint8 images [N, H, W] are wanted")
+    return array
+
+
+def load_array(path: Path) -> np.ndarray:
+    """Read a .npy file without unpickling anything.
+
+    The file is mapped before it is read, so that a header cannot claim more than the file holds.
+    Raises BadInput if it is missing or no plain array.
+    """
+    try:
+        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    except FileNotFoundError as error:
+        raise BadInput(f"{path} does not exist") from error
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        raise BadInput(f"{path} is not a .npy array: {error}") from error

@@ -1,0 +1,107 @@
+"""What made what: the entries of dvc.lock, and the key that follows from what a stage read."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+from ruamel.yaml import YAML, YAMLError
+
+from domain_denoiser.errors import BadInput
+from domain_denoiser.params import check
+
+
+class Stage(NamedTuple):
+    """One run of a stage: its command, what it read, what it wrote."""
+
+    name: str  # as DVC calls it: train@fixed
+    cmd: str
+    deps: Mapping[str, str]  # path -> MD5 of the content, as DVC computes it
+    params: Mapping[str, object]  # key in params.yaml -> value
+    outs: Mapping[str, str]  # path -> MD5; the MD5 is empty before the stage has ended
+
+    @property
+    def key(self) -> str:
+        """The identity of the work: 32 hexadecimal digits that follow from command, deps and params alone.
+
+        The same work has the same key on any machine and in any branch, before it is done and afterwards.
+        """
+        read = {"cmd": self.cmd, "deps": dict(self.deps), "params": dict(self.params)}
+        return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:32]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    path: str
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}(\.dir)?$")]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    cmd: str
+    deps: list[_File] = []
+    params: dict[str, dict[str, object]] = {}
+    outs: list[_File] = []
+
+
+class _Lock(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    stages: dict[str, _Entry] = {}
+
+
+def locked(content: bytes, where: str) -> dict[str, Stage]:
+    """The stages of a dvc.lock; `where` says whose it is. Raises BadInput if it is none."""
+    try:
+        loaded = YAML(typ="safe").load(content)
+    except (YAMLError, ValueError) as error:
+        raise BadInput(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
+    entries = check(_Lock, {} if loaded is None else loaded, where).stages
+    return {name: _stage(name, entry) for name, entry in entries.items()}
+
+
+def pending(name: str) -> Stage:
+    """The stage that is running now in the working directory, whose entry dvc.lock does not have yet.
+
+    Hashes what it reads just as DVC will when it ends.
+    """
+    from dvc.repo import Repo
+
+    with Repo(".") as repo:
+        stage = repo.stage.load_one(name=name)
+        stage.save_deps()
+        params, deps, outs = {}, {}, {out.def_path: "" for out in stage.outs}
+        for dep in stage.deps:
+            if hasattr(dep, "params"):
+                params |= dep.hash_info.value
+            else:
+                deps[dep.def_path] = dep.hash_info.value
+        return Stage(name, stage.cmd, deps, params, outs)
+
+
+def ended(stage: Stage) -> Stage:
+    """A pending stage whose files lie in the working directory now, with their hashes."""
+    outs = {path: hashlib.md5(Path(path).read_bytes(), usedforsecurity=False).hexdigest() for path in stage.outs}
+    return stage._replace(outs=outs)
+
+
+def written(stages: Mapping[str, Stage]) -> list[str]:
+    """Every path that a stage writes."""
+    return [path for stage in stages.values() for path in stage.outs]
+
+
+def workspace() -> dict[str, Stage]:
+    """The stages of the dvc.lock in the working directory; none before the first reproduction."""
+    lock = Path("dvc.lock")
+    return locked(lock.read_bytes(), "dvc.lock") if lock.exists() else {}
+
+
+def _stage(name: str, entry: _Entry) -> Stage:
+    return Stage(
+        name,
+        entry.cmd,
+        {dep.path: dep.md5 for dep in entry.deps},
+        {key: value for values in entry.params.values() for key, value in values.items()},
+        {out.path: out.md5 for out in entry.outs},
+    )

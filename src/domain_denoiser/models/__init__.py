@@ -1,0 +1,27 @@
+"""The networks, an architecture a file: `build` makes one from its settings."""
+
+from typing import TYPE_CHECKING
+
+from domain_denoiser.params import Network
+
+if TYPE_CHECKING:
+    import torch
+
+
+def build(settings: Network) -> "torch.nn.Module":
+    """The network that the settings describe; it maps noisy to restored, both float32 [B, 1, 28, 28].
+
+    An architecture is imported only when it is asked for, so that a change to one file retrains its models alone.
+    """
+    match settings.architecture:
+        case "mlp":
+            from domain_denoiser.models.mlp import Mlp
+
+            return Mlp(settings)
+
+
+def image_size(settings: Network) -> tuple[int, int]:
+    """Height and width of the images that the network takes."""
+    match settings.architecture:
+        case "mlp":
+            return 28, 28

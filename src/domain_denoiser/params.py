@@ -1,0 +1,207 @@
+"""The schema of params.yaml: frozen, strict, without defaults."""
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
+from ruamel.yaml import YAML, YAMLError
+
+from domain_denoiser.errors import BadInput
+
+Sigma = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Decay = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+Seconds = Annotated[float, Field(gt=0.0, le=86_400.0, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+
+Checked = TypeVar("Checked", bound=BaseModel)
+
+IDX_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Compute(Strict):
+    device: Literal["cpu", "cuda"]
+    threads: Annotated[int, Field(ge=1, le=1024)]
+
+
+class Split(Strict):
+    train: Count
+    val: Count
+    gate: Count
+
+
+class Data(Strict):
+    sources: Annotated[
+        list[Annotated[str, Field(pattern=r"^(torchvision|npm:[a-z0-9][a-z0-9._-]*@[0-9][0-9A-Za-z.-]*|dir:.+)$")]],
+        Field(min_length=1),
+    ]
+    timeout_s: Seconds
+    limit_s: Seconds
+    sha256: dict[Literal[IDX_FILES], Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
+    split: Split
+
+    @model_validator(mode="after")
+    def every_file_has_a_checksum(self) -> "Data":
+        missing = [name for name in IDX_FILES if name not in self.sha256]
+        if missing:
+            raise ValueError(f"must name every file, but misses {', '.join(missing)}")
+        return self
+
+
+class Constant(Strict):
+    """Every image has the same sigma."""
+
+    law: Literal["constant"]
+    sigma: Sigma
+
+
+class Uniform(Strict):
+    """One draw an image, sigma ~ U(low, high)."""
+
+    law: Literal["uniform"]
+    low: Sigma
+    high: Sigma
+
+    @model_validator(mode="after")
+    def low_is_below_high(self) -> "Uniform":
+        if not self.low < self.high:
+            raise ValueError(f"must have low (={self.low}) below high (={self.high})")
+        return self
+
+
+class Levels(Strict):
+    """Every image at every noise level."""
+
+    law: Literal["levels"]
+    sigmas: Annotated[list[Sigma], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def sigmas_ascend(self) -> "Levels":
+        if any(a >= b for a, b in zip(self.sigmas, self.sigmas[1:])):
+            raise ValueError(f"must have ascending sigmas, but they are {self.sigmas}")
+        return self
+
+
+Regime = Constant | Uniform
+
+
+class Law(RootModel[Annotated[Constant | Uniform | Levels, Field(discriminator="law")]]):
+    """What sigmas a noisy dataset has; `root` holds it."""
+
+
+class Mlp(Strict):
+    """What is needed to build the network of models/mlp.py."""
+
+    architecture: Literal["mlp"]
+    hidden: Annotated[int, Field(ge=1, le=100_000)]
+    output: Literal["sigmoid", "hard_sigmoid", "relu", "linear"]
+
+
+class Training(Strict):
+    """How a network is fitted; the same for every architecture."""
+
+    regime: Name
+    initialisation: Literal["xavier", "kaiming", "orthogonal", "pytorch"]
+    noise: Literal["fresh", "frozen"]
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    batch_size: Count
+    optimizer: Literal["rmsprop", "rmsprop_corrected"]
+    learning_rate: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)]
+    smoothing: Decay
+    schedule: Literal["constant", "linear", "cosine", "one_cycle"]
+    averaging: Decay
+
+
+class MlpModel(Training, Mlp):
+    pass
+
+
+Network = Mlp
+Model = MlpModel
+
+
+def network(model: Model) -> Network:
+    """What model.json keeps of a model's settings: enough to build the network, nothing of its training."""
+    return Mlp.model_validate({name: getattr(model, name) for name in Mlp.model_fields})
+
+
+class Params(Strict):
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
+    compute: Compute
+    data: Data
+    noisy: dict[Name, Law]
+    mlp: dict[str, str | int | float]  # a YAML anchor: what the models that merge it make of it is checked there
+    models: Annotated[dict[Name, Model], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def regimes_exist(self) -> "Params":
+        if not ("test" in self.noisy and isinstance(self.noisy["test"].root, Levels)):
+            raise ValueError("must have noisy.test with the law levels")
+        regimes = [name for name, law in self.noisy.items() if not isinstance(law.root, Levels)]
+        for name, model in self.models.items():
+            if model.regime not in regimes:
+                raise ValueError(f"must train models.{name} on one of {', '.join(regimes)}, not on {model.regime!r}")
+        if "noisy" in self.models:
+            raise ValueError("must not call a model 'noisy': that is the name of the unrestored input")
+        return self
+
+
+def read(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises BadInput with the key, the value found and what is allowed.
+    """
+    try:
+        # The loader that DVC uses, so that both read the same values (YAML 1.2, no duplicate keys).
+        loaded = YAML(typ="safe").load(path.read_bytes())
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from error
+    except (YAMLError, UnicodeDecodeError, ValueError) as error:
+        raise BadInput(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    return check(Params, loaded, str(path))
+
+
+def check(schema: type[Checked], value: object, where: str) -> Checked:
+    """Validate `value`; `where` opens the sentence of the BadInput."""
+    try:
+        return schema.model_validate(value)
+    except ValidationError as error:
+        raise BadInput(f"{where}: {_sentence(error, value)}") from error
+
+
+def _sentence(error: ValidationError, value: object) -> str:
+    """The first thing that is wrong: key, value found, what is allowed."""
+    first = error.errors()[0]
+    key = _key(first["loc"], value)
+    wanted = first["msg"].removeprefix("Value error, ")
+    match first["type"]:
+        case "missing":
+            return f"{key} is missing"
+        case "extra_forbidden":
+            return f"{key} is not a known key"
+        case "value_error":
+            return f"{key} {wanted}"
+    found = repr(first["input"])
+    found = found if len(found) <= 80 else found[:77] + "..."
+    return f"{key} is {found}, but {wanted[0].lower() + wanted[1:]}"
+
+
+def _key(location: tuple[int | str, ...], value: object) -> str:
+    """The dotted key as the file spells it: without the tags that unions put into a location."""
+    parts = []
+    for part in location[:-1]:
+        if isinstance(value, dict) and part not in value:
+            continue
+        parts.append(str(part))
+        value = value[part]
+    parts += [str(part) for part in location[-1:]]
+    return ".".join(parts) or "it"

@@ -1,0 +1,55 @@
+"""A bar in a terminal, plain lines in a log."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+
+
+def track(items: Iterable[Item], total: int, doing: str, unit: str) -> Iterator[Item]:
+    """Yield the items and show how far it has come; without a terminal, one line at the end."""
+    with bar(total, doing, unit) as shown:
+        for item in items:
+            yield item
+            shown.update()
+
+
+@contextmanager
+def bar(total: int, doing: str, unit: str) -> Iterator[tqdm]:
+    """A bar of `total` units. Without a terminal it stays silent until one line when the block ends well."""
+    terminal = sys.stderr.isatty()
+    with tqdm(total=total, desc=doing, unit=unit, disable=not terminal, unit_scale=True) as shown:
+        yield shown
+    if not terminal:
+        print(f"{doing}: {total} {unit} done", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def epochs(total: int, doing: str, images: int) -> Iterator[Callable[[dict[str, float]], None]]:
+    """Show training: call what it yields with each epoch's row of history. `images` are those of one epoch."""
+    terminal = sys.stderr.isatty()
+    with tqdm(total=total, desc=doing, unit="epoch", disable=not terminal) as shown:
+        started = [time.perf_counter()]
+
+        def show(row: dict[str, float]) -> None:
+            now = time.perf_counter()
+            per_second = images / (now - started[-1])
+            started.append(now)
+            text = f"loss {row['train_loss']:.5f}, val PSNR {row['val_psnr_db']:.2f} dB, {per_second:,.0f} images/s"
+            shown.set_postfix_str(text)
+            shown.update()
+            if not terminal:
+                print(f"{doing}: epoch {row['epoch']}/{total}, {text}", file=sys.stderr, flush=True)
+
+        yield show
+
+
+def line(text: str) -> None:
+    """One plain line above whatever bar is shown."""
+    tqdm.write(text, file=sys.stderr)
+    sys.stderr.flush()

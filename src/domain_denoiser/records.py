@@ -1,0 +1,162 @@
+"""What MLflow shows of a run, gathered from dvc.lock and the files it names."""
+
+import io
+import json
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import pandas
+
+from domain_denoiser.lineage import Stage
+
+Find = Callable[[str, str], bytes | None]  # path, MD5 -> content
+
+
+class Input(NamedTuple):
+    """A dataset that a run read."""
+
+    path: str
+    md5: str
+    context: str  # training, validation or test
+
+
+class Part(NamedTuple):
+    """What a later stage adds to a run, with the key of that stage's work."""
+
+    key: str
+    content: Mapping[str, object]
+
+
+class Record(NamedTuple):
+    """One training of one model and what is known of it."""
+
+    key: str
+    model: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    inputs: tuple[Input, ...]
+    history: tuple[Mapping[str, float], ...]  # rows of history.csv
+    finished: bool
+    outs: Mapping[str, str]  # path -> MD5; empty while it trains
+    weights: Mapping[str, bytes]  # model.safetensors and model.json; empty if not at hand
+    evaluation: Part | None  # {sigma: {metric: value}}
+    figures: Part | None  # {artifact path: PNG}
+    missing: tuple[str, ...]  # what is recorded, but not to be found any more
+
+
+def gather(stages: Mapping[str, Stage], find: Find) -> list[Record]:
+    """A record for each training among the stages, in their order."""
+    return [_record(stage, stages, find) for name, stage in stages.items() if name.startswith("train@")]
+
+
+def _record(stage: Stage, stages: Mapping[str, Stage], find: Find) -> Record:
+    model = stage.name.partition("@")[2]
+    folder, missing = f"models/{model}", []
+
+    def content(path: str) -> bytes | None:
+        if not stage.outs.get(path):
+            return None
+        found = find(path, stage.outs[path])
+        if found is None:
+            missing.append(path)
+        return found
+
+    history = content(f"{folder}/history.csv")
+    weights = {name: content(f"{folder}/{name}") for name in ("model.safetensors", "model.json")}
+    return Record(
+        key=stage.key,
+        model=model,
+        params=_params(stage, model, stages),
+        tags=_tags(stage, model),
+        inputs=_inputs(stage, stages.get(f"evaluate@{model}")),
+        history=() if history is None else tuple(pandas.read_csv(io.BytesIO(history)).to_dict("records")),
+        finished=all(stage.outs.values()),
+        outs={path: md5 for path, md5 in stage.outs.items() if md5},
+        weights={} if None in weights.values() else weights,
+        evaluation=_evaluation(stage, model, stages, find, missing),
+        figures=_figures(model, stage, stages, find, missing),
+        missing=tuple(missing),
+    )
+
+
+def _params(stage: Stage, model: str, stages: Mapping[str, Stage]) -> dict[str, str]:
+    """As params.yaml names them, without `models.<name>.`, so that models can be compared by name."""
+    flat = {}
+    for key, value in stage.params.items():
+        flat |= _flat(key.removeprefix(f"models.{model}"), value)
+    # What the regime was is recorded where its dataset was made; only the very dataset that was read counts.
+    for path, md5 in stage.deps.items():
+        name = path.removeprefix("data/noisy/")
+        made = stages.get(f"corrupt@{name}")
+        if made is not None and made.outs.get(path) == md5:
+            flat |= _flat("regime", made.params.get(f"noisy.{name}", {}))
+    return {key: str(value) for key, value in sorted(flat.items())}
+
+
+def _flat(prefix: str, value: object) -> dict[str, object]:
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    flat = {}
+    for key, inner in value.items():
+        flat |= _flat(f"{prefix}.{key}" if prefix else str(key), inner)
+    return flat
+
+
+def _tags(stage: Stage, model: str) -> dict[str, str]:
+    return {
+        "key": stage.key,
+        "model": model,
+        "stage": stage.name,
+        "cmd": stage.cmd,
+        **{f"dep/{path}": md5 for path, md5 in stage.deps.items()},
+    }
+
+
+def _inputs(stage: Stage, evaluate: Stage | None) -> tuple[Input, ...]:
+    inputs = [
+        Input(path, md5, "validation" if "/val_" in path else "training")
+        for path, md5 in stage.deps.items()
+        if path.startswith("data/")
+    ]
+    if evaluate is not None and _evaluates(evaluate, stage):
+        inputs += [Input(path, md5, "test") for path, md5 in evaluate.deps.items() if path.startswith("data/")]
+    return tuple(inputs)
+
+
+def _evaluates(evaluate: Stage, train: Stage) -> bool:
+    """Whether the evaluation read exactly the weights that the training wrote."""
+    path = f"models/{train.name.partition('@')[2]}/model.safetensors"
+    return path in train.outs and evaluate.deps.get(path) == train.outs[path]
+
+
+def _evaluation(train: Stage, model: str, stages: Mapping[str, Stage], find: Find, missing: list[str]) -> Part | None:
+    """The means that summarise wrote, if they are those of this evaluation of these weights."""
+    evaluate, summarise = stages.get(f"evaluate@{model}"), stages.get("summarise")
+    if evaluate is None or summarise is None or not _evaluates(evaluate, train):
+        return None
+    table, summary = f"reports/evaluation/{model}.csv", "reports/metrics.json"
+    if summarise.deps.get(table) != evaluate.outs.get(table) or summary not in summarise.outs:
+        return None
+    content = find(summary, summarise.outs[summary])
+    if content is None:
+        missing.append(summary)
+        return None
+    return Part(evaluate.key, json.loads(content)["models"][model])
+
+
+def _figures(model: str, train: Stage, stages: Mapping[str, Stage], find: Find, missing: list[str]) -> Part | None:
+    """The model's own figures and those that show all models, if they show these weights."""
+    drawn = stages.get("figures")
+    if drawn is None or not _evaluates(drawn, train):
+        return None
+    content = {}
+    for path, md5 in drawn.outs.items():
+        name = path.removeprefix("reports/figures/")
+        if "/" in name and not name.startswith(f"{model}/"):
+            continue
+        found = find(path, md5)
+        if found is None:
+            missing.append(path)
+        else:
+            content[name.rpartition("/")[2]] = found
+    return Part(drawn.key, content)

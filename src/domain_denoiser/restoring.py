@@ -1,0 +1,112 @@
+"""Images of a user in, restored images out: the same kind of file, size and type."""
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from domain_denoiser import atomic, images
+from domain_denoiser.errors import BadInput
+
+AT_ONCE = 1_000  # images
+
+Restore = Callable[[np.ndarray], np.ndarray]  # uint8 or float [N, H, W] -> the same type and shape
+
+
+def restore_path(restore: Restore, size: tuple[int, int], source: Path, target: Path) -> int:
+    """Restore a .npy file, a PNG, or a folder of PNGs into `target`; returns how many images that were.
+
+    size: height and width that the model takes. Raises BadInput if the source is nothing of this, or the target is of
+    another kind or in the way; then nothing is written.
+    """
+    if not source.exists():
+        raise BadInput(f"{source} does not exist")
+    if target.exists() and target.samefile(source):
+        raise BadInput(f"{target} is the input itself; give the output another name")
+    if source.is_dir():
+        return _restore_folder(restore, size, source, target)
+    kind = source.suffix.lower()
+    if kind not in (".npy", ".png"):
+        raise BadInput(f"{source} is neither a .npy file nor a .png file nor a folder of them")
+    if target.suffix.lower() != kind or target.is_dir():
+        raise BadInput(f"{target} must be a {kind} file, as the input is")
+    if kind == ".npy":
+        noisy = read_array(source, size)
+        images.save(target, restore(noisy))
+        return len(noisy)
+    _write_png(target, restore(read_png(source, size)[None])[0])
+    return 1
+
+
+def _restore_folder(restore: Restore, size: tuple[int, int], source: Path, target: Path) -> int:
+    names = sorted(path.name for path in source.iterdir() if path.suffix.lower() == ".png")
+    if not names:
+        raise BadInput(f"{source} is a folder without .png files")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise BadInput(f"{target} is there already; give the name of a new or empty folder")
+    with atomic.folder(target) as folder:
+        for start in range(0, len(names), AT_ONCE):
+            some = names[start : start + AT_ONCE]
+            for name, restored in zip(some, restore(np.stack([read_png(source / name, size) for name in some]))):
+                _write_png(folder / name, restored)
+    return len(names)
+
+
+def restorer(network: "object", device: "object") -> Restore:
+    """What restores arrays with a network: float images in [0, 1], or uint8 ones."""
+    import torch
+
+    @torch.inference_mode()
+    def restore(noisy: np.ndarray) -> np.ndarray:
+        parts = []
+        for start in range(0, len(noisy), AT_ONCE):
+            part = noisy[start : start + AT_ONCE]
+            whole = part.dtype == np.uint8
+            given = images.to_float(part, device) if whole else images.from_unit(part, device)
+            restored = network(given).clamp(0.0, 1.0)
+            parts.append(images.to_uint8(restored) if whole else images.to_unit(restored, part.dtype))
+        return np.concatenate(parts)
+
+    return restore
+
+
+def read_array(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """uint8 or float images [N, H, W] of a .npy file; float ones must be in [0, 1]. Raises BadInput otherwise."""
+    array = images.load_array(path)
+    if array.dtype != np.uint8 and array.dtype.kind != "f":
+        raise BadInput(f"{path} holds {array.dtype} values, but uint8 or float ones are wanted")
+    if array.ndim != 3 or len(array) == 0 or array.shape[1:] != size:
+        raise BadInput(f"{path} has the shape {list(array.shape)}, but the model takes [N, {size[0]}, {size[1]}]")
+    # A NaN fails both comparisons.
+    if array.dtype.kind == "f" and not (array.min() >= 0.0 and array.max() <= 1.0):
+        raise BadInput(f"{path} has values from {array.min():g} to {array.max():g}, but float images lie in [0, 1]")
+    return array
+
+
+def read_png(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """uint8 [H, W] of a greyscale PNG. Raises BadInput otherwise, before an image of another size is decoded."""
+    try:
+        with Image.open(path, formats=["PNG"]) as opened:
+            if opened.size != (size[1], size[0]):
+                raise BadInput(
+                    f"{path} has {opened.size[0]} x {opened.size[1]} pixels, but the model takes {size[1]} x {size[0]}"
+                )
+            if opened.mode != "L":
+                raise BadInput(f"{path} has the colour mode {opened.mode}, but 8-bit greyscale (L) is wanted")
+            return np.asarray(opened)
+    except (
+        OSError,
+        UnidentifiedImageError,
+        SyntaxError,
+        ValueError,
+        struct.error,
+        Image.DecompressionBombError,
+    ) as error:
+        raise BadInput(f"{path} is not a whole PNG: {error}") from error
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    with atomic.file(path) as temporary:
+        Image.fromarray(image).save(temporary, format="PNG")

@@ -1,0 +1,45 @@
+"""One noisy dataset: data/noisy/<name>/."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from domain_denoiser import atomic, images, noisy, params, progress
+from domain_denoiser.errors import BadInput, one_sentence
+from domain_denoiser.params import Constant, Levels, Regime
+
+
+def main(name: Annotated[str, typer.Argument(help="A key of `noisy` in params.yaml.")]) -> None:
+    read = params.read(Path("params.yaml"))
+    if name not in read.noisy:
+        raise BadInput(f"params.yaml: noisy has {', '.join(read.noisy)}, but not {name!r}")
+    law = read.noisy[name].root
+    with atomic.folder(Path("data/noisy") / name) as folder:
+        if isinstance(law, Levels):
+            corrupt_levels(law, read.seed, folder)
+        else:
+            corrupt_regime(name, law, read.seed, folder)
+        atomic.write_json(folder / noisy.LAW, law.model_dump())
+
+
+def corrupt_regime(name: str, regime: Regime, seed: int, folder: Path) -> None:
+    """The noisy training, val and gate images of a regime, beside the sigma of each."""
+    for split in progress.track(("train", "val", "gate"), 3, f"corrupt {name}", "sets"):
+        made = noisy.corrupt(images.load(Path(f"data/clean/{split}_images.npy")), regime, seed, name, split)
+        images.save(folder / f"{split}.npy", made.images)
+        images.save(folder / f"{split}_sigma.npy", made.sigma)
+
+
+def corrupt_levels(levels: Levels, seed: int, folder: Path) -> None:
+    """The noisy test and gate images at each noise level, the same bytes for every model."""
+    clean = {split: images.load(Path(f"data/clean/{split}_images.npy")) for split in ("test", "gate")}
+    jobs = [(split, sigma) for split in clean for sigma in levels.sigmas]
+    for split, sigma in progress.track(jobs, len(jobs), "corrupt at every noise level", "sets"):
+        made = noisy.corrupt(clean[split], Constant(law="constant", sigma=sigma), seed, "levels", split, str(sigma))
+        images.save(folder / noisy.level_file(split, sigma), made.images)
+
+
+if __name__ == "__main__":
+    with one_sentence():
+        typer.run(main)
