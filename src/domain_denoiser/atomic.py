@@ -36,7 +36,7 @@ def folder(path: Path) -> Iterator[Path]:
         for written in temporary.rglob("*"):
             _flush(written)
         if path.exists():
-            # A folder cannot be renamed over a full one; DVC removes outputs before a stage, so this is for runs by hand.
+            # A folder cannot be renamed over a full one. DVC removes outputs first, so this is for runs by hand.
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
             path.replace(old)
             temporary.replace(path)

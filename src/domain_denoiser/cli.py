@@ -30,7 +30,8 @@ def restore(
 ) -> None:
     """Clean noisy images: the output has the kind, size and type of the input.
 
-    A .npy file holds uint8 images, or float ones in [0, 1], of the shape [N, 28, 28]; a PNG is 8-bit greyscale, 28 x 28.
+    A .npy file holds uint8 images, or float ones in [0, 1], of the shape [N, 28, 28]; a PNG is 8-bit
+    greyscale, 28 x 28.
     """
     from domain_denoiser import revisions
 
@@ -57,13 +58,15 @@ def sync(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Make MLflow agree with dvc.lock: bring in what it lacks. Changes nothing when run again; never deletes a run.
+    """Make MLflow agree with dvc.lock: bring in what it lacks.
+
+    Changes nothing when run again, and never deletes a run.
+
 
     Exit status 1 if the same work gave different bytes (nondeterminism); the table says where.
     """
-    from domain_denoiser import lineage, revisions
+    from domain_denoiser import lineage, revisions, tracking
     from domain_denoiser import sync as syncing
-    from domain_denoiser import tracking
 
     root = revisions.project_root(Path.cwd())
     os.chdir(root)

@@ -1,7 +1,7 @@
 """Tables and images -> matplotlib figures. Saves nothing.
 
-One style for all: readable in print, colours that colour-blind people can tell apart (Okabe & Ito 2008), a marker beside
-each colour.
+One style for all: readable in print, colours that colour-blind people can tell apart (Okabe & Ito 2008), a marker
+beside each colour.
 """
 
 from collections.abc import Mapping

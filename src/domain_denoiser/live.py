@@ -67,7 +67,7 @@ def _follow_training(name: str) -> tuple[str, ...]:
     record = records.gather(stages | {name: lineage.pending(name)}, lambda path, md5: None)[-1]
     experiment = os.environ.get("DVC_EXP_NAME")
     extra = tracking.process_tags() | ({} if experiment is None else {"experiments": experiment})
-    store = tracking.connect(Path(os.environ.get("DVC_ROOT", os.getcwd())), retries=1, timeout_s=5)
+    store = tracking.connect(Path(os.environ.get("DVC_ROOT", Path.cwd())), retries=1, timeout_s=5)
     outcome = tracking.publish(store, record, origin, extra, with_model=False)
     contradictions, rows, ended = [], [], False
     for line in sys.stdin:
@@ -92,7 +92,7 @@ def _follow_last(name: str) -> tuple[str, ...]:
     if not any("ended" in json.loads(line) for line in sys.stdin):
         return ()
     stages = lineage.workspace() | {name: lineage.ended(stage)}
-    store = tracking.connect(Path(os.environ.get("DVC_ROOT", os.getcwd())), retries=1, timeout_s=5)
+    store = tracking.connect(Path(os.environ.get("DVC_ROOT", Path.cwd())), retries=1, timeout_s=5)
     synced = sync.publish_workspace(store, stages)
     return tuple(said for outcome in synced.outcomes for said in outcome.contradictions)
 

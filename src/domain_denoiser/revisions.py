@@ -37,7 +37,7 @@ def show(commit: str, path: str) -> bytes | None:
 
 
 def dirty(written_by_dvc: Iterable[str]) -> bool:
-    """Whether tracked files differ from the commit, or untracked ones lie beside them; what DVC writes does not count."""
+    """Whether files differ from the commit, or lie there untracked and not ignored; what DVC writes does not count."""
     written = {"dvc.lock", *written_by_dvc}
     status = git("status", "--porcelain", "--untracked-files=all", "-z", "--no-renames")
     return status is not None and any(entry[3:].decode() not in written for entry in status.split(b"\0") if entry)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
 EXPERIMENT = "mnist-denoising"
-DESCRIPTION = """Denoisers of MNIST digits. A run is one training; its key follows from what it read: command, data, code, params.
+DESCRIPTION = """Denoisers of MNIST digits. A run is one training.
+Its key follows from what the training read: command, data, code, params.
 
 - Charts: `val/psnr_db` against the epoch, `test/psnr_db` against the noise level (step = 100 x sigma).
 - The best model: sort the runs by `test/psnr_db_at_0.5`.
@@ -194,8 +195,8 @@ def _contradicting_outs(run: "Run", record: Record) -> list[str]:
     differing = [path for path, md5 in record.outs.items() if known.get(path, md5) != md5]
     other_platform = any(path.endswith(PLATFORM) for path in differing)
     return [
-        f"{record.tags['stage']} wrote another {path} (MD5 {record.outs[path]}, before {known[path]}) from the same work "
-        f"on {'another' if other_platform else 'the same'} platform"
+        f"{record.tags['stage']} wrote another {path} (MD5 {record.outs[path]}, before {known[path]}) "
+        f"from the same work on {'another' if other_platform else 'the same'} platform"
         for path in differing
         if not path.endswith(PLATFORM)
     ]

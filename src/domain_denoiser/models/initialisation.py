@@ -8,8 +8,8 @@ def initialise(network: nn.Module, how: str, generator: torch.Generator) -> None
     """Draw the weights of every linear and convolutional layer of a network on the CPU anew, in place.
 
     how: `xavier`: uniform, Glorot & Bengio 2010, biases 0 (Keras' own) · `kaiming`: uniform, He et al. 2015, for ReLU,
-    biases 0 ·
-    `orthogonal`: Saxe, McClelland & Ganguli 2013, biases 0 · `pytorch`: what torch.nn.Linear does by itself, U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases.
+    biases 0 · `orthogonal`: Saxe, McClelland & Ganguli 2013, biases 0 · `pytorch`: what torch.nn.Linear does by itself,
+    U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases.
     """
     for layer in network.modules():
         if not isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
