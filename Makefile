@@ -5,7 +5,7 @@ export PYTHONPATH := $(CURDIR)/src
 PYTHON ?= python3
 READY := $(VENV)/.ready
 
-.PHONY: help setup repro sync test ui lint lock
+.PHONY: help setup repro sync test ui fresh lint ablation bench lock
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -25,10 +25,20 @@ ui: $(READY)  ## MLflow's pages on this machine, at http://127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 \
 	  --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts
 
+fresh: $(READY)  ## check that dvc.lock is what code and params say; needs no data
+	@stale=$$(dvc repro --dry --allow-missing | grep 'Running stage' || true); \
+	  [ -z "$$stale" ] || { echo "error: dvc.lock is stale, run \`make repro\` and commit it:"; echo "$$stale"; exit 1; }
+
 lint: $(READY)  ## check style, and that imports point one way
 	ruff check .
 	ruff format --check .
 	lint-imports --no-cache
+
+ablation: $(READY)  ## measure on val images what the post leaves open (docs/decisions/mlp-settings.md); takes half an hour
+	python benchmarks/ablation.py --all > docs/decisions/mlp-settings.csv
+
+bench: $(READY)  ## compare the time of this pipeline with that of the post's own loop
+	python benchmarks/post_loop.py
 
 lock: $(READY)  ## choose new versions of the dependencies
 	uv pip compile -q --universal --generate-hashes --upgrade --python-version 3.11 --extra dev --no-header pyproject.toml \

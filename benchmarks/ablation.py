@@ -1,7 +1,7 @@
-"""What the post leaves open, chosen on val images: trains one model with one setting changed at a time.
+"""What the post leaves open, chosen on val images: train with one setting changed at a time.
 
-make ablation                                       # every trial of docs/decisions/mlp-settings.md, at night
-PYTHONPATH=src python benchmarks/ablation.py fixed learning_rate=0.002 schedule=linear
+make ablation                                                               # every trial below, a row each
+PYTHONPATH=src python benchmarks/ablation.py fixed learning_rate=0.002      # one trial
 """
 
 import sys
@@ -11,9 +11,41 @@ from pathlib import Path
 import pandas
 from ruamel.yaml import YAML
 
-from domain_denoiser import compute, images, models, noisy, params, training
+from domain_denoiser import compute, images, models, noisy, params, progress, training
+from domain_denoiser.errors import one_sentence
 from domain_denoiser.models.initialisation import initialise
 from domain_denoiser.seeds import generator
+
+# From the settings in params.yaml, one thing changed at a time; at least four settings of what the post leaves open.
+TRIALS = (
+    "fixed",
+    "fixed output=hard_sigmoid",
+    "fixed output=linear",
+    "fixed output=relu",
+    "fixed learning_rate=0.0005",
+    "fixed learning_rate=0.001",
+    "fixed learning_rate=0.002",
+    "fixed learning_rate=0.005",
+    "fixed learning_rate=0.008",
+    "fixed schedule=constant",
+    "fixed schedule=linear",
+    "fixed schedule=cosine",
+    "fixed initialisation=kaiming",
+    "fixed initialisation=orthogonal",
+    "fixed initialisation=pytorch",
+    "fixed optimizer=rmsprop_corrected",
+    "fixed smoothing=0.9",
+    "fixed smoothing=0.999",
+    "fixed averaging=0.999",
+    "fixed noise=frozen",
+    "random",
+    "random noise=frozen",
+    "random learning_rate=0.002",
+    "random learning_rate=0.005",
+    "plain",
+    "plain learning_rate=0.002",
+    "plain learning_rate=0.005",
+)
 
 
 def trial(read: params.Params, model: params.Model, device) -> dict[str, float]:
@@ -43,14 +75,24 @@ def trial(read: params.Params, model: params.Model, device) -> dict[str, float]:
     }
 
 
-def main(name: str, *changes: str) -> None:
+def row(name: str, *changes: str) -> pandas.DataFrame:
+    """One trial: the model `name` of params.yaml with some settings changed, each written key=value."""
     read = params.read(Path("params.yaml"))
     device = compute.prepare(read.compute)
     changed = {key: YAML(typ="safe").load(value) for key, value in (change.split("=") for change in changes)}
-    model = params.check(type(read.models[name]), read.models[name].model_dump() | changed, "ablation")
-    row = {"model": name, "change": " ".join(changes) or "as params.yaml", **trial(read, model, device)}
-    pandas.DataFrame([row]).to_csv(sys.stdout, index=False, header=False, float_format="%.4f")
+    model = params.check(type(read.models[name]), read.models[name].model_dump() | changed, "the trial")
+    described = {"model": name, "change": " ".join(changes) or "as params.yaml"}
+    return pandas.DataFrame([described | trial(read, model, device)])
+
+
+def main(*words: str) -> None:
+    if words == ("--all",):
+        rows = [row(*words.split()) for words in progress.track(TRIALS, len(TRIALS), "ablation", "trials")]
+    else:
+        rows = [row(*words)]
+    pandas.concat(rows).to_csv(sys.stdout, index=False, float_format="%.4f")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    with one_sentence():
+        main(*sys.argv[1:])

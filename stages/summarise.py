@@ -6,14 +6,14 @@ from typing import Annotated
 import pandas
 import typer
 
-from domain_denoiser import atomic, params
+from domain_denoiser import atomic, params, tables
 from domain_denoiser.errors import one_sentence
-from domain_denoiser.evaluation import load_table, means
+from domain_denoiser.evaluation import means
 
 
 def main(names: Annotated[list[str], typer.Argument(help="What was evaluated: models and baselines.")]) -> None:
     params.read(Path("params.yaml"))
-    summary = {name: means(load_table(Path("reports/evaluation") / f"{name}.csv")) for name in names}
+    summary = {name: means(tables.load(Path("reports/evaluation") / f"{name}.csv")) for name in names}
     atomic.write_json(Path("reports/metrics.json"), {"models": summary})
     rows = [
         {"model": name, "sigma": float(sigma), **values}

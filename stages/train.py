@@ -35,7 +35,7 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
 
     history, best, weights = [], -math.inf, {}
     with (
-        live.follow(patience_s=5.0) as tell,
+        live.follow(patience_s=8.0) as tell,
         progress.epochs(settings.epochs, f"train {name}", len(train.clean)) as show,
     ):
         try:

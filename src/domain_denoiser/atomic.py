@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+PREFIX = ".writing-"  # not the target's own name, which may have the greatest length already
+
 
 @contextmanager
 def file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; what was written there becomes `path` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=PREFIX, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -29,15 +31,16 @@ def file(path: Path) -> Iterator[Path]:
 def folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`, which replaces `path` when the block ends well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=PREFIX, dir=path.parent))
     try:
         temporary.chmod(0o755)
         yield temporary
         for written in temporary.rglob("*"):
-            _flush(written)
+            if written.is_file():
+                _flush(written)
         if path.exists():
             # A folder cannot be renamed over a full one. DVC removes outputs first, so this is for runs by hand.
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            old = Path(tempfile.mkdtemp(prefix=PREFIX, dir=path.parent))
             path.replace(old)
             temporary.replace(path)
             shutil.rmtree(old)

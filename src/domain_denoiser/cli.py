@@ -3,11 +3,14 @@
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from domain_denoiser.errors import BadInput, one_sentence
+
+if TYPE_CHECKING:
+    from domain_denoiser.gate import Decision
 
 app = typer.Typer(
     help="Clean noisy images with trained denoisers, and keep MLflow's view of them true.",
@@ -68,16 +71,111 @@ def sync(
     from domain_denoiser import lineage, revisions, tracking
     from domain_denoiser import sync as syncing
 
-    root = revisions.project_root(Path.cwd())
-    os.chdir(root)
-    commits = [revisions.resolve(name) for name in rev]
-    if all_commits:
-        commits += [
-            *revisions.commits_of("dvc.lock", "--branches", "--tags", "HEAD"),
-            *revisions.experiment_refs().values(),
-        ]
+    root = _go_to_root()
+    commits = [revisions.resolve(name) for name in rev] + (syncing.all_commits() if all_commits else [])
     store = tracking.connect(root, retries=2, timeout_s=30)
-    parts = [syncing.publish_workspace(store, lineage.workspace()), syncing.publish_commits(store, commits)]
+    parts = [
+        syncing.publish_workspace(store, lineage.workspace()),
+        syncing.publish_commits(store, commits),
+        syncing.publish_champions(store),
+    ]
     synced = syncing.merged(parts)
     typer.echo(json.dumps(synced.as_json(), indent=2) if as_json else synced.as_table())
     raise typer.Exit(1 if synced.contradictions else 0)
+
+
+@app.command()
+def compare(
+    revs: Annotated[list[str] | None, typer.Argument(metavar="[REV...]", help="Commits, tags or experiments.")] = None,
+    markdown: Annotated[bool, typer.Option("--md", help="Print a Markdown table.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare models at every noise level: what changed, and how sure that is (95 %, paired over the test images).
+
+    Without REV: the working directory against HEAD. With one: the working directory against it. With more: each of the
+    others against the first.
+    """
+    from domain_denoiser import comparison
+
+    _go_to_root()
+    first, *others = revs or ["HEAD"]
+    before = comparison.side(first)
+    printed = {}
+    for name in others or [comparison.WORKSPACE]:
+        rows = comparison.compare(before, comparison.side(name))
+        if as_json:
+            printed[name] = [row._asdict() for row in rows]
+        else:
+            typer.echo((comparison.as_markdown if markdown else comparison.as_text)(rows, first, name))
+    if as_json:
+        typer.echo(json.dumps({"before": first, "after": printed}, indent=2))
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="A model's name, or the beginning of a run's key, or an MLflow run id.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what gives a run: commit, command, params and the hashes of what it read and wrote."""
+    from domain_denoiser import provenance
+
+    found = provenance.find(run, _go_to_root())
+    typer.echo(json.dumps(found.as_json(), indent=2) if as_json else found.as_text())
+
+
+@app.command()
+def gate(
+    model: Annotated[str | None, typer.Option(help="The candidate; else the best model on the gate images.")] = None,
+) -> None:
+    """Decide whether a model is better than the champion, by the rules in params.yaml, on the gate images.
+
+    The decision and its figures go to reports/gate.json. Exit status 0: passed, 3: kept from promotion.
+    """
+    raise typer.Exit(0 if _decide(model).passed else 3)
+
+
+@app.command()
+def promote(
+    model: Annotated[str | None, typer.Option(help="The candidate; else the best model on the gate images.")] = None,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Take back the champion before the present one.")
+    ] = False,
+) -> None:
+    """Write champion.json if the gate passes; committing and merging it makes the promotion count.
+
+    Exit status 0: promoted, 3: kept.
+    """
+    from domain_denoiser import champion
+
+    if rollback:
+        _go_to_root()
+        chosen = champion.previous()
+    else:
+        decision = _decide(model)
+        if not decision.passed:
+            raise typer.Exit(3)
+        chosen = decision.candidate
+    champion.write(chosen)
+    typer.echo(f"champion.json: {chosen.model} {chosen.key[:12]}; commit it, then `denoise sync`")
+
+
+def _decide(model: str | None) -> "Decision":
+    from domain_denoiser import atomic, champion, params
+    from domain_denoiser import gate as gating
+
+    _go_to_root()
+    decision = gating.decide(params.read(Path("params.yaml")), model)
+    atomic.write_json(champion.GATE_REPORT, decision.as_json())
+    typer.echo(f"{decision.candidate.model} {decision.candidate.key[:12]}: {'passed' if decision.passed else 'kept'}")
+    for reason in decision.candidate.reasons:
+        typer.echo(f"  {reason}")
+    return decision
+
+
+def _go_to_root() -> Path:
+    """Work from the project's root, wherever the command was typed."""
+    from domain_denoiser import revisions
+
+    root = revisions.project_root(Path.cwd())
+    os.chdir(root)
+    return root

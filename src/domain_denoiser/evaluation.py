@@ -1,22 +1,19 @@
 """A model at a noise level: one row an image, then means over all images."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas
 import torch
 from torch import Tensor
 
 from domain_denoiser import metrics
-from domain_denoiser.errors import BadInput
 
 AT_ONCE = 1_000  # images
-COLUMNS = ["sigma", "image", "mse", "psnr_db", "ssim"]
 
 
 @torch.inference_mode()
 def evaluate(restore: Callable[[Tensor], Tensor], noisy: Tensor, clean: Tensor, sigma: float) -> pandas.DataFrame:
-    """Columns sigma, image (its number), mse, psnr_db, ssim; a row an image.
+    """The columns of tables.COLUMNS; a row an image.
 
     noisy, clean: float32 [N, 1, 28, 28] in [0, 1]. Restored images are clipped to [0, 1], as an image file would be.
     """
@@ -37,17 +34,6 @@ def evaluate(restore: Callable[[Tensor], Tensor], noisy: Tensor, clean: Tensor, 
             )
         )
     return pandas.concat(tables, ignore_index=True)
-
-
-def load_table(path: Path) -> pandas.DataFrame:
-    """The per-image rows that the evaluate stage wrote. Raises BadInput if they are none."""
-    try:
-        table = pandas.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path} is not a table: {error}") from error
-    if list(table.columns) != COLUMNS:
-        raise BadInput(f"{path} has the columns {', '.join(table.columns)}, but {', '.join(COLUMNS)} are wanted")
-    return table.astype(dict.fromkeys(COLUMNS, float) | {"image": int})
 
 
 def means(table: pandas.DataFrame) -> dict[str, dict[str, float]]:

@@ -5,6 +5,7 @@ beside each colour.
 """
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import numpy as np
 import pandas
@@ -61,7 +62,7 @@ def psnr_against_noise(levels: pandas.DataFrame) -> Figure:
     axes = figure.subplots()
     models = list(dict.fromkeys(levels["model"]))
     highest = levels.loc[levels["model"] != "noisy", "psnr_db"].max()
-    for model, colour, marker in zip(models, COLOURS[-2:-1] + COLOURS, MARKERS):
+    for model, colour, marker in zip(models, cycle(COLOURS[-2:-1] + COLOURS), cycle(MARKERS)):
         rows = levels[levels["model"] == model]
         style = ":" if model == "noisy" else "-"
         axes.plot(rows["sigma"], rows["psnr_db"], style, color=colour, marker=marker, label=model)

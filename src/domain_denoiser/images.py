@@ -62,8 +62,8 @@ def load_array(path: Path) -> np.ndarray:
     Raises BadInput if it is missing or no plain array.
     """
     try:
-        return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+        return np.array(np.lib.format.open_memmap(path, mode="r"))
     except FileNotFoundError as error:
         raise BadInput(f"{path} does not exist") from error
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, OverflowError) as error:
         raise BadInput(f"{path} is not a .npy array: {error}") from error

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
-from ruamel.yaml import YAML, YAMLError
 
-from domain_denoiser.errors import BadInput
-from domain_denoiser.params import check
+from domain_denoiser.params import check, parse
 
 
 class Stage(NamedTuple):
@@ -53,10 +51,7 @@ class _Lock(BaseModel):
 
 def locked(content: bytes, where: str) -> dict[str, Stage]:
     """The stages of a dvc.lock; `where` says whose it is. Raises BadInput if it is none."""
-    try:
-        loaded = YAML(typ="safe").load(content)
-    except (YAMLError, ValueError) as error:
-        raise BadInput(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
+    loaded = parse(content, where)
     entries = check(_Lock, {} if loaded is None else loaded, where).stages
     return {name: _stage(name, entry) for name, entry in entries.items()}
 

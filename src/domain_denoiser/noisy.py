@@ -64,6 +64,6 @@ def _load_law(folder: Path) -> Constant | Uniform | Levels:
         recorded = json.loads((folder / LAW).read_bytes())
     except OSError as error:
         raise BadInput(f"{folder / LAW} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{folder / LAW} is not JSON: {error}") from error
     return check(Law, recorded, str(folder / LAW)).root

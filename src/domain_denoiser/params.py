@@ -134,6 +134,15 @@ def network(model: Model) -> Network:
     return Mlp.model_validate({name: getattr(model, name) for name in Mlp.model_fields})
 
 
+class Gate(Strict):
+    """What a candidate must show on the gate images to be promoted."""
+
+    sigma: Sigma
+    margin_db: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]
+    allowed_loss_db: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]
+    floors_db: dict[str, Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]]
+
+
 class Params(Strict):
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
     compute: Compute
@@ -141,6 +150,7 @@ class Params(Strict):
     noisy: dict[Name, Law]
     mlp: dict[str, str | int | float]  # a YAML anchor: what the models that merge it make of it is checked there
     models: Annotated[dict[Name, Model], Field(min_length=1)]
+    gate: Gate
 
     @model_validator(mode="after")
     def regimes_exist(self) -> "Params":
@@ -150,6 +160,10 @@ class Params(Strict):
         for name, model in self.models.items():
             if model.regime not in regimes:
                 raise ValueError(f"must train models.{name} on one of {', '.join(regimes)}, not on {model.regime!r}")
+        levels = [str(sigma) for sigma in self.noisy["test"].root.sigmas]
+        for sigma in [str(self.gate.sigma), *self.gate.floors_db]:
+            if sigma not in levels:
+                raise ValueError(f"must have gate at one of the noise levels {', '.join(levels)}, not at {sigma}")
         if "noisy" in self.models:
             raise ValueError("must not call a model 'noisy': that is the name of the unrestored input")
         return self
@@ -161,13 +175,19 @@ def read(path: Path) -> Params:
     Raises BadInput with the key, the value found and what is allowed.
     """
     try:
-        # The loader that DVC uses, so that both read the same values (YAML 1.2, no duplicate keys).
-        loaded = YAML(typ="safe").load(path.read_bytes())
+        content = path.read_bytes()
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from error
-    except (YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise BadInput(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    return check(Params, loaded, str(path))
+    return check(Params, parse(content, str(path)), str(path))
+
+
+def parse(content: bytes, where: str) -> object:
+    """What a YAML file holds; `where` opens the sentence of the BadInput if it is none."""
+    try:
+        # The loader that DVC uses, so that both read the same values (YAML 1.2, no duplicate keys).
+        return YAML(typ="safe").load(content)
+    except (YAMLError, ValueError, LookupError, RecursionError) as error:
+        raise BadInput(f"{where} is not valid YAML: {_one_line(' '.join(str(error).split()))}") from error
 
 
 def check(schema: type[Checked], value: object, where: str) -> Checked:
@@ -175,13 +195,19 @@ def check(schema: type[Checked], value: object, where: str) -> Checked:
     try:
         return schema.model_validate(value)
     except ValidationError as error:
-        raise BadInput(f"{where}: {_sentence(error, value)}") from error
+        raise BadInput(f"{where}: {_one_line(_sentence(error, value))}") from error
+
+
+def _one_line(text: str) -> str:
+    """A key or a value of a file may hold line ends and control characters."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 def _sentence(error: ValidationError, value: object) -> str:
     """The first thing that is wrong: key, value found, what is allowed."""
     first = error.errors()[0]
-    key = _key(first["loc"], value)
+    missing = first["loc"][-1:] if first["type"] == "missing" else ()
+    key = ".".join([*_key(first["loc"], value), *missing]) or "it"
     wanted = first["msg"].removeprefix("Value error, ")
     match first["type"]:
         case "missing":
@@ -195,13 +221,11 @@ def _sentence(error: ValidationError, value: object) -> str:
     return f"{key} is {found}, but {wanted[0].lower() + wanted[1:]}"
 
 
-def _key(location: tuple[int | str, ...], value: object) -> str:
-    """The dotted key as the file spells it: without the tags that unions put into a location."""
+def _key(location: tuple[int | str, ...], value: object) -> list[str]:
+    """The key as the file spells it, part by part: without what pydantic puts into a location beside it."""
     parts = []
-    for part in location[:-1]:
-        if isinstance(value, dict) and part not in value:
-            continue
-        parts.append(str(part))
-        value = value[part]
-    parts += [str(part) for part in location[-1:]]
-    return ".".join(parts) or "it"
+    for part in location:
+        if part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int):
+            parts.append(str(part))
+            value = value[part]
+    return parts

@@ -1,7 +1,8 @@
 """Images of a user in, restored images out: the same kind of file, size and type."""
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +35,13 @@ def restore_path(restore: Restore, size: tuple[int, int], source: Path, target: 
         raise BadInput(f"{target} must be a {kind} file, as the input is")
     if kind == ".npy":
         noisy = read_array(source, size)
-        images.save(target, restore(noisy))
+        restored = restore(noisy)
+        with _writing(target):
+            images.save(target, restored)
         return len(noisy)
-    _write_png(target, restore(read_png(source, size)[None])[0])
+    restored = restore(read_png(source, size)[None])[0]
+    with _writing(target):
+        _write_png(target, restored)
     return 1
 
 
@@ -46,7 +51,7 @@ def _restore_folder(restore: Restore, size: tuple[int, int], source: Path, targe
         raise BadInput(f"{source} is a folder without .png files")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BadInput(f"{target} is there already; give the name of a new or empty folder")
-    with atomic.folder(target) as folder:
+    with _writing(target), atomic.folder(target) as folder:
         for start in range(0, len(names), AT_ONCE):
             some = names[start : start + AT_ONCE]
             for name, restored in zip(some, restore(np.stack([read_png(source / name, size) for name in some]))):
@@ -67,7 +72,7 @@ def restorer(network: "object", device: "object") -> Restore:
             given = images.to_float(part, device) if whole else images.from_unit(part, device)
             restored = network(given).clamp(0.0, 1.0)
             parts.append(images.to_uint8(restored) if whole else images.to_unit(restored, part.dtype))
-        return np.concatenate(parts)
+        return np.concatenate(parts, dtype=noisy.dtype)
 
     return restore
 
@@ -95,7 +100,7 @@ def read_png(path: Path, size: tuple[int, int]) -> np.ndarray:
                 )
             if opened.mode != "L":
                 raise BadInput(f"{path} has the colour mode {opened.mode}, but 8-bit greyscale (L) is wanted")
-            return np.asarray(opened)
+            return np.array(opened)
     except (
         OSError,
         UnidentifiedImageError,
@@ -105,6 +110,15 @@ def read_png(path: Path, size: tuple[int, int]) -> np.ndarray:
         Image.DecompressionBombError,
     ) as error:
         raise BadInput(f"{path} is not a whole PNG: {error}") from error
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """A place that cannot be written to is bad input: what is read raises BadInput by itself."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(f"{target} cannot be written: {error.strerror}") from error
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ruamel.yaml import YAML
 
-from domain_denoiser import lineage, records, revisions, tracking
+from domain_denoiser import champion, lineage, records, registry, revisions, tracking
 from domain_denoiser.contents import Contents
 from domain_denoiser.lineage import Stage
 from domain_denoiser.tracking import Outcome, Store
@@ -15,8 +15,9 @@ COMMITS_IN_A_TAG = 100  # MLflow takes 8,000 characters a tag
 
 
 class History(NamedTuple):
-    """Which work git knows, by key."""
+    """Which trainings git knows, by key."""
 
+    stages: Mapping[str, Stage]
     commits: Mapping[str, list[str]]  # the commits whose dvc.lock has it, oldest first
     experiments: Mapping[str, list[str]]  # the names of the DVC experiments whose dvc.lock has it
 
@@ -28,6 +29,7 @@ class Synced(NamedTuple):
     missing: tuple[str, ...]  # recorded, but to be found neither here nor in the cache nor in git
     retagged: tuple[str, ...]  # other runs whose commits or experiments changed
     closed: tuple[str, ...]  # runs whose process is dead
+    registered: tuple[str, ...]  # what changed in the model registry
 
     @property
     def contradictions(self) -> list[str]:
@@ -48,6 +50,7 @@ class Synced(NamedTuple):
         lines += [f"left out: {said}" for outcome in self.outcomes for said in outcome.left_out]
         lines += [f"not deterministic: {said}" for said in self.contradictions]
         lines += [f"tags changed: {run}" for run in self.retagged]
+        lines += [f"registry: {said}" for said in self.registered]
         lines += [f"closed, its process is dead: {run}" for run in self.closed]
         return "\n".join(lines) or "dvc.lock has no training yet: run `make repro`"
 
@@ -67,12 +70,18 @@ def publish_workspace(store: Store, stages: Mapping[str, Stage]) -> Synced:
 
 def publish_commits(store: Store, commits: Iterable[str]) -> Synced:
     """Publish all that the dvc.lock of each commit knows."""
-    history, parts = read_history(), []
-    for commit in commits:
-        content = revisions.show(commit, "dvc.lock")
-        if content is not None:
-            parts.append(_publish(store, lineage.locked(content, f"dvc.lock of {commit[:12]}"), commit, history))
-    return merged(parts)
+    history = read_history()
+    return merged(_publish(store, _locked_at(commit), commit, history) for commit in commits)
+
+
+def publish_champions(store: Store) -> Synced:
+    """Show champion.json, its history and the gate's last candidate in the registry; their runs first."""
+    promoted, present, challenger = list(champion.promoted()), champion.read(), champion.challenger()
+    history, known = read_history(), tracking.runs_by_key(store)
+    absent = {found.key for found in promoted if found.key not in known and found.key in history.commits}
+    runs = publish_commits(store, dict.fromkeys(history.commits[key][-1] for key in sorted(absent)))
+    registered = registry.publish(store, promoted, present, challenger)
+    return merged([runs, Synced((), (), (), (), tuple(registered))])
 
 
 def close_dead_runs(store: Store) -> tuple[str, ...]:
@@ -85,23 +94,38 @@ def close_dead_runs(store: Store) -> tuple[str, ...]:
     return tuple(closed)
 
 
+def all_commits() -> list[str]:
+    """The commits that changed dvc.lock, oldest first: on all branches and tags, then the experiments'."""
+    committed = revisions.commits_of("dvc.lock", "--branches", "--tags", "HEAD")
+    return [*committed, *revisions.experiment_refs().values()]
+
+
+def trainings(stages: Mapping[str, Stage]) -> list[Stage]:
+    """Those stages that are runs."""
+    return [stage for name, stage in stages.items() if name.startswith("train@")]
+
+
 def read_history() -> History:
-    """Look through every commit that changed dvc.lock, on all branches and tags, and through all experiments."""
-    commits, experiments = {}, {}
-    for commit in revisions.commits_of("dvc.lock", "--branches", "--tags", "HEAD"):
-        for key in _keys(commit):
-            commits.setdefault(key, []).append(commit)
-    for name, commit in sorted(revisions.experiment_refs().items()):
-        for key in _keys(commit):
-            experiments.setdefault(key, []).append(name)
-            commits.setdefault(key, []).append(commit)
-    return History(commits, experiments)
+    """Look through all commits and experiments."""
+    stages, commits, experiments = {}, {}, {}
+    names = {commit: name for name, commit in revisions.experiment_refs().items()}
+    for commit in all_commits():
+        for stage in trainings(_locked_at(commit)):
+            stages.setdefault(stage.key, stage)
+            commits.setdefault(stage.key, []).append(commit)
+            if commit in names:
+                experiments.setdefault(stage.key, []).append(names[commit])
+    return History(stages, commits, experiments)
 
 
-def _keys(commit: str) -> list[str]:
+def giving(history: History, stage: Stage) -> str | None:
+    """The first commit that has just the code and the params that a training read, so that it gives it again."""
+    return next((commit for commit in history.commits.get(stage.key, ()) if _gives(commit, stage)), None)
+
+
+def _locked_at(commit: str) -> dict[str, Stage]:
     content = revisions.show(commit, "dvc.lock")
-    stages = {} if content is None else lineage.locked(content, f"dvc.lock of {commit[:12]}")
-    return [stage.key for name, stage in stages.items() if name.startswith("train@")]
+    return {} if content is None else lineage.locked(content, f"dvc.lock of {commit[:12]}")
 
 
 def _publish(store: Store, stages: Mapping[str, Stage], commit: str | None, history: History) -> Synced:
@@ -110,17 +134,15 @@ def _publish(store: Store, stages: Mapping[str, Stage], commit: str | None, hist
     contents = Contents(head if commit is None else commit)
     dirty = commit is None and revisions.dirty(lineage.written(stages))
     for record in records.gather(stages, contents.find):
-        stage = stages[record.tags["stage"]]
-        giving = [known for known in history.commits.get(record.key, []) if gives(known, stage)]
         # The first commit that gives the work is named; until there is one, it is this tree's.
-        origin = tracking.Origin(giving[0], False) if giving else tracking.Origin(head, dirty)
+        first = giving(history, stages[record.tags["stage"]])
+        origin = tracking.Origin(head, dirty) if first is None else tracking.Origin(first, False)
         outcomes.append(tracking.publish(store, record, origin, {}, with_model=True))
         missing += [f"{record.model} {record.key[:12]}: {path}" for path in record.missing]
-    return Synced(tuple(outcomes), tuple(missing), _retag(store, history), close_dead_runs(store))
+    return Synced(tuple(outcomes), tuple(missing), _retag(store, history), close_dead_runs(store), ())
 
 
-def gives(commit: str, stage: Stage) -> bool:
-    """Whether a commit has just the code and the params that a stage read, so that it gives the stage's work again."""
+def _gives(commit: str, stage: Stage) -> bool:
     for path, md5 in stage.deps.items():
         content = revisions.show(commit, path)
         if content is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:

@@ -76,6 +76,7 @@ def connect(root: Path, retries: int, timeout_s: int) -> Store:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout_s),
     }
@@ -109,6 +110,17 @@ def runs_by_key(store: Store) -> dict[str, "Run"]:
         token = page.token
         if not token:
             return found
+
+
+def keys_of_run(store: Store, run_id: str) -> list[str]:
+    """The key of the run with this id; none if the store has no such run."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        tags = store.client.get_run(run_id).data.tags
+    except MlflowException:
+        return []
+    return [tags["key"]] if "key" in tags else []
 
 
 def publish(store: Store, record: Record, origin: Origin, extra: Mapping[str, str], with_model: bool) -> Outcome:

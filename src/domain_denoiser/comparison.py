@@ -1,0 +1,123 @@
+"""`denoise compare`: models x noise levels of two pipeline states, with what is sure of the differences."""
+
+import json
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import pandas
+
+from domain_denoiser import lineage, revisions, tables
+from domain_denoiser.contents import Contents
+from domain_denoiser.errors import BadInput
+from domain_denoiser.intervals import paired_difference
+from domain_denoiser.lineage import Stage
+from domain_denoiser.seeds import derive
+
+WORKSPACE = "workspace"
+METRICS = "reports/metrics.json"
+
+
+class Side(NamedTuple):
+    """One pipeline state: a commit, or the working directory."""
+
+    name: str
+    stages: Mapping[str, Stage]
+    contents: Contents
+
+
+class Row(NamedTuple):
+    """A model at a noise level; PSNR in dB, mean over the test images. None: not there, or no per-image table."""
+
+    model: str
+    sigma: str
+    before: float | None
+    after: float | None
+    gain: float | None
+    low: float | None  # of the 95 % interval of the gain
+    high: float | None
+
+
+def side(revision: str) -> Side:
+    """The state that a commit, branch, tag or experiment names, or the working directory for `workspace`.
+
+    Raises BadInput if there is none or it has no dvc.lock.
+    """
+    if revision == WORKSPACE:
+        return Side(WORKSPACE, lineage.workspace(), Contents(revisions.head()))
+    commit = revisions.resolve(revision)
+    content = revisions.show(commit, "dvc.lock")
+    if content is None:
+        raise BadInput(f"{revision} has no dvc.lock")
+    return Side(revision, lineage.locked(content, f"dvc.lock of {revision}"), Contents(commit))
+
+
+def compare(before: Side, after: Side) -> list[Row]:
+    """A row for each model and noise level that either side has."""
+    means = [_means(given) for given in (before, after)]
+    models = list(dict.fromkeys(name for mean in means for name in mean))
+    rows = []
+    for model in models:
+        by_level = [_psnr_by_level(given, model) for given in (before, after)]
+        for sigma in sorted({level for mean in means for level in mean.get(model, {})}, key=float):
+            values = [mean.get(model, {}).get(sigma, {}).get("psnr_db") for mean in means]
+            gain = None if None in values else values[1] - values[0]
+            low = high = None
+            images = [table.get(float(sigma)) for table in by_level]
+            if (
+                gain is not None
+                and images[0] is not None
+                and images[1] is not None
+                and len(images[0]) == len(images[1])
+            ):
+                _, low, high = paired_difference(*images, derive(0, "compare", model, sigma))
+            rows.append(Row(model, sigma, *values, gain, low, high))
+    return rows
+
+
+def _means(given: Side) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
+    summarise = given.stages.get("summarise")
+    content = None if summarise is None else given.contents.find(METRICS, summarise.outs[METRICS])
+    if content is None:
+        raise BadInput(f"{given.name} has no {METRICS} that its dvc.lock names")
+    return json.loads(content)["models"]
+
+
+def _psnr_by_level(given: Side, model: str) -> dict[float, object]:
+    """PSNR of each image, float [N], by noise level; empty if the table is nowhere any more."""
+    path = f"reports/evaluation/{model}.csv"
+    for stage in given.stages.values():
+        if path in stage.outs:
+            content = given.contents.find(path, stage.outs[path])
+            if content is not None:
+                rows = tables.parse(content, path)
+                return {sigma: group["psnr_db"].to_numpy() for sigma, group in rows.groupby("sigma")}
+    return {}
+
+
+def as_text(rows: list[Row], before: str, after: str) -> str:
+    """Aligned columns for a terminal."""
+    return _table(rows, before, after).to_string(index=False)
+
+
+def as_markdown(rows: list[Row], before: str, after: str) -> str:
+    """A Markdown table."""
+    table = _table(rows, before, after)
+    lines = [table.columns, ["---", *["---:"] * (len(table.columns) - 1)], *table.itertuples(index=False)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _table(rows: list[Row], before: str, after: str) -> pandas.DataFrame:
+    return pandas.DataFrame(
+        {
+            "model": [row.model for row in rows],
+            "sigma": [row.sigma for row in rows],
+            f"{before} (dB)": [_number(row.before, ".2f") for row in rows],
+            f"{after} (dB)": [_number(row.after, ".2f") for row in rows],
+            "gain (dB)": [_number(row.gain, "+.3f") for row in rows],
+            "95 % interval": ["-" if row.low is None else f"{row.low:+.3f} ... {row.high:+.3f}" for row in rows],
+        }
+    )
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

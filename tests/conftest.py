@@ -1,0 +1,125 @@
+"""What the tests of single modules share: the small real MNIST sample, and the committed params.yaml to vary."""
+
+import copy
+import gzip
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings as hypothesis_settings
+from ruamel.yaml import YAML
+
+from domain_denoiser import datasets, images, params, training
+
+ROOT = Path(__file__).parent.parent
+SAMPLE = ROOT / "tests/data/mnist"
+
+torch.set_num_threads(1)
+# No test depends on how fast the machine is, nor on what an earlier run found.
+hypothesis_settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+hypothesis_settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def idx_files() -> dict[str, bytes]:
+    """The uncompressed IDX files of the sample: 1,200 training and 200 test images."""
+    return {name: gzip.decompress((SAMPLE / f"{name}.gz").read_bytes()) for name in params.IDX_FILES}
+
+
+@pytest.fixture(scope="session")
+def committed() -> dict:
+    """What the committed params.yaml holds. Vary a copy: `values`."""
+    return YAML(typ="safe").load((ROOT / "params.yaml").read_bytes())
+
+
+@pytest.fixture
+def values(committed, idx_files) -> dict:
+    """The committed params.yaml, but with the sample as its data and two epochs; free to be changed."""
+    varied = copy.deepcopy(committed)
+    varied["data"]["sources"] = [f"dir:{SAMPLE}"]
+    varied["data"]["sha256"] = {name: hashlib.sha256(content).hexdigest() for name, content in idx_files.items()}
+    varied["data"]["split"] = {"train": 1000, "val": 100, "gate": 100}
+    for model in varied["models"].values():
+        model["epochs"] = 2
+    return varied
+
+
+@pytest.fixture
+def write_params(tmp_path):
+    """Write a params.yaml with the given values, and return its path."""
+
+    def write(values: object) -> Path:
+        path = tmp_path / "params.yaml"
+        YAML().dump(values, path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def data(values) -> params.Data:
+    """The `data` of params.yaml for the sample."""
+    return params.Data.model_validate(values["data"])
+
+
+@pytest.fixture(scope="session")
+def sample(idx_files) -> tuple[datasets.Labelled, datasets.Labelled]:
+    """The sample's training and test images with their labels."""
+    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in idx_files.items()}
+    split = {"train": 1000, "val": 100, "gate": 100}
+    given = {"sources": [f"dir:{SAMPLE}"], "timeout_s": 1.0, "limit_s": 60.0, "sha256": checksums, "split": split}
+    return datasets.obtain(params.Data.model_validate(given), lambda line: None)
+
+
+@pytest.fixture(scope="session")
+def digits(sample) -> np.ndarray:
+    """The sample's 200 test images, uint8 [200, 28, 28]."""
+    return sample[1].images
+
+
+@pytest.fixture
+def make_settings():
+    """The settings of a model small enough for a test, with what the test wants otherwise."""
+
+    def make(**changed: object) -> params.MlpModel:
+        small = {
+            "architecture": "mlp",
+            "hidden": 16,
+            "output": "sigmoid",
+            "regime": "fixed",
+            "initialisation": "xavier",
+            "noise": "fresh",
+            "epochs": 2,
+            "batch_size": 64,
+            "optimizer": "rmsprop",
+            "learning_rate": 0.003,
+            "smoothing": 0.99,
+            "schedule": "constant",
+            "averaging": 0.0,
+        }
+        return params.MlpModel.model_validate(small | changed)
+
+    return make
+
+
+@pytest.fixture
+def make_images():
+    """Clean uint8 images and their noisy ones as training takes them."""
+
+    def make(clean: np.ndarray, noisy: np.ndarray) -> training.Images:
+        return training.Images(images.to_float(clean, "cpu"), images.to_float(noisy, "cpu"))
+
+    return make
+
+
+@pytest.fixture
+def tree():
+    """Every path under a folder, to see that nothing was added or left behind."""
+
+    def paths(folder: Path) -> set[str]:
+        return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+    return paths

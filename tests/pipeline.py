@@ -1,0 +1,96 @@
+"""A pytest plugin: the real pipeline, reproduced once on the small MNIST sample in a throwaway clone."""
+
+import gzip
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from ruamel.yaml import YAML
+
+CHECKOUT = Path(__file__).parent.parent
+SAMPLE = CHECKOUT / "tests/data/mnist"
+BIN = Path(sys.executable).parent
+
+
+class Pipeline(NamedTuple):
+    """A clone with everything that `dvc repro` and `denoise sync` left in it."""
+
+    root: Path
+    printed: str  # by `dvc repro`
+
+    def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the clone, with the programs of this environment and the clone's own package."""
+        done = subprocess.run(
+            command, cwd=self.root, env=clean_environment(self.root) | environment, capture_output=True, text=True
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def params(self, change) -> None:
+        """Edit params.yaml with a function of what it holds."""
+        path, yaml = self.root / "params.yaml", YAML()
+        values = yaml.load(path)
+        change(values)
+        yaml.dump(values, path)
+
+    def stages_run(self, *command: str) -> set[str]:
+        """Which stages a `dvc repro` ran."""
+        printed = self.run("dvc", "repro", *command).stdout
+        return {line.split("'")[1] for line in printed.splitlines() if line.startswith("Running stage")}
+
+    def copy(self, target: Path) -> "Pipeline":
+        """The same pipeline elsewhere, to be changed."""
+        shutil.copytree(self.root, target, symlinks=True)
+        return Pipeline(target, self.printed)
+
+
+def clean_environment(root: Path) -> dict[str, str]:
+    """The environment of somebody who works in `root` and has set nothing."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+    return kept | {"PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(root / "src")}
+
+
+def clone(target: Path) -> Pipeline:
+    """This checkout as it lies here, with what is not committed yet, as a repository with one more commit."""
+    subprocess.run(["git", "clone", "-q", str(CHECKOUT), str(target)], check=True)
+    listed = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+    for name in subprocess.run(listed, cwd=CHECKOUT, check=True, capture_output=True).stdout.decode().split("\0"):
+        if name and (CHECKOUT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(CHECKOUT / name, target / name)
+    pipeline = Pipeline(target, "")
+    pipeline.run("git", "config", "user.name", "Tester")
+    pipeline.run("git", "config", "user.email", "tester@example.invalid")
+    return pipeline
+
+
+def small(values: dict) -> None:
+    """Make params.yaml describe the sample, and trainings of two epochs."""
+    values["data"]["sources"] = ["dir:tests/data/mnist"]
+    values["data"]["sha256"] = {
+        path.stem: hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest() for path in SAMPLE.glob("*.gz")
+    }
+    values["data"]["split"] = {"train": 1000, "val": 100, "gate": 100}
+    values["mlp"]["epochs"] = 2
+    values["compute"]["threads"] = 1  # several test processes on two cores would wait for each other
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """The finished pipeline. Tests that change it take a copy."""
+    made = clone(tmp_path_factory.mktemp("pipeline") / "a clone")
+    made.params(small)
+    made.run("git", "rm", "-q", "--cached", "--ignore-unmatch", "dvc.lock")
+    (made.root / "dvc.lock").unlink(missing_ok=True)
+    made.run("git", "add", "-A")
+    made.run("git", "commit", "-q", "-m", "The small sample")
+    printed = made.run("dvc", "repro")
+    made.run("git", "add", "-A")
+    made.run("git", "commit", "-q", "-m", "Reproduced")
+    made.run("denoise", "sync")
+    return Pipeline(made.root, printed.stdout + printed.stderr)

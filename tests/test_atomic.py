@@ -1,0 +1,92 @@
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from domain_denoiser import atomic
+
+
+def test_file_replaces_the_old_one(tmp_path, tree):
+    path = tmp_path / "new folder" / "table.csv"
+    for text in ("first", "second"):
+        with atomic.file(path) as temporary:
+            temporary.write_text(text)
+            assert not path.exists() or path.read_text() != text
+    assert path.read_text() == "second"
+    assert tree(tmp_path) == {"new folder", "new folder/table.csv"}
+
+
+def test_file_stays_when_the_block_fails(tmp_path, tree):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="half way"), atomic.file(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("half way")
+    assert path.read_text() == "old"
+    assert tree(tmp_path) == {"table.csv"}
+
+
+def test_file_survives_a_killed_process(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    program = (
+        "import os, signal, sys; from pathlib import Path; from domain_denoiser import atomic\n"
+        "with atomic.file(Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path)])
+    assert done.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+
+
+def test_file_is_readable_by_others(tmp_path):
+    with atomic.file(tmp_path / "table.csv") as temporary:
+        temporary.write_text("")
+    assert (tmp_path / "table.csv").stat().st_mode & 0o777 == 0o644
+
+
+def test_file_takes_the_longest_name(tmp_path, tree):
+    name = "x" * 251 + ".csv"
+    with atomic.file(tmp_path / name) as temporary:
+        temporary.write_text("whole")
+    assert tree(tmp_path) == {name}
+
+
+def test_folder_replaces_the_old_one(tmp_path, tree):
+    path = tmp_path / "noisy"
+    for name in ("first.npy", "second.npy"):
+        with atomic.folder(path) as temporary:
+            (temporary / "below").mkdir()
+            (temporary / "below" / name).write_text(name)
+            assert not (path / "below" / name).exists()
+    assert tree(tmp_path) == {"noisy", "noisy/below", "noisy/below/second.npy"}
+
+
+def test_folder_stays_when_the_block_fails(tmp_path, tree):
+    path = tmp_path / "noisy"
+    path.mkdir()
+    (path / "old.npy").write_text("old")
+    with pytest.raises(RuntimeError), atomic.folder(path) as temporary:
+        (temporary / "half.npy").write_text("half")
+        raise RuntimeError
+    assert tree(tmp_path) == {"noisy", "noisy/old.npy"}
+
+
+def test_folder_that_fails_first_is_not_there(tmp_path, tree):
+    with pytest.raises(RuntimeError), atomic.folder(tmp_path / "noisy"):
+        raise RuntimeError
+    assert tree(tmp_path) == set()
+
+
+def test_equal_values_give_equal_json(tmp_path):
+    atomic.write_json(tmp_path / "a.json", {"x": 1, "y": [0.1]})
+    atomic.write_json(tmp_path / "b.json", {"y": [0.1], "x": 1})
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_json_refuses_what_json_cannot_say(tmp_path, tree, value):
+    with pytest.raises(ValueError):
+        atomic.write_json(tmp_path / "a.json", {"x": value})
+    assert tree(tmp_path) == set()

@@ -1,0 +1,249 @@
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain_denoiser import params
+from domain_denoiser.errors import BadInput, one_sentence
+
+ROOT = Path(__file__).parent.parent
+
+
+def at(values, key, value=None, *, remove=False):
+    """Set or remove the value of a dotted key."""
+    *path, last = key.split(".")
+    for part in path:
+        values = values[part]
+    if remove:
+        del values[last]
+    else:
+        values[int(last) if isinstance(values, list) else last] = value
+
+
+def said(call, *arguments) -> str:
+    """The one sentence of the BadInput."""
+    with pytest.raises(BadInput) as raised:
+        call(*arguments)
+    sentence = str(raised.value)
+    assert sentence.isprintable()
+    return sentence
+
+
+def test_committed_params_are_valid(committed):
+    read = params.read(ROOT / "params.yaml")
+    assert set(read.models) == set(committed["models"])
+    assert read.model_dump() == committed
+
+
+def test_values_of_the_sample_are_valid(values, write_params):
+    read = params.read(write_params(values))
+    assert read.data.split.train == 1000
+    assert read.models["fixed"].epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        ("seed", -1, "greater than or equal to 0"),
+        ("seed", 2**63, "less than or equal to 9223372036854775807"),
+        ("seed", "2018", "integer"),
+        ("seed", True, "integer"),
+        ("seed", 1.0, "integer"),
+        ("seed", None, "integer"),
+        ("compute.device", "gpu", "'cpu' or 'cuda'"),
+        ("compute.threads", 0, "greater than or equal to 1"),
+        ("compute", "cpu", "dictionary"),
+        ("data.sources", [], "at least 1 item"),
+        ("data.sources", "torchvision", "list"),
+        ("data.sources.0", "ftp:example", "torchvision|npm:"),
+        ("data.sources.0", "npm:--global@1", "torchvision|npm:"),
+        ("data.sources.0", "npm:../evil@1.0.0", "torchvision|npm:"),
+        ("data.timeout_s", 0.0, "greater than 0"),
+        ("data.limit_s", math.inf, "finite"),
+        ("data.sha256.t10k-images-idx3-ubyte", "abc", "[0-9a-f]{64}"),
+        ("data.split.gate", 0, "greater than or equal to 1"),
+        ("noisy.fixed.sigma", 1.5, "less than or equal to 1"),
+        ("noisy.fixed.sigma", -0.1, "greater than or equal to 0"),
+        ("noisy.fixed.sigma", math.nan, "finite"),
+        ("noisy.fixed.sigma", "0.5", "number"),
+        ("noisy.fixed", {"law": "poisson", "sigma": 0.5}, "'constant', 'uniform', 'levels'"),
+        ("noisy.fixed", [0.5], "dictionary"),
+        ("noisy.test.sigmas", [], "at least 1 item"),
+        ("mlp.hidden", [300], "valid"),
+        ("models", {}, "at least 1 item"),
+        ("models.fixed", None, "dictionary"),
+        ("models.fixed.architecture", "transformer", "'mlp'"),
+        ("models.fixed.hidden", 0, "greater than or equal to 1"),
+        ("models.fixed.hidden", 10**6, "less than or equal to 100000"),
+        ("models.fixed.output", "softmax", "'sigmoid'"),
+        ("models.fixed.initialisation", "zeros", "'xavier'"),
+        ("models.fixed.noise", "stale", "'fresh' or 'frozen'"),
+        ("models.fixed.epochs", 2.5, "integer"),
+        ("models.fixed.batch_size", 0, "greater than or equal to 1"),
+        ("models.fixed.optimizer", "sgd", "'rmsprop'"),
+        ("models.fixed.learning_rate", 0, "greater than 0"),
+        ("models.fixed.learning_rate", math.nan, "finite"),
+        ("models.fixed.smoothing", 1.0, "less than 1"),
+        ("models.fixed.schedule", "step", "'one_cycle'"),
+        ("models.fixed.averaging", -0.5, "greater than or equal to 0"),
+    ],
+)
+def test_wrong_value_is_answered_with_key_value_and_what_is_allowed(values, write_params, key, value, wanted):
+    at(values, key, value)
+    sentence = said(params.read, write_params(values))
+    path, _, rest = sentence.partition(": ")
+    assert path.endswith("params.yaml")
+    assert rest.startswith(f"{key} is {value!r}, but ")
+    assert wanted in rest
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "wanted"),
+    [
+        ("data.sha256", "other-file", "'train-images-idx3-ubyte'"),
+        ("noisy", "Fixed", "[a-z]"),
+        ("models", "../evil", "[a-z]"),
+    ],
+)
+def test_wrong_name_of_an_entry(values, write_params, section, name, wanted):
+    entries = values
+    for part in section.split("."):
+        entries = entries[part]
+    entries[name] = next(iter(entries.values()))
+    sentence = said(params.read, write_params(values))
+    assert f"{section}.{name} is {name!r}, but " in sentence
+    assert wanted in sentence
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        (
+            "noisy.random",
+            {"law": "uniform", "low": 0.5, "high": 0.5},
+            "noisy.random must have low (=0.5) below high (=0.5)",
+        ),
+        ("noisy.test.sigmas", [0.0, 0.5, 0.5], "noisy.test must have ascending sigmas, but they are [0.0, 0.5, 0.5]"),
+        ("noisy.test", {"law": "constant", "sigma": 0.5}, "must have noisy.test with the law levels"),
+        ("models.fixed.regime", "none", "must train models.fixed on one of plain, fixed, random, not on 'none'"),
+        ("models.fixed.regime", "test", "must train models.fixed on one of plain, fixed, random, not on 'test'"),
+    ],
+)
+def test_values_that_do_not_fit_together(values, write_params, key, value, wanted):
+    at(values, key, value)
+    assert wanted in said(params.read, write_params(values))
+
+
+def test_model_must_not_have_the_name_of_the_unrestored_input(values, write_params):
+    values["models"]["noisy"] = values["models"]["fixed"]
+    assert "must not call a model 'noisy'" in said(params.read, write_params(values))
+
+
+@pytest.mark.parametrize("key", ["sead", "compute.gpu", "data.mirror", "models.fixed.epoch", "noisy.fixed.low"])
+def test_unknown_key_is_refused(values, write_params, key):
+    at(values, key, 1)
+    assert said(params.read, write_params(values)).endswith(f": {key} is not a known key")
+
+
+@pytest.mark.parametrize(
+    "key", ["seed", "compute", "data.timeout_s", "data.split.val", "noisy.fixed.sigma", "models.fixed.smoothing"]
+)
+def test_missing_key_has_no_default(values, write_params, key):
+    at(values, key, remove=True)
+    assert said(params.read, write_params(values)).endswith(f": {key} is missing")
+
+
+def test_missing_checksum_is_named(values, write_params):
+    at(values, "data.sha256.t10k-labels-idx1-ubyte", remove=True)
+    assert "data must name every file, but misses t10k-labels-idx1-ubyte" in said(params.read, write_params(values))
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        (b"seed: 1\nseed: 2\n", "duplicate key"),
+        (b"seed: [1\n", "not valid YAML"),
+        (b"seed: *nowhere\n", "undefined alias"),
+        (b"\x00", "not valid YAML"),
+        (b"seed: \xff\xff\n", "not valid YAML"),
+        (b"--- 1\n--- 2\n", "not valid YAML"),
+        (b"seed: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
+        (b"seed: !!bool perhaps\n", "not valid YAML"),
+        (b"seed: !!int ''\n", "not valid YAML"),
+        (b"[" * 100_000, "not valid YAML"),
+        (b"", "dictionary"),
+        (b"# nothing yet\n", "dictionary"),
+        (b"- seed\n", "dictionary"),
+        (b"seed\n", "dictionary"),
+        (b"&a [*a]\n", "dictionary"),
+    ],
+)
+def test_file_that_is_no_mapping_in_yaml(tmp_path, content, wanted):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    sentence = said(params.read, path)
+    assert sentence.startswith(str(path))
+    assert wanted in sentence
+
+
+def test_missing_file(tmp_path):
+    assert said(params.read, tmp_path / "params.yaml").endswith("cannot be read: No such file or directory")
+    assert said(params.read, tmp_path).endswith("cannot be read: Is a directory")
+
+
+def test_values_cannot_be_changed(values):
+    read = params.check(params.Params, values, "params.yaml")
+    with pytest.raises(ValueError, match="frozen"):
+        read.models["fixed"].epochs = 3
+
+
+def test_model_json_keeps_nothing_of_the_training(make_settings):
+    kept = params.network(make_settings()).model_dump()
+    assert kept == {"architecture": "mlp", "hidden": 16, "output": "sigmoid"}
+
+
+def test_bad_input_ends_the_program_with_one_sentence(capsys):
+    with pytest.raises(SystemExit) as ended, one_sentence():
+        raise BadInput("params.yaml: seed is missing")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: params.yaml: seed is missing\n"
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates()
+ANYTHING = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(value=ANYTHING)
+def test_any_structure_is_params_or_bad_input(value):
+    said(params.check, params.Params, value, "params.yaml")
+
+
+@given(choose=st.data())
+def test_any_value_anywhere_is_params_or_bad_input(choose, committed):
+    """The valid values, but with anything at all in one place."""
+
+    def varied(values):
+        key = choose.draw(st.sampled_from(sorted(values)))
+        if isinstance(values[key], dict) and choose.draw(st.booleans()):
+            return values | {key: varied(values[key])}
+        return values | {choose.draw(st.sampled_from([key, "other", "", 1, "a\nb"])): choose.draw(ANYTHING)}
+
+    value = varied(committed)
+    try:
+        assert params.check(params.Params, value, "params.yaml")
+    except BadInput as error:
+        assert str(error).isprintable()  # noqa: PT017
+
+
+@given(content=st.binary(max_size=30) | st.text("&*!!<:[]{}-#|>%@'\"\n ab1.0", max_size=30).map(str.encode))
+def test_any_bytes_are_bad_input(content):
+    try:
+        params.parse(content, "params.yaml")
+    except BadInput as error:
+        assert str(error).startswith("params.yaml is not valid YAML: ")

@@ -1,0 +1,212 @@
+"""The house as the design draws it: imports point one way, and dvc.yaml declares what each stage reads."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import grimp
+import pytest
+from dvc.repo import Repo
+
+PACKAGE = "domain_denoiser"
+ROOT = Path(__file__).parent.parent
+# What cannot change a stage's bytes. params is a schema without defaults: its values are tracked instead.
+EXEMPT = {
+    f"{PACKAGE}.{name}"
+    for name in ("cli", "contents", "lineage", "live", "params", "progress", "records", "revisions", "sync", "tracking")
+}
+
+
+class Stage(NamedTuple):
+    """A stage as DVC itself resolves dvc.yaml."""
+
+    name: str
+    words: list[str]  # of its command
+    deps: set[str]
+    params: set[str]
+    outs: set[str]
+
+    @property
+    def script(self) -> str:
+        return next(word for word in self.words if word.startswith("stages/"))
+
+
+def resolved() -> list[Stage]:
+    with Repo(str(ROOT)) as repo:
+        return [
+            Stage(
+                stage.name,
+                stage.cmd.split(),
+                {dep.def_path for dep in stage.deps if not hasattr(dep, "params")},
+                {param for dep in stage.deps for param in getattr(dep, "params", ())},
+                {out.def_path for out in stage.outs},
+            )
+            for stage in repo.index.stages
+        ]
+
+
+STAGES = resolved()
+GRAPH = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True, cache_dir=None)
+# domain_denoiser.models imports an architecture only when it is asked for.
+ARCHITECTURES = GRAPH.find_modules_directly_imported_by(f"{PACKAGE}.models") - EXEMPT
+
+every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+
+
+def parse(path: str) -> ast.Module:
+    return ast.parse((ROOT / path).read_bytes(), path)
+
+
+def imported_by_script(script: str) -> set[str]:
+    """The package's modules that a script imports anywhere in it."""
+    found = set()
+    for node in ast.walk(parse(script)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found & GRAPH.modules - {PACKAGE}
+
+
+def closure(modules: set[str], architectures: set[str]) -> set[str]:
+    """Every module that runs when these are imported, without the exempt ones and what only they lead to."""
+    left_out = EXEMPT | (ARCHITECTURES - architectures)
+    found, waiting = set(), set(modules)
+    while waiting:
+        module = waiting.pop()
+        if module in found | left_out | {PACKAGE}:
+            continue
+        found.add(module)
+        waiting |= GRAPH.find_modules_directly_imported_by(module) | {module.rpartition(".")[0]}
+    return found
+
+
+def path_of(module: str) -> str:
+    path = Path("src", *module.split("."))
+    return f"{path}/__init__.py" if (ROOT / path).is_dir() else f"{path}.py"
+
+
+def code_read(stage: Stage, models: dict) -> set[str]:
+    """The source files that decide what a stage writes."""
+    architectures = {f"{PACKAGE}.models.{models[word]['architecture']}" for word in stage.words if word in models}
+    return {stage.script} | {path_of(module) for module in closure(imported_by_script(stage.script), architectures)}
+
+
+def test_imports_point_one_way():
+    program = Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run([program, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_package_itself_is_empty_and_modules_are_found():
+    tree = parse(f"src/{PACKAGE}/__init__.py")
+    assert len(tree.body) == 1
+    assert ast.get_docstring(tree)
+    assert f"{PACKAGE}.models.mlp" in ARCHITECTURES
+    assert EXEMPT.issubset(GRAPH.modules)
+
+
+@every_stage
+def test_stage_declares_all_the_code_it_reads_and_no_other(stage, committed):
+    declared = {path for path in stage.deps if path.startswith(("src/", "stages/"))}
+    needed = code_read(stage, committed["models"])
+    assert not needed - declared, f"dvc.yaml: {stage.name} misses {', '.join(sorted(needed - declared))}"
+    assert not declared - needed, f"dvc.yaml: {stage.name} does not need {', '.join(sorted(declared - needed))}"
+
+
+def test_comparison_sees_a_dep_too_few_and_one_too_many(committed):
+    training = next(stage for stage in STAGES if stage.name.startswith("train@"))
+    needed = code_read(training, committed["models"])
+    assert {"src/domain_denoiser/models/mlp.py", "src/domain_denoiser/models/__init__.py"} <= needed
+    assert {"src/domain_denoiser/noise.py", "src/domain_denoiser/errors.py"} <= needed  # imported by what it imports
+    assert "src/domain_denoiser/evaluation.py" not in needed
+
+
+@every_stage
+def test_stage_declares_the_params_it_reads_and_no_others(stage):
+    read = set()
+    tree = parse(stage.script)
+    within = {id(node.value): node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id == "read" and isinstance(node.ctx, ast.Load):
+            read.add(within.get(id(node)))
+    assert None not in read, f"{stage.script} passes on all of params.yaml: what it reads cannot be seen"
+    declared = {param.partition(".")[0] for param in stage.params}
+    assert read == declared, f"dvc.yaml: {stage.name} declares params {sorted(declared)}, but reads {sorted(read)}"
+
+
+@every_stage
+def test_stage_that_works_on_one_entry_declares_that_entry_alone(stage):
+    # Else a change to one model would retrain all of them.
+    kind, _, key = stage.name.partition("@")
+    section = {"corrupt": "noisy", "train": "models"}.get(kind)
+    if section:
+        assert {param for param in stage.params if param.startswith(section)} == {f"{section}.{key}"}
+
+
+@pytest.mark.parametrize("name", ["summarise", "figures"])
+def test_every_model_is_summarised_and_drawn(name, committed):
+    stage = next(stage for stage in STAGES if stage.name == name)
+    for model in committed["models"]:
+        assert model in stage.words, f"dvc.yaml: the command of {name} misses {model}"
+    shown = [word for word in stage.words[stage.words.index(stage.script) + 1 :] if word != "noisy"]
+    assert set(shown) == set(committed["models"])
+    if name == "summarise":
+        wanted_deps = {f"reports/evaluation/{model}.csv" for model in [*shown, "noisy"]}
+        wanted_outs = {"reports/metrics.json", "reports/levels.csv"}
+    else:
+        files = ("model.json", "model.safetensors", "history.csv")
+        wanted_deps = {f"models/{model}/{file}" for model in shown for file in files}
+        pictures = ("digits.png", "learning_curves.png")
+        wanted_outs = {f"reports/figures/{model}/{picture}" for model in shown for picture in pictures}
+        wanted_outs |= {"reports/figures/psnr_against_noise.png"}
+        assert {f"models.{model}.regime" for model in shown} <= stage.params
+    assert {path for path in stage.deps if path.startswith(("reports/evaluation/", "models/"))} == wanted_deps
+    assert stage.outs == wanted_outs
+
+
+def test_every_model_is_trained_and_evaluated(committed):
+    names = {stage.name for stage in STAGES}
+    for model in committed["models"]:
+        assert {f"train@{model}", f"evaluate@{model}"} <= names
+    for dataset in committed["noisy"]:
+        assert f"corrupt@{dataset}" in names
+
+
+def test_stage_imports_the_package_of_its_own_checkout():
+    for stage in STAGES:
+        assert stage.words[:2] == ["PYTHONPATH=src", "python"], stage.name
+
+
+def test_stages_do_not_import_each_other():
+    names = {path.stem for path in (ROOT / "stages").glob("*.py")}
+    for path in (ROOT / "stages").glob("*.py"):
+        for node in ast.walk(parse(f"stages/{path.name}")):
+            if isinstance(node, ast.Import):
+                assert not {alias.name for alias in node.names} & (names | {"stages"}), path.name
+            elif isinstance(node, ast.ImportFrom):
+                assert node.module.split(".")[0] not in names | {"stages"}, path.name
+
+
+LIGHT = "atomic cli contents datasets errors images lineage live params progress records revisions seeds sync tracking"
+
+
+def test_light_modules_import_nothing_heavy():
+    program = (
+        f"import sys; from {PACKAGE} import {', '.join(LIGHT.split())}\n"
+        "print(*sorted({'torch', 'torchvision', 'mlflow', 'dvc', 'matplotlib'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_importing_the_package_prints_and_writes_nothing(tmp_path):
+    modules = sorted(module for module in GRAPH.modules if not module.endswith("__main__"))
+    program = f"import importlib; [importlib.import_module(name) for name in {modules}]"
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout + done.stderr == ""
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,338 @@
+"""MLflow as a view: deleted and rebuilt, on another machine, by many at once, after any interruption."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from mlflow.tracking import MlflowClient
+from pipeline import Pipeline, clean_environment
+from servers import free_port
+
+from domain_denoiser import lineage, registry, sync, tracking
+
+
+@pytest.fixture
+def changed(pipeline: Pipeline, tmp_path: Path) -> Pipeline:
+    return pipeline.copy(tmp_path / "copy")
+
+
+def snapshot(pipeline: Pipeline) -> dict[str, dict]:
+    """All that MLflow shows of each run, except what docs/tracking.md lists: run id, artifact location, start, end."""
+    client = MlflowClient(f"sqlite:///{pipeline.root}/mlflow.db")
+    experiment = client.get_experiment_by_name("mnist-denoising")
+    shown = {}
+    for run in client.search_runs([experiment.experiment_id]):
+        artifacts = Path(unquote(run.info.artifact_uri.removeprefix("file://")))
+        shown[run.data.tags["key"]] = {
+            "name": run.info.run_name,
+            "status": run.info.status,
+            "user": run.info.user_id,
+            "lifecycle": run.info.lifecycle_stage,
+            "params": run.data.params,
+            "tags": run.data.tags,
+            "metrics": {
+                key: sorted(
+                    (point.step, point.timestamp, point.value)
+                    for point in client.get_metric_history(run.info.run_id, key)
+                )
+                for key in run.data.metrics
+            },
+            "inputs": sorted(
+                (found.dataset.name, found.dataset.digest, found.dataset.source, found.tags[0].value)
+                for found in run.inputs.dataset_inputs
+            ),
+            "figures": {path.name: path.read_bytes() for path in artifacts.rglob("*.png")},
+            "models": len(run.outputs.model_outputs),
+        }
+    assert shown
+    assert all(len(run["figures"]) == 3 and run["models"] == 1 for run in shown.values() if run["status"] == "FINISHED")
+    return shown
+
+
+def delete_store(pipeline: Pipeline) -> None:
+    for path in pipeline.root.glob("mlflow.db*"):
+        path.unlink()
+    shutil.rmtree(pipeline.root / "mlartifacts")
+
+
+def did(pipeline: Pipeline, *arguments: str, **environment: str) -> dict:
+    return json.loads(pipeline.run("denoise", "sync", "--json", *arguments, **environment).stdout)
+
+
+def test_a_deleted_store_comes_back_as_it_was(changed: Pipeline) -> None:
+    # The store holds absolute paths; the copy's own one is made by its first sync.
+    live = snapshot(changed)
+    delete_store(changed)
+    assert all("run created" in outcome["did"] for outcome in did(changed)["outcomes"])
+    assert snapshot(changed) == live
+    assert [outcome["did"] for outcome in did(changed)["outcomes"]] == [[], [], []]
+    assert snapshot(changed) == live
+    for run_id in [outcome["run_id"] for outcome in did(changed)["outcomes"]]:
+        load = f"import mlflow; mlflow.pytorch.load_model('runs:/{run_id}/model')"
+        uri = f"sqlite:///{changed.root}/mlflow.db"
+        changed.run("python", "-c", load, MLFLOW_TRACKING_URI=uri, MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false")
+
+
+def test_a_second_machine_pulls_and_sees_the_same(changed: Pipeline, tmp_path: Path) -> None:
+    changed.run("dvc", "remote", "add", "--default", "team", str(tmp_path / "remote"))
+    changed.run("dvc", "push")
+    changed.run("git", "commit", "-q", "-am", "A remote")
+    subprocess.run(["git", "clone", "-q", str(changed.root), str(tmp_path / "second")], check=True)
+    second = Pipeline(tmp_path / "second", "")
+    said = did(second)
+    assert {path.rpartition(" ")[2] for path in said["missing"]} >= {"models/fixed/model.safetensors"}
+    second.run("dvc", "pull")
+    assert second.stages_run() == set()
+    did(second)
+    did(changed)
+    assert snapshot(second) == snapshot(changed)
+
+
+def test_six_syncs_at_once_make_one_set_of_runs(changed: Pipeline) -> None:
+    live = snapshot(changed)
+    delete_store(changed)
+    environment = clean_environment(changed.root)
+    syncs = [subprocess.Popen(["denoise", "sync"], cwd=changed.root, env=environment) for _ in range(6)]
+    assert [running.wait() for running in syncs] == [0] * 6
+    assert snapshot(changed) == live
+
+
+def test_partial_runs_are_repaired(changed: Pipeline) -> None:
+    live = snapshot(changed)
+    delete_store(changed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(changed.root)
+        store = tracking.connect(changed.root, retries=1, timeout_s=5)
+        patch.setattr(tracking, "_publish_figures", interrupt)
+        with pytest.raises(Interrupted):
+            sync.publish_workspace(store, lineage.workspace())
+    did(changed)
+    assert snapshot(changed) == live
+
+
+class Interrupted(BaseException):
+    """Ends a function where SIGKILL would, so that no handler of errors sees it."""
+
+
+def interrupt(*_: object) -> None:
+    raise Interrupted
+
+
+def test_other_bytes_from_the_same_work_are_reported_and_left_out(changed: Pipeline) -> None:
+    live = snapshot(changed)
+    lock = (changed.root / "dvc.lock").read_text()
+    stages = lineage.locked(lock.encode(), "dvc.lock")
+    md5 = stages["train@fixed"].outs["models/fixed/model.safetensors"]
+    (changed.root / "dvc.lock").write_text(lock.replace(md5, "0" * 32))
+    done = changed.run("denoise", "sync", check=False)
+    assert done.returncode == 1
+    assert "not deterministic: train@fixed wrote another models/fixed/model.safetensors" in done.stdout
+    assert "the same platform" in done.stdout
+    assert snapshot(changed) == live
+
+
+def test_a_changed_evaluation_is_published_again(changed: Pipeline) -> None:
+    source = changed.root / "src/domain_denoiser/evaluation.py"
+    source.write_text(source.read_text().replace(".clamp(0.0, 1.0)", ".clamp(0.0, 0.9)"))
+    assert "train@fixed" not in changed.stages_run()
+    did(changed)
+    after = snapshot(changed)
+    metrics = json.loads((changed.root / "reports/metrics.json").read_text())["models"]
+    for shown in after.values():
+        newest = {step: value for step, _, value in shown["metrics"]["test/psnr_db"]}
+        assert newest[50] == metrics[shown["name"]]["0.5"]["psnr_db"]
+        assert len(shown["metrics"]["test/psnr_db"]) == 12
+    assert [outcome["did"] for outcome in did(changed)["outcomes"]] == [[], [], []]
+
+
+def test_history_comes_back_too(changed: Pipeline) -> None:
+    changed.params(lambda values: values["models"]["fixed"].update(epochs=1))
+    changed.run("dvc", "repro")
+    changed.run("git", "add", "-A")
+    changed.run("git", "commit", "-q", "-m", "One epoch")
+    did(changed)
+    live = snapshot(changed)
+    assert len(live) == 4
+    delete_store(changed)
+    did(changed)
+    assert len(snapshot(changed)) == 3
+    did(changed, "--all-commits")
+    assert snapshot(changed) == live
+    compared = json.loads(changed.run("denoise", "compare", "HEAD~1", "--json").stdout)["after"]["workspace"]
+    fixed = next(row for row in compared if row["model"] == "fixed" and row["sigma"] == "0.5")
+    plain = next(row for row in compared if row["model"] == "plain" and row["sigma"] == "0.5")
+    assert fixed["low"] <= fixed["gain"] <= fixed["high"]
+    assert fixed["gain"] == pytest.approx(fixed["after"] - fixed["before"])
+    assert plain["gain"] == plain["low"] == plain["high"] == 0.0
+    assert "| fixed | 0.5 |" in changed.run("denoise", "compare", "HEAD~1", "--md").stdout
+
+
+def test_show_names_the_hashes_of_dvc_lock(changed: Pipeline) -> None:
+    stages = lineage.locked((changed.root / "dvc.lock").read_bytes(), "dvc.lock")
+    head = changed.run("git", "rev-parse", "HEAD").stdout.strip()
+    for outcome in did(changed)["outcomes"]:
+        stage = stages[f"train@{outcome['model']}"]
+        for name in (outcome["model"], stage.key[:10], outcome["run_id"]):
+            shown = json.loads(changed.run("denoise", "show", name, "--json").stdout)
+            assert (shown["deps"], shown["outs"], shown["params"]) == (stage.deps, stage.outs, stage.params)
+            assert (shown["key"], shown["commit"], shown["cmd"]) == (stage.key, head, stage.cmd)
+    assert changed.run("denoise", "show", "nothing", check=False).returncode == 2
+
+
+def test_a_run_whose_process_is_dead_is_closed(changed: Pipeline) -> None:
+    changed.params(lambda values: values["models"]["plain"].update(epochs=100_000))
+    training = subprocess.Popen(
+        ["dvc", "repro", "train@plain"], cwd=changed.root, env=clean_environment(changed.root), start_new_session=True
+    )
+    wait_for(lambda: any(shown["status"] == "RUNNING" and shown["metrics"] for shown in snapshot(changed).values()))
+    assert did(changed)["closed"] == []
+    os.killpg(training.pid, signal.SIGKILL)
+    training.wait()
+    assert len(did(changed)["closed"]) == 1
+    assert did(changed)["closed"] == []
+
+
+def test_a_gate_a_promotion_and_the_way_back(changed: Pipeline) -> None:
+    changed.params(lambda values: values["gate"].update(floors_db={"0.5": 1.0}))
+    before = best(changed)
+    assert changed.run("denoise", "promote").returncode == 0
+    assert champion(changed)["model"] == before
+    assert changed.run("denoise", "gate", check=False).returncode == 3  # the champion is no better than itself
+    changed.run("git", "add", "-A")
+    changed.run("git", "commit", "-q", "-m", "The first champion")
+    first = aliases(changed)
+    changed.params(lambda values: values["mlp"].update(epochs=1))
+    changed.run("dvc", "repro")
+    assert changed.run("denoise", "promote", check=False).returncode == 3  # less training is worse
+    assert json.loads((changed.root / "reports/gate.json").read_text())["passed"] is False
+    assert aliases(changed)["champion"] == first["champion"]
+    changed.params(lambda values: values["mlp"].update(epochs=8))
+    changed.run("dvc", "repro")
+    assert changed.run("denoise", "promote").returncode == 0
+    second = aliases(changed)
+    assert second["champion"] != first["champion"]
+    assert champion(changed)["gain_db"] > 0
+    changed.run("denoise", "promote", "--rollback")
+    assert champion(changed)["model"] == before
+    assert aliases(changed)["champion"] == first["champion"]
+
+
+def test_an_interrupted_sync_is_mended_by_the_next(changed: Pipeline) -> None:
+    changed.params(lambda values: values["gate"].update(floors_db={"0.5": 1.0}))
+    changed.run("denoise", "promote")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(changed.root)
+        for call in ("create_registered_model", "create_model_version", "set_registered_model_alias"):
+            store = tracking.connect(changed.root, retries=1, timeout_s=5)
+            with pytest.MonkeyPatch.context() as inner:
+                inner.setattr(store.client, call, interrupt)
+                with pytest.raises(Interrupted):
+                    sync.publish_champions(store)
+    key = champion(changed)["key"]
+    did(changed)
+    client = MlflowClient(f"sqlite:///{changed.root}/mlflow.db")
+    assert client.get_model_version_by_alias(registry.NAME, "champion").tags["key"] == key
+    assert len(client.search_model_versions(f"name = '{registry.NAME}'")) == 1
+
+
+def test_an_interrupted_promotion_leaves_the_old_champion(changed: Pipeline) -> None:
+    changed.params(lambda values: values["gate"].update(floors_db={"0.5": 1.0}))
+    changed.run("denoise", "promote", "--model", "plain")
+    before = (changed.root / "champion.json").read_bytes()
+    killed = (
+        "import os, signal; from pathlib import Path\n"
+        "from domain_denoiser import champion\n"
+        "Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "champion.write(champion.read())"
+    )
+    assert changed.run("python", "-c", killed, check=False).returncode == -signal.SIGKILL
+    assert (changed.root / "champion.json").read_bytes() == before
+    did(changed)
+    assert aliases(changed)["champion"] == champion(changed)["key"]
+
+
+def champion(pipeline: Pipeline) -> dict:
+    return json.loads((pipeline.root / "champion.json").read_text())
+
+
+def best(pipeline: Pipeline) -> str:
+    pipeline.run("denoise", "gate")
+    return json.loads((pipeline.root / "reports/gate.json").read_text())["candidate"]["model"]
+
+
+def aliases(pipeline: Pipeline) -> dict[str, str]:
+    """Alias -> key, after a sync."""
+    did(pipeline)
+    client = MlflowClient(f"sqlite:///{pipeline.root}/mlflow.db")
+    named = client.get_registered_model(registry.NAME).aliases
+    return {alias: client.get_model_version(registry.NAME, version).tags["key"] for alias, version in named.items()}
+
+
+def start_server(folder: Path, port: int) -> subprocess.Popen:
+    """An MLflow server in a process group of its own, so that a test can kill all of it at once."""
+    command = ["mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)]
+    store = [
+        "--backend-store-uri",
+        f"sqlite:///{folder}/server.db",
+        "--artifacts-destination",
+        str(folder / "artifacts"),
+    ]
+    environment = clean_environment(folder) | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    server = subprocess.Popen(command + store, env=environment, start_new_session=True, **quiet)
+    wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+    return server
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    """Look again and again, for a minute or two: a busy machine is slow, not wrong."""
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_a_server_killed_in_the_middle_stops_no_training(changed: Pipeline, tmp_path: Path) -> None:
+    changed.params(lambda values: values["mlp"].update(epochs=200))
+    port = free_port()
+    server = start_server(tmp_path, port)
+    uri = f"http://127.0.0.1:{port}"
+    environment = clean_environment(changed.root) | {"MLFLOW_TRACKING_URI": uri}
+    training = subprocess.Popen(
+        ["dvc", "repro", "train@random"], cwd=changed.root, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        wait_for(lambda: any(run.data.metrics for run in runs_at(uri)))
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    said = training.communicate()[1]
+    assert training.returncode == 0
+    assert said.count("tracking:") == 1
+    tracked = {path.name: path.read_bytes() for path in (changed.root / "models/random").iterdir()}
+    changed.run("python", "stages/train.py", "random")  # by hand: without tracking
+    assert {path.name: path.read_bytes() for path in (changed.root / "models/random").iterdir()} == tracked
+    server = start_server(tmp_path, port)
+    try:
+        did(changed, MLFLOW_TRACKING_URI=uri)
+        [run] = [run for run in runs_at(uri) if run.info.run_name == "random"]
+        points = MlflowClient(uri).get_metric_history(run.info.run_id, "val/psnr_db")
+        assert sorted(point.step for point in points) == list(range(1, 201))
+        assert run.info.status == "FINISHED"
+    finally:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def runs_at(uri: str) -> list:
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name("mnist-denoising")
+    return [] if found is None else client.search_runs([found.experiment_id])
