@@ -17,6 +17,8 @@ from domain_denoiser import datasets, images, params, training
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "tests/data/mnist"
 
+# The processes that tests start import the package of this checkout, as pytest itself does.
+os.environ["PYTHONPATH"] = str(ROOT / "src")
 torch.set_num_threads(1)
 # No test depends on how fast the machine is, nor on what an earlier run found.
 hypothesis_settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -44,8 +45,17 @@ class Pipeline(NamedTuple):
         return {line.split("'")[1] for line in printed.splitlines() if line.startswith("Running stage")}
 
     def copy(self, target: Path) -> "Pipeline":
-        """The same pipeline elsewhere, to be changed."""
+        """The same pipeline elsewhere, to be changed; its store, which holds absolute paths, is moved with it."""
         shutil.copytree(self.root, target, symlinks=True)
+        with sqlite3.connect(target / "mlflow.db") as store:
+            for table, column in (
+                ("experiments", "artifact_location"),
+                ("runs", "artifact_uri"),
+                ("logged_models", "artifact_location"),
+            ):
+                store.execute(
+                    f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (self.root.as_uri(), target.as_uri())
+                )
         return Pipeline(target, self.printed)
 
 

@@ -23,7 +23,8 @@ def prepare(compute: Compute) -> "torch.device":
     if compute.device == "cuda" and not torch.cuda.is_available():
         raise BadInput("params.yaml: compute.device is 'cuda', but this machine has no CUDA device; 'cpu' would work")
     torch.set_num_threads(compute.threads)
-    torch.use_deterministic_algorithms(True)
+    # The same as use_deterministic_algorithms(True), which imports torch.compile as well: three seconds a stage.
+    torch.set_deterministic_debug_mode("error")
     # Gradients of pixels that are always black drive RMSprop's averages into denormals, which are slow.
     torch.set_flush_denormal(True)
     return torch.device(compute.device)

@@ -108,6 +108,7 @@ def _tags(stage: Stage, model: str) -> dict[str, str]:
         "model": model,
         "stage": stage.name,
         "cmd": stage.cmd,
+        "mlflow.note.content": f"The model `{model}`. `denoise show {stage.key[:12]}` says what gives it again.",
         **{f"dep/{path}": md5 for path, md5 in stage.deps.items()},
     }
 
@@ -118,6 +119,7 @@ def _inputs(stage: Stage, evaluate: Stage | None) -> tuple[Input, ...]:
         for path, md5 in stage.deps.items()
         if path.startswith("data/")
     ]
+    inputs.sort(key=lambda given: not given.path.startswith("data/noisy/"))  # what tells runs apart comes first
     if evaluate is not None and _evaluates(evaluate, stage):
         inputs += [Input(path, md5, "test") for path, md5 in evaluate.deps.items() if path.startswith("data/")]
     return tuple(inputs)

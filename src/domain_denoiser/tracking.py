@@ -27,7 +27,7 @@ DESCRIPTION = """Denoisers of MNIST digits. A run is one training.
 Its key follows from what the training read: command, data, code, params.
 
 - Charts: `val/psnr_db` against the epoch, `test/psnr_db` against the noise level (step = 100 x sigma).
-- The best model: sort the runs by `test/psnr_db_at_0.5`.
+- The best model: sort the runs by `psnr_db_0.5`, the PSNR at noise level 0.5; there is one such column for each level.
 - The data of a run: its inputs, whose digests are DVC's hashes.
 
 This store is a view: `denoise sync` rebuilds it from dvc.lock and the DVC cache."""
@@ -36,7 +36,7 @@ TRAINING = {
     "train_loss": "train/loss",
     "val_loss": "val/loss",
     "val_psnr_db": "val/psnr_db",
-    "learning_rate": "learning_rate",
+    "learning_rate": "train/learning_rate",
 }
 PLATFORM = "platform.json"
 
@@ -70,13 +70,15 @@ class Outcome(NamedTuple):
 def connect(root: Path, retries: int, timeout_s: int) -> Store:
     """The store that MLFLOW_TRACKING_URI names, else SQLite at the project's root.
 
-    retries, timeout_s: of each call to a server. Raises MlflowException if the store does not answer.
+    retries, timeout_s: of each call to a server. Raises MlflowException if the store does not answer,
+    BadInput if it is that of a project elsewhere.
     """
     os.environ |= {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it would stand in the middle of --json
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout_s),
     }
@@ -95,8 +97,26 @@ def connect(root: Path, retries: int, timeout_s: int) -> Store:
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is None:
             tags = {"mlflow.note.content": DESCRIPTION}
-            return Store(client, client.create_experiment(EXPERIMENT, artifact_location=artifacts, tags=tags), lock)
+            return Store(client, _create_experiment(client, artifacts, tags), lock)
+    if artifacts is not None and found.artifact_location != artifacts:
+        raise BadInput(
+            f"{root / 'mlflow.db'} keeps its artifacts in {found.artifact_location}: the project was copied or moved; "
+            "delete mlflow.db, and `denoise sync` makes it anew"
+        )
     return Store(client, found.experiment_id, lock)
+
+
+def _create_experiment(client: "MlflowClient", artifacts: str | None, tags: Mapping[str, str]) -> str:
+    """The id of a new experiment, or of the one that another machine made at this moment."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.create_experiment(EXPERIMENT, artifact_location=artifacts, tags=dict(tags))
+    except MlflowException:
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            raise
+        return found.experiment_id
 
 
 def runs_by_key(store: Store) -> dict[str, "Run"]:
@@ -180,14 +200,27 @@ def is_dead(tags: Mapping[str, str]) -> bool:
 
 def _open(store: Store, record: Record, origin: Origin) -> tuple["Run", list[str]]:
     """The run of this key, made if there is none. It has its key from its first moment."""
-    found = store.client.search_runs(
-        [store.experiment], f"tags.`key` = '{record.key}'", order_by=["attributes.start_time ASC"], max_results=1
-    )
+    found = _runs_of(store, record.key)
     if found:
         return found[0], []
     tags = {**record.tags, **_origin_tags(None, origin), "mlflow.source.name": record.tags["cmd"]}
     run = store.client.create_run(store.experiment, tags=tags, run_name=record.model)
+    oldest = _runs_of(store, record.key)[0]
+    if (
+        oldest.info.run_id != run.info.run_id
+    ):  # another machine, which this one's lock does not stop, was a moment earlier
+        store.client.delete_tag(run.info.run_id, "key")
+        store.client.set_tag(run.info.run_id, "duplicate of", oldest.info.run_id)
+        store.client.set_terminated(run.info.run_id, "KILLED")
+        return oldest, []
     return run, ["run created"]
+
+
+def _runs_of(store: Store, key: str) -> list["Run"]:
+    """The runs with a key, oldest first; more than one only while machines race."""
+    return store.client.search_runs(
+        [store.experiment], f"tags.`key` = '{key}'", order_by=["attributes.start_time ASC", "attributes.run_id ASC"]
+    )
 
 
 def _origin_tags(run: "Run | None", origin: Origin) -> dict[str, str]:
@@ -259,7 +292,7 @@ def _publish_evaluation(store: Store, run: "Run", record: Record, did: list[str]
     for sigma, values in record.evaluation.content.items():
         step = round(100 * float(sigma))
         wanted += [Metric(f"test/{name}", value, step * 1000, step) for name, value in values.items()]
-        wanted.append(Metric(f"test/psnr_db_at_{sigma}", values["psnr_db"], step * 1000, step))
+        wanted.append(Metric(f"psnr_db_{sigma}", values["psnr_db"], 0, 0))  # one step, so that MLflow draws bars
     missing, differing = _compare(store, run, wanted)
     if differing and run.data.tags.get("evaluation.key") == record.evaluation.key:
         return [
@@ -326,18 +359,18 @@ def _publish_figures(store: Store, run: "Run", record: Record, did: list[str]) -
     if record.figures is None:
         return []
     contradictions, same_work = [], run.data.tags.get("figures.key") == record.figures.key
-    there = {file.path for file in store.client.list_artifacts(run.info.run_id, "figures")}
+    there = {file.path for file in store.client.list_artifacts(run.info.run_id)}
     for name, png in record.figures.content.items():
         md5 = hashlib.md5(png, usedforsecurity=False).hexdigest()
         known = run.data.tags.get(f"figure/{name}")
-        if known == md5 and f"figures/{name}" in there:
+        if known == md5 and name in there:
             continue
         if known not in (None, md5) and same_work:
             contradictions.append(f"figures drew another {name} (MD5 {md5}, before {known}) from the same work")
             continue
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / name).write_bytes(png)
-            store.client.log_artifact(run.info.run_id, str(Path(folder) / name), "figures")
+            store.client.log_artifact(run.info.run_id, str(Path(folder) / name))
         set_tags(store, run, {f"figure/{name}": md5})
         did.append(f"figure {name}")
     if not contradictions and set_tags(store, run, {"figures.key": record.figures.key}):
@@ -376,13 +409,16 @@ def _publish_model(store: Store, run: "Run", record: Record, did: list[str]) -> 
 
 
 def set_tags(store: Store, run: "Run", tags: Mapping[str, str]) -> bool:
-    """Set those tags of a run that differ; returns whether any did."""
+    """Set those tags of a run that differ; one with nothing to say is taken away. Returns whether any did."""
     from mlflow.entities import RunTag
 
-    changed = [RunTag(name, value) for name, value in tags.items() if run.data.tags.get(name) != value]
+    changed = [RunTag(name, value) for name, value in tags.items() if value and run.data.tags.get(name) != value]
+    silent = [name for name, value in tags.items() if not value and name in run.data.tags]
+    for name in silent:
+        store.client.delete_tag(run.info.run_id, name)
     for start in range(0, len(changed), 100):
         store.client.log_batch(run.info.run_id, tags=changed[start : start + 100])
-    return bool(changed)
+    return bool(changed or silent)
 
 
 def _set_status(store: Store, run: "Run", record: Record, did: list[str]) -> None:
