@@ -1,0 +1,45 @@
+"""What the documents say is so: numbers, commands, links."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_the_readme_has_the_numbers_of_metrics_json() -> None:
+    models = json.loads((ROOT / "reports/metrics.json").read_text())["models"]
+    rows = re.findall(r"^\| (?:`(\w+)`|the noisy input) \|(.*)\|$", README, re.MULTILINE)
+    assert len(rows) == len(models)
+    for name, cells in rows:
+        levels = models[name or "noisy"]
+        assert [cell.strip() for cell in cells.split("|")] == [f"{level['psnr_db']:.2f}" for level in levels.values()]
+
+
+def test_every_make_command_exists() -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        name for path in DOCUMENTS for name in re.findall(r"(?:`|^    |&& )make (\w+)", path.read_text(), re.MULTILINE)
+    }
+    assert named <= targets
+
+
+def test_every_denoise_command_exists() -> None:
+    named = {
+        name
+        for path in DOCUMENTS
+        for name in re.findall(r"(?:`|^    |&& )denoise ([a-z]+)", path.read_text(), re.MULTILINE)
+    }
+    shown = subprocess.run(["denoise", "--help"], capture_output=True, text=True, check=True).stdout
+    assert named <= set(re.findall(r"^\W+([a-z]+) ", shown, re.MULTILINE))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+        assert target.startswith("http") or (path.parent / target).exists(), target
