@@ -21,7 +21,8 @@ sync: $(READY)  ## bring MLflow up to date with dvc.lock
 test: $(READY)  ## run the tests
 	pytest
 
-ui: $(READY)  ## MLflow's pages on this machine, at http://127.0.0.1:5000
+ui: $(READY)  ## MLflow's pages on this machine
+	@echo 'open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning'
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 \
 	  --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts
 
@@ -35,7 +36,7 @@ lint: $(READY)  ## check style, and that imports point one way
 	lint-imports --no-cache
 
 ablation: $(READY)  ## measure on val images what the post leaves open (docs/decisions/mlp-settings.md); takes half an hour
-	python benchmarks/ablation.py --all > docs/decisions/mlp-settings.csv
+	python benchmarks/ablation.py --all docs/decisions/mlp-settings.csv
 
 bench: $(READY)  ## compare the time of this pipeline with that of the post's own loop
 	python benchmarks/post_loop.py

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas
 from ruamel.yaml import YAML
 
-from domain_denoiser import compute, images, models, noisy, params, progress, training
+from domain_denoiser import atomic, compute, images, models, noisy, params, progress, training
 from domain_denoiser.errors import one_sentence
 from domain_denoiser.models.initialisation import initialise
 from domain_denoiser.seeds import generator
@@ -86,11 +86,15 @@ def row(name: str, *changes: str) -> pandas.DataFrame:
 
 
 def main(*words: str) -> None:
-    if words == ("--all",):
-        rows = [row(*words.split()) for words in progress.track(TRIALS, len(TRIALS), "ablation", "trials")]
+    if words[:1] == ("--all",):
+        [target] = words[1:]
+        rows = []
+        for trial_words in progress.track(TRIALS, len(TRIALS), "ablation", "trials"):
+            rows.append(row(*trial_words.split()))
+            with atomic.file(Path(target)) as temporary:  # what was measured stays, should it be interrupted
+                pandas.concat(rows).to_csv(temporary, index=False, float_format="%.4f")
     else:
-        rows = [row(*words)]
-    pandas.concat(rows).to_csv(sys.stdout, index=False, float_format="%.4f")
+        row(*words).to_csv(sys.stdout, index=False, float_format="%.4f")
 
 
 if __name__ == "__main__":

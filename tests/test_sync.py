@@ -131,7 +131,7 @@ class Interrupted(BaseException):
     """Ends a function where SIGKILL would, so that no handler of errors sees it."""
 
 
-def interrupt(*_: object) -> None:
+def interrupt(*_: object, **__: object) -> None:
     raise Interrupted
 
 
@@ -211,14 +211,14 @@ def test_a_run_whose_process_is_dead_is_closed(changed: Pipeline) -> None:
 
 
 def test_a_gate_a_promotion_and_the_way_back(changed: Pipeline) -> None:
-    """`plain` becomes champion, trained less it is kept, trained more it is promoted, and the first one comes back."""
+    """`random` becomes champion, trained less it is kept, trained more it is promoted, and the first one comes back."""
 
     def train(epochs: int) -> None:
-        changed.params(lambda values: values["models"]["plain"].update(epochs=epochs))
-        changed.run("dvc", "repro", "train@plain")
+        changed.params(lambda values: values["models"]["random"].update(epochs=epochs))
+        changed.run("dvc", "repro", "train@random")
 
     def promote() -> int:
-        return changed.run("denoise", "promote", "--model", "plain", check=False).returncode
+        return changed.run("denoise", "promote", "--model", "random", check=False).returncode
 
     changed.params(lambda values: values["gate"].update(floors_db={"0.5": 1.0}))
     assert promote() == 0
@@ -231,7 +231,7 @@ def test_a_gate_a_promotion_and_the_way_back(changed: Pipeline) -> None:
     assert json.loads((changed.root / "reports/gate.json").read_text())["passed"] is False
     assert champion(changed) == first
     train(epochs=12)
-    challenger = lineage.locked((changed.root / "dvc.lock").read_bytes(), "dvc.lock")["train@plain"].key
+    challenger = lineage.locked((changed.root / "dvc.lock").read_bytes(), "dvc.lock")["train@random"].key
     assert promote() == 0
     assert champion(changed)["key"] == challenger
     assert champion(changed)["gain_db"] > 0
@@ -299,8 +299,13 @@ def start_server(folder: Path, port: int) -> subprocess.Popen:
     environment = clean_environment(folder) | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     server = subprocess.Popen(command + store, env=environment, start_new_session=True, **quiet)
-    wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+    wait_for(lambda: answers(port))
     return server
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def wait_for(happened: Callable[[], bool]) -> None:

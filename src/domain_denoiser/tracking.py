@@ -404,6 +404,8 @@ def _publish_model(store: Store, run: "Run", record: Record, did: list[str]) -> 
             pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={numpy.__version__}"],
             serialization_format="pt2",
         )
+    if run.info.status == "FINISHED":  # as start_run has just ended the run once more, later than its training ended
+        store.client.set_terminated(run.info.run_id, "FINISHED", run.info.end_time)
     set_tags(store, run, {"model.md5": digest})
     did.append("model")
 
