@@ -117,6 +117,17 @@ def test_the_logged_model_restores_as_the_stored_one_does(pipeline: Pipeline, ru
     assert mlflow.models.get_model_info(model).signature is not None
 
 
+def test_restoring_freshly_corrupted_digits_is_as_good_as_metrics_json_says(pipeline: Pipeline, tmp_path: Path) -> None:
+    """Noise and PSNR are written anew here, in NumPy: nothing is shared with the evaluation."""
+    clean = np.load(pipeline.root / "data/clean/test_images.npy") / 255
+    noisy = np.clip(clean + 0.5 * np.random.default_rng(7).standard_normal(clean.shape), 0, 1)
+    np.save(tmp_path / "noisy.npy", noisy.astype(np.float32))
+    pipeline.run("denoise", "restore", "--model", "fixed", f"{tmp_path}/noisy.npy", f"{tmp_path}/restored.npy")
+    error = ((np.load(tmp_path / "restored.npy") - clean) ** 2).mean((1, 2))
+    metrics = json.loads((pipeline.root / "reports/metrics.json").read_text())["models"]
+    assert -10 * np.log10(error).mean() == pytest.approx(metrics["fixed"]["0.5"]["psnr_db"], abs=0.1)
+
+
 def test_it_tracks_while_it_trains(changed: Pipeline) -> None:
     """Long enough a training that the tracking process is up before it ends, however busy the machine is."""
     changed.params(lambda values: values["models"]["plain"].update(epochs=600))
