@@ -27,8 +27,8 @@ ui: $(READY)  ## MLflow's pages on this machine
 	  --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts
 
 fresh: $(READY)  ## check that dvc.lock is what code and params say; needs no data
-	@stale=$$(dvc repro --dry --allow-missing | grep 'Running stage' || true); \
-	  [ -z "$$stale" ] || { echo "error: dvc.lock is stale, run \`make repro\` and commit it:"; echo "$$stale"; exit 1; }
+	@planned=$$(dvc repro --dry --allow-missing) || { echo "$$planned"; exit 1; }; \
+	  stale=$$(echo "$$planned" | grep 'Running stage' || true); [ -z "$$stale" ] || { echo "error: dvc.lock is stale, run \`make repro\` and commit it:"; echo "$$stale"; exit 1; }
 
 lint: $(READY)  ## check style, and that imports point one way
 	ruff check .

@@ -176,6 +176,8 @@ def test_history_comes_back_too(changed: Pipeline) -> None:
     assert len(snapshot(changed)) == 3
     did(changed, "--all-commits")
     assert snapshot(changed) == live
+    assert not any(outcome["did"] for outcome in did(changed, "--all-commits")["outcomes"])
+    assert snapshot(changed) == live
     compared = json.loads(changed.run("denoise", "compare", "HEAD~1", "--json").stdout)["after"]["workspace"]
     fixed = next(row for row in compared if row["model"] == "fixed" and row["sigma"] == "0.5")
     plain = next(row for row in compared if row["model"] == "plain" and row["sigma"] == "0.5")
@@ -195,6 +197,15 @@ def test_show_names_the_hashes_of_dvc_lock(changed: Pipeline) -> None:
             assert (shown["deps"], shown["outs"], shown["params"]) == (stage.deps, stage.outs, stage.params)
             assert (shown["key"], shown["commit"], shown["cmd"]) == (stage.key, head, stage.cmd)
     assert changed.run("denoise", "show", "nothing", check=False).returncode == 2
+
+
+def test_a_store_that_does_not_answer_is_one_sentence(changed: Pipeline) -> None:
+    uri = f"http://somebody:secret@127.0.0.1:{free_port()}"
+    done = changed.run("denoise", "sync", check=False, MLFLOW_TRACKING_URI=uri)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the tracking store at http://***@127.0.0.1")
+    assert done.stderr.count("\n") == 1
+    assert "secret" not in done.stderr
 
 
 def test_a_run_whose_process_is_dead_is_closed(changed: Pipeline) -> None:

@@ -95,7 +95,11 @@ def promoted() -> Iterator[Champion]:
 def previous() -> Champion:
     """The champion before the present one. Raises BadInput if there was none."""
     present = read()
-    for champion in reversed(list(promoted())):
-        if present is None or champion.key != present.key:
-            return champion
-    raise BadInput("git has no champion before the present one")
+    keys = {}  # in the order of their first promotion
+    for champion in promoted():
+        keys.setdefault(champion.key, champion)
+    order = list(keys.values())
+    place = len(order) if present is None else list(keys).index(present.key)
+    if place == 0:
+        raise BadInput("git has no champion before the present one")
+    return order[place - 1]

@@ -74,11 +74,13 @@ def sync(
     root = _go_to_root()
     commits = [revisions.resolve(name) for name in rev] + (syncing.all_commits() if all_commits else [])
     store = tracking.connect(root, retries=2, timeout_s=30)
-    parts = [
-        syncing.publish_workspace(store, lineage.workspace()),
-        syncing.publish_commits(store, commits),
-        syncing.publish_champions(store),
-    ]
+    with tracking.one_sentence_if_it_fails(store):
+        parts = [
+            syncing.publish_workspace(store, lineage.workspace()),
+            syncing.publish_commits(store, reversed(commits)),  # the newest test results of a run come first, and stay
+            syncing.publish_champions(store),
+            syncing.retag(store),
+        ]
     synced = syncing.merged(parts)
     typer.echo(json.dumps(synced.as_json(), indent=2) if as_json else synced.as_table())
     raise typer.Exit(1 if synced.contradictions else 0)
@@ -148,6 +150,8 @@ def promote(
     from domain_denoiser import champion
 
     if rollback:
+        if model is not None:
+            raise BadInput("--rollback takes back the champion before the present one; it goes without --model")
         _go_to_root()
         chosen = champion.previous()
     else:

@@ -136,8 +136,12 @@ def _figures(
 
 def _hash_of_gate_images(stages: Mapping[str, Stage]) -> str:
     made = stages.get("corrupt@test")
-    if made is None or not (IMAGES / noisy.LAW).exists():
-        raise BadInput(f"{IMAGES} has no gate images yet: run `make repro`, or `dvc pull` what somebody else made")
+    changed = ["all"] if made is None else [*lineage.changed_outs("corrupt@test"), *lineage.changed_outs("download")]
+    if changed:
+        raise BadInput(
+            f"the gate images are not those of dvc.lock ({', '.join(changed)} differ): `dvc pull` what somebody else "
+            "made, or run `make repro`"
+        )
     return made.outs[str(IMAGES)]
 
 

@@ -75,6 +75,14 @@ def pending(name: str) -> Stage:
         return Stage(name, stage.cmd, deps, params, outs)
 
 
+def changed_outs(name: str) -> list[str]:
+    """Outputs of a stage that lie in the working directory otherwise than dvc.lock says, or not at all."""
+    from dvc.repo import Repo
+
+    with Repo(".") as repo:
+        return [out.def_path for out in repo.stage.load_one(name=name).outs if out.workspace_status()]
+
+
 def ended(stage: Stage) -> Stage:
     """A pending stage whose files lie in the working directory now, with their hashes."""
     outs = {path: hashlib.md5(Path(path).read_bytes(), usedforsecurity=False).hexdigest() for path in stage.outs}

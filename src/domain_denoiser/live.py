@@ -7,6 +7,7 @@ seconds at its end. What does not reach the store then, `denoise sync` brings la
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -47,6 +48,7 @@ def follow(patience_s: float) -> Iterator[Callable[[dict[str, float]], None]]:
 
 def main(name: str) -> None:
     """What the process does: publish the stage `name` as its rows come in, and whole when it has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the stage as well; its end is the end of the input
     try:
         contradictions = _follow_training(name) if name.startswith("train@") else _follow_last(name)
     except Exception as error:  # whatever fails here, the training must go on: it is said once, in one line
@@ -66,9 +68,9 @@ def _follow_training(name: str) -> tuple[str, ...]:
     stages.pop(name, None)  # its entry is of an earlier run
     record = records.gather(stages | {name: lineage.pending(name)}, lambda path, md5: None)[-1]
     experiment = os.environ.get("DVC_EXP_NAME")
-    extra = tracking.process_tags() | ({} if experiment is None else {"experiments": experiment})
+    extra = tracking.process_tags(os.getppid()) | ({} if experiment is None else {"experiments": experiment})
     store = tracking.connect(Path(os.environ.get("DVC_ROOT", Path.cwd())), retries=1, timeout_s=5)
-    outcome = tracking.publish(store, record, origin, extra, with_model=False)
+    outcome = tracking.publish(store, record, origin, extra, with_model=False, replace=True)
     contradictions, rows, ended = [], [], False
     for line in sys.stdin:
         message = json.loads(line)
@@ -76,9 +78,11 @@ def _follow_training(name: str) -> tuple[str, ...]:
         if "row" in message:
             rows.append(message["row"])
             now = record._replace(history=(rows[-1],))
-            contradictions += tracking.publish(store, now, origin, extra, with_model=False).contradictions
+            contradictions += tracking.publish(store, now, origin, extra, with_model=False, replace=True).contradictions
     if ended:
-        tracking.publish(store, record._replace(history=tuple(rows), finished=True), origin, {}, with_model=False)
+        tracking.publish(
+            store, record._replace(history=tuple(rows), finished=True), origin, {}, with_model=False, replace=True
+        )
     else:
         tracking.end(store, outcome.run_id, "FAILED")
     return tuple(contradictions)

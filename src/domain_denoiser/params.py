@@ -140,7 +140,7 @@ class Gate(Strict):
     sigma: Sigma
     margin_db: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]
     allowed_loss_db: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]
-    floors_db: dict[str, Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]]
+    floors_db: Annotated[dict[str, Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]], Field(min_length=1)]
 
 
 class Params(Strict):

@@ -143,7 +143,10 @@ def _evaluation(train: Stage, model: str, stages: Mapping[str, Stage], find: Fin
     if content is None:
         missing.append(summary)
         return None
-    return Part(evaluate.key, json.loads(content)["models"][model])
+    # The means depend on how they were summarised too, but not on the other models in the same file.
+    summarised = {path: md5 for path, md5 in summarise.deps.items() if not path.startswith("reports/")}
+    work = Stage("evaluation", summarise.cmd.partition(".py")[0], summarised, {"evaluate": evaluate.key}, {})
+    return Part(work.key, json.loads(content)["models"][model])
 
 
 def _figures(model: str, train: Stage, stages: Mapping[str, Stage], find: Find, missing: list[str]) -> Part | None:

@@ -8,6 +8,7 @@ from domain_denoiser.champion import Champion
 from domain_denoiser.tracking import Store
 
 if TYPE_CHECKING:
+    from mlflow.entities import LoggedModelOutput, Run
     from mlflow.entities.model_registry import ModelVersion
 
 NAME = "mnist-denoiser"
@@ -16,15 +17,15 @@ DESCRIPTION = "Denoisers that passed the gate. champion.json in git decides; `de
 
 def publish(
     store: Store, promoted: Iterable[Champion], champion: Champion | None, challenger: Champion | None
-) -> list[str]:
+) -> tuple[list[str], list[str]]:
     """Bring versions and the aliases `champion` and `challenger` into the registry, as far as they are not there.
 
-    Returns what was done. A model whose run the store lacks is left out: then no alias of it can be set.
+    Returns what was done, and which models could not be registered, as the store does not have just their files.
     """
-    did = []
+    did, left_out = [], []
     wanted = {found.key: found for found in [*promoted, *([challenger] if challenger else [])]}
     if not wanted:
-        return did
+        return did, left_out
     with store.lock:
         if not store.client.search_registered_models(f"name = '{NAME}'"):
             store.client.create_registered_model(NAME, description=DESCRIPTION)
@@ -32,8 +33,11 @@ def publish(
         versions = _versions(store)
         runs = tracking.runs_by_key(store)
         for key, model in wanted.items():
-            outputs = runs[key].outputs.model_outputs if key in runs and runs[key].outputs else []
-            if key in versions or not outputs:
+            if key in versions:
+                continue
+            outputs = _logged(runs[key], model) if key in runs else []
+            if not outputs:
+                left_out.append(f"model {model.model} {key[:12]} of champion.json or the gate; `dvc pull` may bring it")
                 continue
             version = store.client.create_model_version(
                 NAME,
@@ -47,7 +51,13 @@ def publish(
             did.append(f"version {version.version}: {model.model} {key[:12]}")
         for alias, model in (("champion", champion), ("challenger", challenger)):
             did += _set_alias(store, alias, model, versions)
-    return did
+    return did, left_out
+
+
+def _logged(run: "Run", model: Champion) -> list["LoggedModelOutput"]:
+    """The models that a run logged, if they were made of just the files that were promoted."""
+    same = all(run.data.tags.get(f"out/{path}") == md5 for path, md5 in model.files.items())
+    return run.outputs.model_outputs if same and run.outputs else []
 
 
 def _versions(store: Store) -> dict[str, "ModelVersion"]:
@@ -60,7 +70,7 @@ def _versions(store: Store) -> dict[str, "ModelVersion"]:
 def _set_alias(store: Store, alias: str, model: Champion | None, versions: Mapping[str, "ModelVersion"]) -> list[str]:
     current = store.client.get_registered_model(NAME).aliases.get(alias)
     version = None if model is None or model.key not in versions else str(versions[model.key].version)
-    if version is None and current is not None and model is None:
+    if version is None and current is not None:  # better none than one on another model
         store.client.delete_registered_model_alias(NAME, alias)
         return [f"alias {alias} removed"]
     if version is None or version == str(current):

@@ -18,7 +18,7 @@ def git(*arguments: str) -> bytes | None:
 
 def resolve(revision: str) -> str:
     """The commit that a branch, tag, experiment or abbreviated hash names. Raises BadInput if it names none."""
-    for candidate in (revision, f"{experiment_refs().get(revision, revision)}"):
+    for candidate in (revision, dict(experiments()).get(revision, revision)):
         found = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{candidate}^{{commit}}")
         if found is not None:
             return found.decode().strip()
@@ -45,19 +45,19 @@ def dirty(written_by_dvc: Iterable[str]) -> bool:
 
 def commits_of(path: str, *start: str) -> Iterator[str]:
     """The commits reachable from `start` that changed a file, oldest first."""
-    listed = git("log", "--reverse", "--format=%H", *start, "--", path)
+    listed = git("log", "--full-history", "--reverse", "--format=%H", *start, "--", path)
     yield from () if listed is None else listed.decode().split()
 
 
-def experiment_refs() -> dict[str, str]:
-    """DVC's experiments: name -> commit. Their refs are refs/exps/<baseline>/<name>."""
+def experiments() -> list[tuple[str, str]]:
+    """DVC's experiments as (name, commit). Their refs are refs/exps/<baseline>/<name>; baselines may share a name."""
     listed = git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps")
-    found = {}
+    found = []
     for line in () if listed is None else listed.decode().splitlines():
         ref, commit = line.split(" ")
         parts = ref.split("/")
         if len(parts) == 5:  # others are DVC's queue and stash
-            found[parts[4]] = commit
+            found.append((parts[4], commit))
     return found
 
 

@@ -4,14 +4,14 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from ruamel.yaml import YAML
-
 from domain_denoiser import champion, lineage, records, registry, revisions, tracking
 from domain_denoiser.contents import Contents
+from domain_denoiser.errors import BadInput
 from domain_denoiser.lineage import Stage
+from domain_denoiser.params import parse
 from domain_denoiser.tracking import Outcome, Store
 
-COMMITS_IN_A_TAG = 100  # MLflow takes 8,000 characters a tag
+NAMES_IN_A_TAG = 100  # MLflow takes 8,000 characters a tag
 
 
 class History(NamedTuple):
@@ -20,6 +20,7 @@ class History(NamedTuple):
     stages: Mapping[str, Stage]
     commits: Mapping[str, list[str]]  # the commits whose dvc.lock has it, oldest first
     experiments: Mapping[str, list[str]]  # the names of the DVC experiments whose dvc.lock has it
+    unreadable: tuple[str, ...]  # a sentence for each commit whose dvc.lock is none
 
 
 class Synced(NamedTuple):
@@ -69,9 +70,14 @@ def publish_workspace(store: Store, stages: Mapping[str, Stage]) -> Synced:
 
 
 def publish_commits(store: Store, commits: Iterable[str]) -> Synced:
-    """Publish all that the dvc.lock of each commit knows."""
-    history = read_history()
-    return merged(_publish(store, _locked_at(commit), commit, history) for commit in commits)
+    """Publish the runs that the dvc.lock of each commit knows; where a run has test results already, those stay."""
+    history, parts = read_history(), []
+    for commit in commits:
+        try:
+            parts.append(_publish(store, _locked_at(commit), commit, history))
+        except BadInput as error:
+            parts.append(Synced((), (str(error),), (), (), ()))
+    return merged(parts)
 
 
 def publish_champions(store: Store) -> Synced:
@@ -80,8 +86,30 @@ def publish_champions(store: Store) -> Synced:
     history, known = read_history(), tracking.runs_by_key(store)
     absent = {found.key for found in promoted if found.key not in known and found.key in history.commits}
     runs = publish_commits(store, dict.fromkeys(history.commits[key][-1] for key in sorted(absent)))
-    registered = registry.publish(store, promoted, present, challenger)
-    return merged([runs, Synced((), (), (), (), tuple(registered))])
+    registered, left_out = registry.publish(store, promoted, present, challenger)
+    return merged([runs, Synced((), tuple(left_out), (), (), tuple(registered))])
+
+
+def retag(store: Store) -> Synced:
+    """Say on every run which commits and experiments have its work, as far as this repository knows.
+
+    A store at the project's root belongs to this repository alone, so names that are gone are taken away; on a server
+    others may know more, so names are only added.
+    """
+    history, retagged = read_history(), []
+    for key, run in tracking.runs_by_key(store).items():
+        if run.info.status == "RUNNING":  # git does not know it yet
+            continue
+        tags = {
+            "commits": [commit[:12] for commit in history.commits.get(key, [])],
+            "experiments": history.experiments.get(key, []),
+        }
+        for name, words in tags.items():
+            others = [] if store.local else run.data.tags.get(name, "").split()
+            tags[name] = " ".join(list(dict.fromkeys([*others, *words]))[-NAMES_IN_A_TAG:])
+        if tracking.set_tags(store, run, tags):
+            retagged.append(f"{run.info.run_name} {key[:12]}")
+    return Synced((), history.unreadable, tuple(retagged), close_dead_runs(store), ())
 
 
 def close_dead_runs(store: Store) -> tuple[str, ...]:
@@ -96,8 +124,8 @@ def close_dead_runs(store: Store) -> tuple[str, ...]:
 
 def all_commits() -> list[str]:
     """The commits that changed dvc.lock, oldest first: on all branches and tags, then the experiments'."""
-    committed = revisions.commits_of("dvc.lock", "--branches", "--tags", "HEAD")
-    return [*committed, *revisions.experiment_refs().values()]
+    committed = revisions.commits_of("dvc.lock", "--branches", "--tags", "--remotes", "HEAD")
+    return [*committed, *(commit for _, commit in revisions.experiments())]
 
 
 def trainings(stages: Mapping[str, Stage]) -> list[Stage]:
@@ -107,15 +135,19 @@ def trainings(stages: Mapping[str, Stage]) -> list[Stage]:
 
 def read_history() -> History:
     """Look through all commits and experiments."""
-    stages, commits, experiments = {}, {}, {}
-    names = {commit: name for name, commit in revisions.experiment_refs().items()}
+    stages, commits, experiments, unreadable = {}, {}, {}, []
     for commit in all_commits():
-        for stage in trainings(_locked_at(commit)):
+        try:
+            found = trainings(_locked_at(commit))
+        except BadInput as error:
+            unreadable.append(str(error))
+            continue
+        names = [name for name, known in revisions.experiments() if known == commit]
+        for stage in found:
             stages.setdefault(stage.key, stage)
             commits.setdefault(stage.key, []).append(commit)
-            if commit in names:
-                experiments.setdefault(stage.key, []).append(names[commit])
-    return History(stages, commits, experiments)
+            experiments.setdefault(stage.key, []).extend(names)
+    return History(stages, commits, experiments, tuple(unreadable))
 
 
 def giving(history: History, stage: Stage) -> str | None:
@@ -130,25 +162,31 @@ def _locked_at(commit: str) -> dict[str, Stage]:
 
 def _publish(store: Store, stages: Mapping[str, Stage], commit: str | None, history: History) -> Synced:
     outcomes, missing = [], []
-    head = revisions.head()
-    contents = Contents(head if commit is None else commit)
-    dirty = commit is None and revisions.dirty(lineage.written(stages))
+    here = revisions.head() if commit is None else commit
+    contents = Contents(here)
     for record in records.gather(stages, contents.find):
+        stage = stages[record.tags["stage"]]
         # The first commit that gives the work is named; until there is one, it is this tree's.
-        first = giving(history, stages[record.tags["stage"]])
-        origin = tracking.Origin(head, dirty) if first is None else tracking.Origin(first, False)
-        outcomes.append(tracking.publish(store, record, origin, {}, with_model=True))
+        first = giving(history, stage)
+        dirty = first is None and (here is None or not _gives(here, stage))
+        origin = tracking.Origin(here if first is None else first, dirty)
+        outcomes.append(tracking.publish(store, record, origin, {}, with_model=True, replace=commit is None))
         missing += [f"{record.model} {record.key[:12]}: {path}" for path in record.missing]
-    return Synced(tuple(outcomes), tuple(missing), _retag(store, history), close_dead_runs(store), ())
+    return Synced(tuple(outcomes), tuple(missing), (), (), ())
 
 
 def _gives(commit: str, stage: Stage) -> bool:
     for path, md5 in stage.deps.items():
         content = revisions.show(commit, path)
+        if content is None and not path.startswith("data/"):  # datasets are DVC's, everything else must be in git
+            return False
         if content is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
             return False
     content = revisions.show(commit, "params.yaml")
-    values = {} if content is None else YAML(typ="safe").load(content)
+    try:
+        values = {} if content is None else parse(content, f"params.yaml of {commit[:12]}")
+    except BadInput:
+        return False
     return all(_value(values, key) == value for key, value in stage.params.items())
 
 
@@ -156,18 +194,3 @@ def _value(values: object, key: str) -> object:
     for part in key.split("."):
         values = values.get(part) if isinstance(values, Mapping) else None
     return values
-
-
-def _retag(store: Store, history: History) -> tuple[str, ...]:
-    """Say on every run which commits and experiments have its work, also on those that no longer have any."""
-    retagged = []
-    for key, run in tracking.runs_by_key(store).items():
-        if run.info.status == "RUNNING":  # git does not know it yet
-            continue
-        tags = {
-            "commits": " ".join(commit[:12] for commit in history.commits.get(key, [])[-COMMITS_IN_A_TAG:]),
-            "experiments": " ".join(history.experiments.get(key, [])),
-        }
-        if tracking.set_tags(store, run, tags):
-            retagged.append(f"{run.info.run_name} {key[:12]}")
-    return tuple(retagged)

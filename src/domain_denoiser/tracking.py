@@ -6,9 +6,11 @@
 import hashlib
 import json
 import os
+import re
 import socket
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -52,7 +54,9 @@ class Store(NamedTuple):
     """A tracking store and the experiment in it."""
 
     client: "MlflowClient"
+    uri: str
     experiment: str  # its id
+    local: bool  # whether it is the project's own, beside dvc.yaml
     lock: FileLock  # held while runs are looked up and written, so that equal work never makes two runs
 
 
@@ -70,8 +74,8 @@ class Outcome(NamedTuple):
 def connect(root: Path, retries: int, timeout_s: int) -> Store:
     """The store that MLFLOW_TRACKING_URI names, else SQLite at the project's root.
 
-    retries, timeout_s: of each call to a server. Raises MlflowException if the store does not answer,
-    BadInput if it is that of a project elsewhere.
+    retries, timeout_s: of each call to a server. Raises BadInput if the store does not answer, or is
+    that of a project elsewhere.
     """
     os.environ |= {
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -86,24 +90,45 @@ def connect(root: Path, retries: int, timeout_s: int) -> Store:
     import mlflow
     from mlflow.tracking import MlflowClient
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+    own = f"sqlite:///{root / 'mlflow.db'}"
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or own
     mlflow.set_tracking_uri(uri)
     # A server keeps artifacts itself; beside SQLite they lie at the root, or they would follow the working directory.
     artifacts = (root / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
     name = hashlib.sha256(uri.encode()).hexdigest()[:16]
     lock = FileLock(Path(tempfile.gettempdir()) / f"domain-denoiser-{os.getuid()}-{name}.lock")
-    with lock:  # processes that meet a fresh SQLite store at once would collide in its migrations
+    # Processes that meet a fresh SQLite store at once would collide in its migrations.
+    with lock, _one_sentence(uri):
         client = MlflowClient(uri)
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is None:
             tags = {"mlflow.note.content": DESCRIPTION}
-            return Store(client, _create_experiment(client, artifacts, tags), lock)
+            return Store(client, uri, _create_experiment(client, artifacts, tags), uri == own, lock)
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
     if artifacts is not None and found.artifact_location != artifacts:
         raise BadInput(
-            f"{root / 'mlflow.db'} keeps its artifacts in {found.artifact_location}: the project was copied or moved; "
-            "delete mlflow.db, and `denoise sync` makes it anew"
+            f"{uri} keeps its artifacts in {found.artifact_location}, not in {artifacts}: it is the store of another "
+            "project, or this one was copied or moved; without it, `denoise sync` makes a new one"
         )
-    return Store(client, found.experiment_id, lock)
+    return Store(client, uri, found.experiment_id, uri == own, lock)
+
+
+def one_sentence_if_it_fails(store: Store) -> AbstractContextManager[None]:
+    """Turn the failure of a store in the middle of something into a BadInput that names it, without passwords."""
+    return _one_sentence(store.uri)
+
+
+@contextmanager
+def _one_sentence(uri: str) -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        shown = re.sub(r"//[^/@]*@", "//***@", uri)
+        reason = str(error).partition("\n")[0][:300].replace(uri, shown)
+        raise BadInput(f"the tracking store at {shown} fails: {reason}") from error
 
 
 def _create_experiment(client: "MlflowClient", artifacts: str | None, tags: Mapping[str, str]) -> str:
@@ -143,14 +168,20 @@ def keys_of_run(store: Store, run_id: str) -> list[str]:
     return [tags["key"]] if "key" in tags else []
 
 
-def publish(store: Store, record: Record, origin: Origin, extra: Mapping[str, str], with_model: bool) -> Outcome:
+def publish(
+    store: Store, record: Record, origin: Origin, extra: Mapping[str, str], with_model: bool, replace: bool
+) -> Outcome:
     """Bring a record into the store, as far as it is not there.
 
     A finished run is only added to. Values that differ from what the same work gave before are reported as
-    contradictions and left out. extra: tags that say where the run is used; with_model: whether to log the network too.
+    contradictions and left out. extra: tags that say where the run is used; with_model: whether to log the network too;
+    replace: whether test results and figures of another evaluation give way to these.
     """
     with store.lock:
         run, did = _open(store, record, origin)
+        if not replace and "evaluation.key" in run.data.tags:
+            inputs = tuple(given for given in record.inputs if given.context != "test")
+            record = record._replace(evaluation=None, figures=None, inputs=inputs)
         left_out = []
         contradictions = _contradicting_outs(run, record)
         if not contradictions:
@@ -179,12 +210,12 @@ def end(store: Store, run_id: str, status: str) -> None:
         store.client.set_terminated(run_id, status)
 
 
-def process_tags() -> dict[str, str]:
-    """What says, while a run is RUNNING, which process will end it."""
+def process_tags(pid: int) -> dict[str, str]:
+    """What says, while a run is RUNNING, which process is doing the work."""
     return {
         "process.host": socket.gethostname(),
-        "process.pid": str(os.getpid()),
-        "process.started": str(psutil.Process().create_time()),
+        "process.pid": str(pid),
+        "process.started": str(psutil.Process(pid).create_time()),
     }
 
 
