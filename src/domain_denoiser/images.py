@@ -1,6 +1,7 @@
 """The image convention: uint8 [N, H, W] on disk, float32 [N, 1, H, W] in [0, 1] in memory."""
 
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,5 +66,5 @@ def load_array(path: Path) -> np.ndarray:
         return np.array(np.lib.format.open_memmap(path, mode="r"))
     except FileNotFoundError as error:
         raise BadInput(f"{path} does not exist") from error
-    except (OSError, ValueError, EOFError, SyntaxError, OverflowError) as error:
+    except (OSError, ValueError, EOFError, SyntaxError, OverflowError, RecursionError, TokenError, TypeError) as error:
         raise BadInput(f"{path} is not a .npy array: {error}") from error

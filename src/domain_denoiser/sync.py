@@ -66,7 +66,7 @@ def merged(parts: Iterable[Synced]) -> Synced:
 
 def publish_workspace(store: Store, stages: Mapping[str, Stage]) -> Synced:
     """Publish all that the stages of the working directory made."""
-    return _publish(store, stages, None, read_history())
+    return _publish(store, stages, None, read_history(), set())
 
 
 def publish_commits(store: Store, commits: Iterable[str]) -> Synced:
@@ -74,7 +74,7 @@ def publish_commits(store: Store, commits: Iterable[str]) -> Synced:
     history, parts = read_history(), []
     for commit in commits:
         try:
-            parts.append(_publish(store, _locked_at(commit), commit, history))
+            parts.append(_publish(store, _locked_at(commit), commit, history, set()))
         except BadInput as error:
             parts.append(Synced((), (str(error),), (), (), ()))
     return merged(parts)
@@ -84,8 +84,9 @@ def publish_champions(store: Store) -> Synced:
     """Show champion.json, its history and the gate's last candidate in the registry; their runs first."""
     promoted, present, challenger = list(champion.promoted()), champion.read(), champion.challenger()
     history, known = read_history(), tracking.runs_by_key(store)
-    absent = {found.key for found in promoted if found.key not in known and found.key in history.commits}
-    runs = publish_commits(store, dict.fromkeys(history.commits[key][-1] for key in sorted(absent)))
+    absent = dict.fromkeys(made.key for made in promoted if made.key not in known and made.key in history.commits)
+    newest = {key: history.commits[key][-1] for key in absent}
+    runs = merged(_publish(store, _locked_at(commit), commit, history, {key}) for key, commit in newest.items())
     registered, left_out = registry.publish(store, promoted, present, challenger)
     return merged([runs, Synced((), tuple(left_out), (), (), tuple(registered))])
 
@@ -160,11 +161,14 @@ def _locked_at(commit: str) -> dict[str, Stage]:
     return {} if content is None else lineage.locked(content, f"dvc.lock of {commit[:12]}")
 
 
-def _publish(store: Store, stages: Mapping[str, Stage], commit: str | None, history: History) -> Synced:
+def _publish(store: Store, stages: Mapping[str, Stage], commit: str | None, history: History, only: set[str]) -> Synced:
+    """Publish the runs of a commit, or of the working directory if it is None; `only` those keys, or all if it is empty."""
     outcomes, missing = [], []
     here = revisions.head() if commit is None else commit
     contents = Contents(here)
     for record in records.gather(stages, contents.find):
+        if only and record.key not in only:
+            continue
         stage = stages[record.tags["stage"]]
         # The first commit that gives the work is named; until there is one, it is this tree's.
         first = giving(history, stage)
