@@ -162,7 +162,7 @@ def _locked_at(commit: str) -> dict[str, Stage]:
 
 
 def _publish(store: Store, stages: Mapping[str, Stage], commit: str | None, history: History, only: set[str]) -> Synced:
-    """Publish the runs of a commit, or of the working directory if it is None; `only` those keys, or all if it is empty."""
+    """Publish the runs of a commit, or of the working directory if it is None; `only` these keys, or all if empty."""
     outcomes, missing = [], []
     here = revisions.head() if commit is None else commit
     contents = Contents(here)
