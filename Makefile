@@ -49,6 +49,6 @@ $(READY): requirements/all.lock requirements/uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python >= 3.11 is wanted"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q --require-hashes -r requirements/uv.lock
-	$(VENV)/bin/uv pip install -q --require-hashes --python $(VENV)/bin/python -r requirements/all.lock
+	$(VENV)/bin/uv pip install -q --require-hashes --compile-bytecode --python $(VENV)/bin/python -r requirements/all.lock
 	$(VENV)/bin/uv pip install -q --no-deps --no-build-isolation --offline --python $(VENV)/bin/python -e .
 	touch $(READY)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pandas
+import torch
 from ruamel.yaml import YAML
 
 from domain_denoiser import atomic, compute, images, models, noisy, params, progress, training
@@ -22,7 +23,6 @@ TRIALS = (
     "fixed output=linear",
     "fixed output=relu",
     "fixed learning_rate=0.0005",
-    "fixed learning_rate=0.0005",
     "fixed learning_rate=0.001",
     "fixed learning_rate=0.002",
     "fixed learning_rate=0.005",
@@ -33,7 +33,9 @@ TRIALS = (
     "fixed initialisation=kaiming",
     "fixed initialisation=orthogonal",
     "fixed initialisation=pytorch",
+    "fixed precision=float32",
     "fixed optimizer=rmsprop_corrected",
+    "fixed optimizer=adam",
     "fixed smoothing=0.9",
     "fixed smoothing=0.999",
     "fixed averaging=0.999",
@@ -54,10 +56,8 @@ def trial(read: params.Params, model: params.Model, device) -> dict[str, float]:
     folder = Path("data/noisy") / model.regime
 
     def load(split: str) -> training.Images:
-        return training.Images(
-            images.to_float(images.load(Path(f"data/clean/{split}_images.npy")), device),
-            images.to_float(images.load(folder / f"{split}.npy"), device),
-        )
+        paths = Path(f"data/clean/{split}_images.npy"), folder / f"{split}.npy"
+        return training.Images(*(torch.from_numpy(images.mapped(path)).to(device) for path in paths))
 
     train, val = load("train"), load("val")
     network = models.build(model)

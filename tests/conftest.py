@@ -4,6 +4,8 @@ import copy
 import gzip
 import hashlib
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,14 @@ torch.set_num_threads(1)
 # No test depends on how fast the machine is, nor on what an earlier run found.
 hypothesis_settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 hypothesis_settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def mlflow_points_nowhere() -> Iterator[None]:
+    """What a test tells MLflow in this process (it is global there, and exported) does not reach the next one."""
+    yield
+    if mlflow := sys.modules.get("mlflow"):
+        mlflow.set_tracking_uri(None)
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +106,7 @@ def make_settings():
             "noise": "fresh",
             "epochs": 2,
             "batch_size": 64,
+            "precision": "float32",
             "optimizer": "rmsprop",
             "learning_rate": 0.003,
             "smoothing": 0.99,

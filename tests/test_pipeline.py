@@ -1,7 +1,6 @@
 """The real `dvc repro` on a small real sample: what it makes, what MLflow shows, what a change reruns."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -100,13 +99,15 @@ def test_runs_show_what_went_in_and_came_out(pipeline: Pipeline, client: MlflowC
         assert figures == {"digits.png", "learning_curves.png", "psnr_against_noise.png"}
 
 
-def test_the_logged_model_restores_as_the_stored_one_does(pipeline: Pipeline, runs: dict) -> None:
+def test_the_logged_model_restores_as_the_stored_one_does(
+    pipeline: Pipeline, runs: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
     noisy = np.load(pipeline.root / "data/noisy/test/test_0.5.npy")[:7]
     pipeline.run("denoise", "restore", "--model", "fixed", "data/noisy/test/test_0.5.npy", "restored.npy")
     stored = np.load(pipeline.root / "restored.npy")[:7] / 255
     (pipeline.root / "restored.npy").unlink()
     given = (noisy[:, None] / 255).astype(np.float32)
-    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     mlflow.set_tracking_uri(f"sqlite:///{pipeline.root}/mlflow.db")
     model = f"runs:/{runs['fixed'].info.run_id}/model"
     for restored in (

@@ -119,11 +119,10 @@ def test_partial_runs_are_repaired(changed: Pipeline) -> None:
     delete_store(changed)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(changed.root)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it when an earlier test connects
         store = tracking.connect(changed.root, retries=1, timeout_s=5)
         patch.setattr(tracking, "_publish_figures", interrupt)
         with pytest.raises(Interrupted):
-            sync.publish_workspace(store, lineage.workspace())
+            sync.publish_workspace(store, lineage.workspace(), sync.read_history())
     did(changed)
     assert snapshot(changed) == live
 
@@ -258,13 +257,12 @@ def test_an_interrupted_sync_is_mended_by_the_next(changed: Pipeline) -> None:
     changed.run("denoise", "promote")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(changed.root)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it when an earlier test connects
         for call in ("create_registered_model", "create_model_version", "set_registered_model_alias"):
             store = tracking.connect(changed.root, retries=1, timeout_s=5)
             with pytest.MonkeyPatch.context() as inner:
                 inner.setattr(store.client, call, interrupt)
                 with pytest.raises(Interrupted):
-                    sync.publish_champions(store)
+                    sync.publish_champions(store, sync.read_history())
     key = champion(changed)["key"]
     did(changed)
     client = open_store(changed)

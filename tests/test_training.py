@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from domain_denoiser import images, metrics, models, noisy, training
+from domain_denoiser import images, metrics, models, noisy
 from domain_denoiser.models.initialisation import initialise
 from domain_denoiser.params import Constant, Uniform
 from domain_denoiser.seeds import generator
@@ -247,33 +247,6 @@ def test_learning_rate_has_the_shape_that_its_schedule_names(make_settings):
     assert np.all(np.diff(cycle[200:]) < 0)
     assert np.abs(np.diff(cycle)).max() < 0.003  # no jump where the parts meet
     assert cycle[-1] < 0.001
-
-
-def steps_of(optimizer, weight, gradients):
-    found = []
-    for gradient in gradients:
-        weight.grad = gradient.clone()
-        optimizer.step()
-        found.append(weight.detach().clone())
-    return torch.stack(found)
-
-
-@pytest.mark.parametrize("name", ["rmsprop", "rmsprop_corrected"])
-def test_optimizer_is_rmsprop_as_written_down(make_settings, name):
-    rate, decay, epsilon = 0.01, 0.9, 1e-8
-    gradients = torch.randn(30, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    network = nn.Linear(5, 1, bias=False, dtype=torch.float64)
-    nn.init.zeros_(network.weight)
-    settings = make_settings(optimizer=name, learning_rate=rate, smoothing=decay)
-    found = steps_of(training.build_optimizer(network, settings), network.weight, gradients[:, None])
-
-    weight, mean_square, expected = np.zeros(5), np.zeros(5), []
-    for step, gradient in enumerate(gradients.numpy(), start=1):
-        mean_square = decay * mean_square + (1 - decay) * gradient**2
-        corrected = mean_square / (1 - decay**step) if name == "rmsprop_corrected" else mean_square
-        weight = weight - rate * gradient / (np.sqrt(corrected) + epsilon)
-        expected.append(weight)
-    np.testing.assert_allclose(found.squeeze(1), expected, rtol=1e-6)
 
 
 def test_averaged_network_has_the_running_mean_of_the_weights(make_settings):

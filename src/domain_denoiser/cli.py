@@ -74,12 +74,14 @@ def sync(
     root = _go_to_root()
     commits = [revisions.resolve(name) for name in rev] + (syncing.all_commits() if all_commits else [])
     store = tracking.connect(root, retries=2, timeout_s=30)
+    history = syncing.read_history()
     with tracking.one_sentence_if_it_fails(store):
         parts = [
-            syncing.publish_workspace(store, lineage.workspace()),
-            syncing.publish_commits(store, reversed(commits)),  # the newest test results of a run come first, and stay
-            syncing.publish_champions(store),
-            syncing.retag(store),
+            syncing.publish_workspace(store, lineage.workspace(), history),
+            # The newest test results of a run come first, and stay.
+            syncing.publish_commits(store, reversed(commits), history),
+            syncing.publish_champions(store, history),
+            syncing.retag(store, history),
         ]
     synced = syncing.merged(parts)
     typer.echo(json.dumps(synced.as_json(), indent=2) if as_json else synced.as_table())

@@ -17,7 +17,12 @@ def to_float(images: np.ndarray, device: "torch.device | str") -> "torch.Tensor"
     """uint8 [N, H, W] -> float32 [N, 1, H, W] in [0, 1] on `device`."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device).unsqueeze(1).float().div_(255.0)
+    return scaled(torch.from_numpy(np.ascontiguousarray(images)).to(device))
+
+
+def scaled(images: "torch.Tensor") -> "torch.Tensor":
+    """uint8 [N, H, W] -> float32 [N, 1, H, W] in [0, 1] on the same device; floats stay as they are."""
+    return images if images.is_floating_point() else images.unsqueeze(1).float().div_(255.0)
 
 
 def from_unit(images: np.ndarray, device: "torch.device | str") -> "torch.Tensor":
@@ -50,7 +55,12 @@ def load(path: Path) -> np.ndarray:
 
     Raises BadInput if the file is not such an array.
     """
-    array = load_array(path)
+    return np.array(mapped(path))
+
+
+def mapped(path: Path) -> np.ndarray:
+    """The same images, but each read from the disk when it is asked for; what is written into them reaches no file."""
+    array = _map(path)
     if array.dtype != np.uint8 or array.ndim != 3 or 0 in array.shape:
         raise BadInput(f"{path} holds {array.dtype} {list(array.shape)}, but uint8 images [N, H, W] are wanted")
     return array
@@ -59,11 +69,15 @@ def load(path: Path) -> np.ndarray:
 def load_array(path: Path) -> np.ndarray:
     """Read a .npy file without unpickling anything.
 
-    The file is mapped before it is read, so that a header cannot claim more than the file holds.
     Raises BadInput if it is missing or no plain array.
     """
+    return np.array(_map(path))
+
+
+def _map(path: Path) -> np.ndarray:
+    """A file is mapped before it is read, so that a header cannot claim more than the file holds."""
     try:
-        return np.array(np.lib.format.open_memmap(path, mode="r"))
+        return np.lib.format.open_memmap(path, mode="c")
     except FileNotFoundError as error:
         raise BadInput(f"{path} does not exist") from error
     except (OSError, ValueError, EOFError, SyntaxError, OverflowError, RecursionError, TokenError, TypeError) as error:

@@ -7,6 +7,7 @@ seconds at its end. What does not reach the store then, `denoise sync` brings la
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -72,13 +73,12 @@ def _follow_training(name: str) -> tuple[str, ...]:
     store = tracking.connect(Path(os.environ.get("DVC_ROOT", Path.cwd())), retries=1, timeout_s=5)
     outcome = tracking.publish(store, record, origin, extra, with_model=False, replace=True)
     contradictions, rows, ended = [], [], False
-    for line in sys.stdin:
-        message = json.loads(line)
-        ended = ended or "ended" in message
-        if "row" in message:
-            rows.append(message["row"])
-            now = record._replace(history=(rows[-1],))
-            contradictions += tracking.publish(store, now, origin, extra, with_model=False, replace=True).contradictions
+    for messages in _told():
+        ended = ended or {"ended": True} in messages
+        new = [message["row"] for message in messages if "row" in message]
+        rows += new
+        now = record._replace(history=tuple(new))
+        contradictions += tracking.publish(store, now, origin, extra, with_model=False, replace=True).contradictions
     if ended:
         tracking.publish(
             store, record._replace(history=tuple(rows), finished=True), origin, {}, with_model=False, replace=True
@@ -88,17 +88,29 @@ def _follow_training(name: str) -> tuple[str, ...]:
     return tuple(contradictions)
 
 
+def _told() -> Iterator[list[dict[str, object]]]:
+    """What the stage tells until it closes the pipe: all that has come since the last look, every five seconds."""
+    closed = select.poll()
+    closed.register(sys.stdin, 0)  # nothing but the end of the pipe
+    rest = b""
+    while found := os.read(sys.stdin.fileno(), 1 << 16):
+        *lines, rest = (rest + found).split(b"\n")
+        yield [json.loads(line) for line in lines]
+        closed.poll(5_000)
+
+
 def _follow_last(name: str) -> tuple[str, ...]:
-    """Publish everything once the last stage has ended: test metrics, figures, models."""
+    """Publish everything when the last stage runs: models and test metrics while it draws, its figures at its end."""
     from domain_denoiser import lineage, sync, tracking
 
     stage = lineage.pending(name)
-    if not any("ended" in json.loads(line) for line in sys.stdin):
-        return ()
-    stages = lineage.workspace() | {name: lineage.ended(stage)}
+    stages, history = lineage.workspace(), sync.read_history()
+    stages.pop(name, None)  # its entry is of an earlier run
     store = tracking.connect(Path(os.environ.get("DVC_ROOT", Path.cwd())), retries=1, timeout_s=5)
-    synced = sync.publish_workspace(store, stages)
-    return tuple(said for outcome in synced.outcomes for said in outcome.contradictions)
+    parts = [sync.publish_workspace(store, stages, history)]
+    if any({"ended": True} in messages for messages in _told()):
+        parts.append(sync.publish_workspace(store, stages | {name: lineage.ended(stage)}, history))
+    return tuple(sync.merged(parts).contradictions)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,8 @@ class Training(Strict):
     noise: Literal["fresh", "frozen"]
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     batch_size: Count
-    optimizer: Literal["rmsprop", "rmsprop_corrected"]
+    precision: Literal["float32", "bfloat16"]
+    optimizer: Literal["rmsprop", "rmsprop_corrected", "adam"]
     learning_rate: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)]
     smoothing: Decay
     schedule: Literal["constant", "linear", "cosine", "one_cycle"]

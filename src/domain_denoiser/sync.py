@@ -64,14 +64,14 @@ def merged(parts: Iterable[Synced]) -> Synced:
     )
 
 
-def publish_workspace(store: Store, stages: Mapping[str, Stage]) -> Synced:
+def publish_workspace(store: Store, stages: Mapping[str, Stage], history: History) -> Synced:
     """Publish all that the stages of the working directory made."""
-    return _publish(store, stages, None, read_history(), set())
+    return _publish(store, stages, None, history, set())
 
 
-def publish_commits(store: Store, commits: Iterable[str]) -> Synced:
+def publish_commits(store: Store, commits: Iterable[str], history: History) -> Synced:
     """Publish the runs that the dvc.lock of each commit knows; where a run has test results already, those stay."""
-    history, parts = read_history(), []
+    parts = []
     for commit in commits:
         try:
             parts.append(_publish(store, _locked_at(commit), commit, history, set()))
@@ -80,10 +80,10 @@ def publish_commits(store: Store, commits: Iterable[str]) -> Synced:
     return merged(parts)
 
 
-def publish_champions(store: Store) -> Synced:
+def publish_champions(store: Store, history: History) -> Synced:
     """Show champion.json, its history and the gate's last candidate in the registry; their runs first."""
     promoted, present, challenger = list(champion.promoted()), champion.read(), champion.challenger()
-    history, known = read_history(), tracking.runs_by_key(store)
+    known = tracking.runs_by_key(store)
     absent = dict.fromkeys(made.key for made in promoted if made.key not in known and made.key in history.commits)
     newest = {key: history.commits[key][-1] for key in absent}
     runs = merged(_publish(store, _locked_at(commit), commit, history, {key}) for key, commit in newest.items())
@@ -91,13 +91,13 @@ def publish_champions(store: Store) -> Synced:
     return merged([runs, Synced((), tuple(left_out), (), (), tuple(registered))])
 
 
-def retag(store: Store) -> Synced:
+def retag(store: Store, history: History) -> Synced:
     """Say on every run which commits and experiments have its work, as far as this repository knows.
 
     A store at the project's root belongs to this repository alone, so names that are gone are taken away; on a server
     others may know more, so names are only added.
     """
-    history, retagged = read_history(), []
+    retagged = []
     for key, run in tracking.runs_by_key(store).items():
         if run.info.status == "RUNNING":  # git does not know it yet
             continue

@@ -3,23 +3,33 @@
 Knows nothing of MLflow, DVC or files: `fit` yields what happened, others write it down.
 """
 
+import copy
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from domain_denoiser import metrics
+from domain_denoiser.flat import Flat
+from domain_denoiser.images import scaled
 from domain_denoiser.noise import add_noise, draw_sigma
+from domain_denoiser.optimizers import Optimizer
 from domain_denoiser.params import Regime, Training
 from domain_denoiser.seeds import generator
 
+PRECISION = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 
 class Images(NamedTuple):
-    """Clean images and the stored noisy ones: float32 [N, 1, 28, 28] in [0, 1], on the training's device."""
+    """Clean images and the stored noisy ones, on the training's device.
+
+    uint8 [N, 28, 28] as on disk (and read from there as they are wanted, if they were mapped), or float32
+    [N, 1, 28, 28] in [0, 1].
+    """
 
     clean: Tensor
     noisy: Tensor
@@ -53,33 +63,67 @@ def fit(
     Every draw of an epoch derives from (seed, epoch) alone.
     Raises Diverged with epoch, step and learning rate when the loss is not finite.
     """
-    optimizer = build_optimizer(network, settings)
-    averaged = average(network, settings)
-    images = len(train.clean)
+    weights = Flat(network)
+    optimizer = Optimizer(weights, settings)
+    gradient = getattr(network, "gradient", partial(Autograd, network))(weights, PRECISION[settings.precision])
+    average = Average(network, weights, settings.averaging)
+    device, images = train.clean.device, len(train.clean)
     steps = math.ceil(images / settings.batch_size)
     for epoch in range(1, settings.epochs + 1):
-        order = torch.randperm(images, generator=generator("cpu", seed, "order", epoch)).to(train.clean.device)
-        draw = generator(train.clean.device, seed, "noise", epoch)
+        order = torch.randperm(images, generator=generator("cpu", seed, "order", epoch)).to(device)
+        draw = generator(device, seed, "noise", epoch)
         stored = epoch == 1 or settings.noise == "frozen"
-        sigma = None if stored else draw_sigma(regime, images, draw)
-        losses = torch.zeros(steps, device=train.clean.device)
+        sigma = draw_sigma(regime, images, draw)[order]
+        losses = torch.zeros(steps, device=device)
         network.train()
         for step, batch in enumerate(order.split(settings.batch_size)):
-            clean = train.clean[batch]  # [B, 1, 28, 28]
-            noisy = train.noisy[batch] if sigma is None else add_noise(clean, sigma[batch], draw)
+            clean = scaled(train.clean.index_select(0, batch))  # [B, 1, 28, 28]
+            if stored:
+                noisy = scaled(train.noisy.index_select(0, batch))
+            else:
+                first = step * settings.batch_size
+                noisy = add_noise(clean, sigma[first : first + len(batch)], draw)
+            losses[step] = gradient(noisy, clean)
             rate = learning_rate(settings, (epoch - 1) * steps + step, settings.epochs * steps)
-            optimizer.param_groups[0]["lr"] = rate
-            optimizer.zero_grad()
-            loss = F.mse_loss(network(noisy), clean)
-            loss.backward()
-            optimizer.step()
-            losses[step] = loss.detach() * (len(batch) / images)
-            if averaged is not None:
-                averaged.update_parameters(network)
+            optimizer.step(rate)
+            average.update()
         _refuse_divergence(losses, epoch, settings, steps)
-        best_guess = network if averaged is None else averaged.module
-        val_loss, val_psnr_db = validate(best_guess, val)
-        yield Epoch(epoch, losses.sum().item(), val_loss, val_psnr_db, rate, best_guess)
+        val_loss, val_psnr_db = validate(average.network, val)
+        yield Epoch(epoch, _mean(losses, images, settings.batch_size), val_loss, val_psnr_db, rate, average.network)
+
+
+class Autograd:
+    """The gradient of the mean squared error of any network. Products and convolutions are computed in `dtype`."""
+
+    def __init__(self, network: nn.Module, weights: Flat, dtype: torch.dtype) -> None:
+        self._network, self._weights, self._dtype = network, weights, dtype
+
+    def __call__(self, noisy: Tensor, clean: Tensor) -> Tensor:
+        """The loss, float32 []; its gradient is in the weights' `gradient`."""
+        self._weights.gradient.zero_()
+        with torch.autocast(noisy.device.type, self._dtype, enabled=self._dtype != torch.float32):
+            restored = self._network(noisy)
+        loss = F.mse_loss(restored.float(), clean)
+        loss.backward()
+        return loss.detach()
+
+
+class Average:
+    """The running mean of the weights (Polyak & Juditsky 1992, with exponential weights): mean = d mean + (1 - d) now.
+
+    It begins with the weights after the first step. With d = 0 it is the network itself.
+    """
+
+    def __init__(self, network: nn.Module, weights: Flat, decay: float) -> None:
+        self._weights, self._decay, self._begun = weights, decay, False
+        self.network = network if decay == 0.0 else copy.deepcopy(network)
+        self._mean = weights if decay == 0.0 else Flat(self.network)
+
+    def update(self) -> None:
+        """Take in the weights after a step."""
+        if self._decay > 0.0:
+            self._mean.values.lerp_(self._weights.values, 1.0 - self._decay if self._begun else 1.0)
+            self._begun = True
 
 
 @torch.inference_mode()
@@ -88,31 +132,11 @@ def validate(network: nn.Module, val: Images) -> tuple[float, float]:
     network.eval()
     error = torch.cat(
         [
-            metrics.mse(network(noisy).clamp(0.0, 1.0), clean)
+            metrics.mse(network(scaled(noisy)).clamp(0.0, 1.0), scaled(clean))
             for clean, noisy in zip(val.clean.split(1000), val.noisy.split(1000))
         ]
     )
     return error.mean().item(), metrics.psnr_db(error).mean().item()
-
-
-def build_optimizer(network: nn.Module, settings: Training) -> torch.optim.Optimizer:
-    """RMSprop (Hinton 2012), as the post says; `rmsprop_corrected` is Adam without its first moment (Kingma & Ba 2015,
-    beta1 = 0): RMSprop whose running mean is corrected for its start at zero, with epsilon outside the root as well.
-    """
-    if settings.optimizer == "rmsprop":
-        return torch.optim.RMSprop(
-            network.parameters(), lr=settings.learning_rate, alpha=settings.smoothing, foreach=False
-        )
-    return torch.optim.Adam(
-        network.parameters(), lr=settings.learning_rate, betas=(0.0, settings.smoothing), fused=True
-    )
-
-
-def average(network: nn.Module, settings: Training) -> AveragedModel | None:
-    """The running mean of the weights (Polyak & Juditsky 1992, with exponential weights), if it is asked for."""
-    if settings.averaging == 0.0:
-        return None
-    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
 
 
 def learning_rate(settings: Training, step: int, steps: int) -> float:
@@ -134,6 +158,13 @@ def learning_rate(settings: Training, step: int, steps: int) -> float:
             return peak * 0.5 * (1.0 + math.cos(math.pi * (done - 0.2) / 0.8))
         case unknown:
             raise ValueError(f"unknown schedule {unknown!r}")
+
+
+def _mean(losses: Tensor, images: int, batch_size: int) -> float:
+    """The mean over images of an epoch whose last batch may be smaller."""
+    sizes = torch.full_like(losses, batch_size)
+    sizes[-1] = images - batch_size * (len(losses) - 1)
+    return (losses * (sizes / images)).sum().item()
 
 
 def _refuse_divergence(losses: Tensor, epoch: int, settings: Training, steps: int) -> None:
