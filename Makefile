@@ -38,8 +38,9 @@ lint: $(READY)  ## check style, and that imports point one way
 ablation: $(READY)  ## measure on val images what the post leaves open (docs/decisions/mlp-settings.md); takes half an hour
 	python benchmarks/ablation.py --all docs/decisions/mlp-settings.csv
 
-bench: $(READY)  ## compare the time of this pipeline with that of the post's own loop
-	python benchmarks/post_loop.py
+bench: $(READY)  ## measure what docs/performance.md says, and write it there; takes a quarter of an hour
+	python benchmarks/epoch.py
+	python benchmarks/reproduction.py
 
 lock: $(READY)  ## choose new versions of the dependencies
 	uv pip compile -q --universal --generate-hashes --upgrade --python-version 3.11 --extra dev --no-header pyproject.toml \

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from domain_denoiser.flat import ALIGNMENT, Flat
+from domain_denoiser.flat import Flat
 
 
 @pytest.fixture
@@ -34,9 +34,3 @@ def test_gradients_of_autograd_arrive_in_the_flat_one(network):
     for (name, _), gradient in zip(network.named_parameters(), expected):
         torch.testing.assert_close(found[name], gradient)
     assert weights.gradient.count_nonzero() == sum(gradient.count_nonzero() for gradient in expected)
-
-
-def test_every_weight_starts_on_a_cache_line(network):
-    weights = Flat(network)
-    for view in weights.views(weights.values).values():
-        assert view.storage_offset() % ALIGNMENT == 0

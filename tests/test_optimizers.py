@@ -59,13 +59,3 @@ def test_optimizer_agrees_with_torchs_own(steps_of, gradients, name):
         optimizer.step()
         expected.append(weight.detach().clone())
     torch.testing.assert_close(steps_of(name), torch.stack(expected), rtol=1e-4, atol=1e-6)
-
-
-def test_what_lies_between_two_weights_stays_zero(make_settings):
-    network = nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 1))
-    weights = Flat(network)
-    optimizer = Optimizer(weights, make_settings(optimizer="rmsprop"))
-    for parameter in network.parameters():
-        parameter.grad.fill_(1.0)
-    optimizer.step(0.1)
-    assert weights.values.count_nonzero() == sum(parameter.numel() for parameter in network.parameters())

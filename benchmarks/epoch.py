@@ -1,0 +1,123 @@
+"""An epoch of the `fixed` model by several loops, in turn: `make bench`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import measure
+import numpy as np
+import torch
+from post_loop import PostLoop
+from torch.nn import functional as F
+
+from domain_denoiser import compute, images, models, noisy, params, progress, training
+from domain_denoiser.flat import Flat
+from domain_denoiser.models.initialisation import initialise
+from domain_denoiser.noise import add_noise
+from domain_denoiser.optimizers import Optimizer
+from domain_denoiser.seeds import generator
+
+REPEATS = 5
+FOLDER = Path("data/noisy/fixed")
+
+
+def network(settings: params.Model) -> torch.nn.Module:
+    built = models.build(settings)
+    initialise(built, settings.initialisation, generator("cpu", 2018, "initialisation"))
+    return built
+
+
+class Ordinary:
+    """A good ordinary loop: all images in memory as floats, noise in one call a batch, autograd, torch's RMSprop."""
+
+    def __init__(self, clean: torch.Tensor, settings: params.Model) -> None:
+        self._clean, self._batch_size, self._network = clean, settings.batch_size, network(settings)
+        self._optimizer = torch.optim.RMSprop(self._network.parameters(), lr=settings.learning_rate)
+
+    def __call__(self) -> None:
+        for batch in torch.randperm(len(self._clean)).split(self._batch_size):
+            clean = self._clean[batch]
+            corrupted = (clean + 0.5 * torch.randn_like(clean)).clamp(0.0, 1.0)
+            self._optimizer.zero_grad()
+            F.mse_loss(self._network(corrupted), clean).backward()
+            self._optimizer.step()
+
+
+class Ours:
+    """`training.fit`; each call is one epoch of fresh noise with `val` images to validate on."""
+
+    def __init__(self, train: training.Images, val: int, settings: params.Model) -> None:
+        many = settings.model_copy(update={"epochs": REPEATS + 1})
+        first = training.Images(train.clean[:val], train.noisy[:val])
+        self._epochs = training.fit(network(settings), train, first, noisy.load_regime(FOLDER), many, 2018)
+        next(self._epochs)  # the first epoch reads the stored noise
+
+    def __call__(self) -> None:
+        next(self._epochs)
+
+
+class Products:
+    """The five matrix products of each batch and nothing else; with `more`, also the noise and the optimizer's pass."""
+
+    def __init__(self, settings: params.Model, dtype: torch.dtype, batches: int, more: bool) -> None:
+        self._batches, self._more, self._weights = batches, more, Flat(network(settings))
+        self._optimizer = Optimizer(self._weights, settings)
+        self._clean, self._sigma = torch.rand(settings.batch_size, 1, 28, 28), torch.full((settings.batch_size,), 0.5)
+        self._outer = torch.rand(settings.batch_size, 784).to(dtype)
+        self._inner = torch.rand(settings.batch_size, settings.hidden).to(dtype)
+        self._weight = torch.rand(settings.hidden, 784).to(dtype)
+        self._products = [torch.empty(shape, dtype=dtype) for shape in (self._inner.shape, self._outer.shape)]
+        self._products.append(torch.empty_like(self._weight))
+        self._draw = generator("cpu", 2018, "noise")
+
+    def __call__(self) -> None:
+        inner, outer, by_weight = self._products
+        for _ in range(self._batches):
+            torch.mm(self._outer, self._weight.t(), out=inner)
+            torch.mm(self._inner, self._weight, out=outer)
+            torch.mm(self._inner.t(), self._outer, out=by_weight)
+            torch.mm(self._outer, self._weight.t(), out=inner)
+            torch.mm(self._inner.t(), self._outer, out=by_weight)
+            if self._more:
+                add_noise(self._clean, self._sigma, self._draw)
+                self._optimizer.step(1e-9)
+
+
+def loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[[], None]]:
+    train = training.Images(torch.from_numpy(clean), torch.from_numpy(images.load(FOLDER / "train.npy")))
+    exact = settings.model_copy(update={"precision": "float32"})
+    batches = -(-len(clean) // settings.batch_size)
+    return {
+        "the post's loop, 0 workers": PostLoop(clean, settings, 0),
+        "the post's loop, 1 worker": PostLoop(clean, settings, 1),
+        "the post's loop, 2 workers": PostLoop(clean, settings, 2),
+        "a good ordinary loop": Ordinary(images.to_float(clean, "cpu"), settings),
+        "ours, in float32": Ours(train, settings.batch_size, exact),
+        "**ours**": Ours(train, settings.batch_size, settings),
+        "ours, with validation": Ours(train, 5_000, settings),
+        "the five products in float32": Products(settings, torch.float32, batches, False),
+        "the five products in bfloat16": Products(settings, torch.bfloat16, batches, False),
+        "the same, and noise and optimizer": Products(settings, torch.bfloat16, batches, True),
+    }
+
+
+def main() -> None:
+    read = params.read(Path("params.yaml"))
+    clean = images.load(Path("data/clean/train_images.npy"))
+    parts = []
+    for threads in progress.track((2, 1), 2, "an epoch", "numbers of threads"):
+        compute.prepare(read.compute.model_copy(update={"threads": threads}))
+        medians = measure.interleaved(loops(read.models["fixed"], clean), REPEATS)
+        fastest = min(value for name, value in medians.items() if name.startswith("the post's"))
+        floor = medians["the five products in float32"]
+        rows = [
+            [name, f"{value:.2f}", f"{len(clean) / value:,.0f}", f"{fastest / value:.2f}", f"{value / floor:.2f}"]
+            for name, value in medians.items()
+        ]
+        columns = "s an epoch | images/s | times the post's speed | times the five products in float32"
+        header = f"{threads} thread{'s' * (threads > 1)} | {columns}"
+        parts.append(measure.table(header, rows))
+    measure.keep("an epoch", "\n\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""What every measurement here needs: things timed in turn, and tables kept in docs/performance.md."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from domain_denoiser import atomic
+
+PAGE = Path("docs/performance.md")
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """How long `work` takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def interleaved(works: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """The median seconds of each, measured in turn, so that a busy minute of the machine falls on all alike."""
+    measured = {name: [] for name in works}
+    for _ in range(repeats):
+        for name, work in works.items():
+            measured[name].append(seconds(work))
+    return {name: statistics.median(values) for name, values in measured.items()}
+
+
+def table(header: str, rows: list[list[str]]) -> str:
+    """A Markdown table; `header` has its columns between bars, all but the first to the right."""
+    columns = [column.strip() for column in header.split("|")]
+    lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def keep(section: str, text: str) -> None:
+    """Put `text` in the place of what stood in docs/performance.md between the marks of the section."""
+    page = PAGE.read_text()
+    begin, end = f"<!-- {section}: written by `make bench` -->\n", f"\n<!-- end of {section} -->"
+    before, _, rest = page.partition(begin)
+    _, _, after = rest.partition(end)
+    with atomic.file(PAGE) as temporary:
+        temporary.write_text(before + begin + text + end + after)
+    print(f"\n{section}\n{text}", flush=True)

@@ -1,0 +1,89 @@
+"""The whole `dvc repro` from an empty cache beside the post's own loop, and where its time goes: `make bench`."""
+
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import measure
+from post_loop import PostLoop
+
+from domain_denoiser import compute, images, params, progress
+
+PROGRAMS = Path(sys.executable).parent
+POST_EPOCHS = 45  # of the whole 60,000 training images
+
+
+def post_epoch(read: params.Params) -> float:
+    """Seconds of an epoch of 60,000 images of the post's loop; 0 workers are the fastest here (see the first table)."""
+    compute.prepare(read.compute)
+    clean = images.load(Path("data/clean/train_images.npy"))
+    return measure.seconds(PostLoop(clean, read.models["fixed"], 0)) * 60_000 / len(clean)
+
+
+def program(folder: Path, *words: str) -> float:
+    """Seconds of a command of the environment in `folder`."""
+    command = [str(PROGRAMS / words[0]), *words[1:]]
+    return measure.seconds(lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True))
+
+
+def reproduce(folder: Path) -> tuple[float, dict[str, float], float]:
+    """Seconds of `dvc repro`; of each kind of stage; and of the epochs of all trainings, as the stages print them."""
+    started = time.perf_counter()
+    running = subprocess.Popen(
+        [PROGRAMS / "dvc", "repro"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    stages, epochs, stage, since = {}, 0.0, "DVC itself", started
+    split = params.read(folder / "params.yaml").data.split
+    for line in running.stdout:
+        if found := re.match(r"Running stage '(\w+)", line):
+            now = time.perf_counter()
+            stages[stage] = stages.get(stage, 0.0) + now - since
+            stage, since = found[1], now
+        if found := re.search(r"epoch \d+/\d+, .* ([\d,]+) images/s", line):
+            epochs += split.train / float(found[1].replace(",", ""))
+    if running.wait():
+        raise SystemExit("dvc repro failed")
+    ended = time.perf_counter()
+    stages[stage] = stages.get(stage, 0.0) + ended - since
+    return ended - started, stages, epochs
+
+
+def main() -> None:
+    read = params.read(Path("params.yaml"))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "clone"
+        subprocess.run(["git", "clone", "--quiet", ".", folder], check=True)
+        before = [post_epoch(read) for _ in range(2)]
+        whole, stages, epochs = reproduce(folder)
+        post = statistics.median(before + [post_epoch(read) for _ in range(2)])
+        rows = [[name, f"{value:.1f}", f"{value / whole:.0%}"] for name, value in stages.items()]
+        rows.append(["**dvc repro**", f"**{whole:.1f}**", "100%"])
+        rows.append(["of it: the epochs of all trainings", f"{epochs:.1f}", f"{epochs / whole:.0%}"])
+        shares = measure.table("stage | s | share", rows)
+        goal = POST_EPOCHS * post
+        said = (
+            f"`dvc repro` from an empty cache: {whole:.0f} s. {POST_EPOCHS} epochs of 60,000 images by the post's "
+            f"loop: {goal:.0f} s (four epochs measured, two before and two after). Ratio: **{whole / goal:.2f}**."
+        )
+        commands = progress.track(
+            [("dvc", "repro"), ("dvc", "status"), ("denoise", "sync")],
+            3,
+            "commands that find nothing to do",
+            "commands",
+        )
+        nothing = [
+            [f"`{' '.join(words)}`", f"{statistics.median(program(folder, *words) for _ in range(3)):.1f}"]
+            for words in commands
+        ]
+        (folder / "mlflow.db").unlink()
+        nothing.append(["`denoise sync` after `rm mlflow.db`", f"{program(folder, 'denoise', 'sync'):.1f}"])
+        commanded = measure.table("nothing to do | s", nothing)
+        measure.keep("the whole pipeline", f"{said}\n\n{shares}\n\n{commanded}")
+
+
+if __name__ == "__main__":
+    main()
