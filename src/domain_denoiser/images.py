@@ -22,7 +22,7 @@ def to_float(images: np.ndarray, device: "torch.device | str") -> "torch.Tensor"
 
 def scaled(images: "torch.Tensor") -> "torch.Tensor":
     """uint8 [N, H, W] -> float32 [N, 1, H, W] in [0, 1] on the same device; floats stay as they are."""
-    return images if images.is_floating_point() else images.unsqueeze(1).float().div_(255.0)
+    return images if images.is_floating_point() else images.unsqueeze(1) / 255.0
 
 
 def from_unit(images: np.ndarray, device: "torch.device | str") -> "torch.Tensor":

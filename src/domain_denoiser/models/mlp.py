@@ -70,19 +70,20 @@ class Gradient:
 
     def __call__(self, noisy: Tensor, clean: Tensor) -> Tensor:
         """The loss, float32 []; its gradient is in the weights' `gradient`. noisy, clean: float32 [B, 1, 28, 28]."""
-        weight, gradient = self._weight, self._gradient
+        weight, gradient = self._weight, self._gradient  # code and back: [hidden, B]
         self._low.copy_(self._flat.values)
         noisy, clean = noisy.flatten(1).to(self._low.dtype), clean.flatten(1)
-        code = torch.addmm(weight["encoder.bias"], noisy, weight["encoder.weight"].t()).relu_()  # [B, hidden]
-        values = torch.addmm(weight["decoder.bias"], code, weight["decoder.weight"].t()).float()  # [B, 784]
+        # With the images as columns, oneDNN takes the weights as they lie; as rows, it packs them anew each time.
+        code = torch.addmm(weight["encoder.bias"].unsqueeze(1), weight["encoder.weight"], noisy.t()).relu_()
+        values = torch.addmm(weight["decoder.bias"], code.t(), weight["decoder.weight"].t()).float()  # [B, 784]
         restored = self._output.function(values)
         error = restored - clean
         loss = torch.dot(error.view(-1), error.view(-1)) / error.numel()
         delta = self._output.backward(error.mul_(2.0 / error.numel()), values, restored).to(code.dtype)
-        torch.mm(delta.t(), code, out=gradient["decoder.weight"])
+        torch.mm(delta.t(), code.t(), out=gradient["decoder.weight"])
         torch.sum(delta, 0, out=gradient["decoder.bias"])
-        back = torch.ops.aten.threshold_backward(delta @ weight["decoder.weight"], code, 0.0)  # [B, hidden]
-        torch.mm(back.t(), noisy, out=gradient["encoder.weight"])
-        torch.sum(back, 0, out=gradient["encoder.bias"])
+        back = torch.ops.aten.threshold_backward(weight["decoder.weight"].t() @ delta.t(), code, 0.0)
+        torch.mm(back, noisy, out=gradient["encoder.weight"])
+        torch.sum(back, 1, out=gradient["encoder.bias"])
         self._flat.gradient.copy_(self._low_gradient)
         return loss
