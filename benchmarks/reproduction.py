@@ -31,7 +31,7 @@ def program(folder: Path, *words: str) -> float:
 
 
 def reproduce(folder: Path) -> tuple[float, dict[str, float], float]:
-    """Seconds of running every stage; of each kind of stage; and of the epochs of all trainings, as the stages print them."""
+    """Seconds of running every stage, of each kind of stage, and of all epochs of training as the stages print them."""
     started = time.perf_counter()
     running = subprocess.Popen(
         [PROGRAMS / "dvc", "repro", "--force"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
