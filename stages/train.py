@@ -18,10 +18,16 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
         raise BadInput(f"params.yaml: models has {', '.join(read.models)}, but not {name!r}")
     # Tracking comes up on the second core while torch is imported here on the first.
     with live.follow(patience_s=8.0) as tell:
-        train(name, read, tell)
+        train(name, read.models[name], read.compute, read.seed, tell)
 
 
-def train(name: str, read: params.Params, tell: Callable[[dict[str, float]], None]) -> None:
+def train(
+    name: str,
+    settings: params.Model,
+    on: params.Compute,
+    seed: int,
+    tell: Callable[[dict[str, float]], None],
+) -> None:
     """Write models/<name>/ and tell of each epoch."""
     import torch
 
@@ -30,8 +36,7 @@ def train(name: str, read: params.Params, tell: Callable[[dict[str, float]], Non
     from domain_denoiser.models.initialisation import initialise
     from domain_denoiser.seeds import generator
 
-    settings = read.models[name]
-    device = compute.prepare(read.compute)
+    device = compute.prepare(on)
     folder = Path("data/noisy") / settings.regime
 
     def load(split: str) -> training.Images:
@@ -40,12 +45,12 @@ def train(name: str, read: params.Params, tell: Callable[[dict[str, float]], Non
 
     train, val, regime = load("train"), load("val"), noisy.load_regime(folder)
     network = models.build(settings)
-    initialise(network, settings.initialisation, generator("cpu", read.seed, "initialisation"))
+    initialise(network, settings.initialisation, generator("cpu", seed, "initialisation"))
 
     history, best, weights = [], -math.inf, {}
     with progress.epochs(settings.epochs, f"train {name}", len(train.clean)) as show:
         try:
-            for epoch in training.fit(network.to(device), train, val, regime, settings, read.seed):
+            for epoch in training.fit(network.to(device), train, val, regime, settings, seed):
                 if epoch.val_psnr_db > best:
                     best = epoch.val_psnr_db
                     weights = {key: weight.clone() for key, weight in epoch.network.state_dict().items()}
@@ -57,7 +62,7 @@ def train(name: str, read: params.Params, tell: Callable[[dict[str, float]], Non
             sys.exit(1)
     stored.save(Path("models") / name, weights, params.network(settings))
     write_history(Path("models") / name / "history.csv", history)
-    atomic.write_json(Path("models") / name / "platform.json", compute.describe(read.compute))
+    atomic.write_json(Path("models") / name / "platform.json", compute.describe(on))
 
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:

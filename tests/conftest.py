@@ -106,6 +106,7 @@ def make_settings():
             "noise": "fresh",
             "epochs": 2,
             "batch_size": 64,
+            "loss": "mse",
             "precision": "float32",
             "optimizer": "rmsprop",
             "learning_rate": 0.003,

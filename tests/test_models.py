@@ -53,9 +53,35 @@ def test_image_is_restored_alone():
 
 def test_every_architecture_of_params_is_built_and_takes_images_of_its_size(values):
     for model in params.check(params.Params, values, "params.yaml").models.values():
-        height, width = models.image_size(model)
-        given = torch.rand(2, 1, height, width)
-        assert models.build(model)(given).shape == given.shape
+        size = models.image_size(model)
+        for height, width in [size] if size else [(28, 28), (1, 1), (5, 63), (30, 4)]:
+            given = torch.rand(2, 1, height, width)
+            restored = models.build(model)(given)
+            assert restored.shape == given.shape
+            assert restored.isfinite().all()
+
+
+def unet() -> nn.Module:
+    settings = {"architecture": "unet", "fine_channels": 8, "coarse_channels": 12, "fine_blocks": 2, "coarse_blocks": 1}
+    network = models.build(params.Unet.model_validate(settings))
+    initialise(network, "kaiming", generator("cpu", 2018, "initialisation"))
+    return network
+
+
+def test_unet_moves_with_the_image():
+    """By whole steps of its coarsest features, and away from the border."""
+    network = unet().double()
+    image = torch.zeros(1, 1, 96, 96, dtype=torch.float64)
+    image[..., 40:50, 40:50] = torch.rand(10, 10, dtype=torch.float64)
+    moved = image.roll((4, 8), dims=(2, 3))
+    torch.testing.assert_close(network(moved)[..., 36:64, 40:64], network(image)[..., 32:60, 32:56])
+
+
+def test_unet_sees_from_afar_and_in_detail():
+    network, image = unet(), torch.rand(1, 1, 28, 28, requires_grad=True)
+    (seen,) = torch.autograd.grad(network(image)[0, 0, 14, 14], image)
+    rows = seen[0, 0].abs().sum(1).nonzero()
+    assert rows.max() - rows.min() >= 20
 
 
 # How the weights start

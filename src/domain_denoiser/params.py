@@ -106,6 +106,16 @@ class Mlp(Strict):
     output: Literal["sigmoid", "hard_sigmoid", "relu", "linear"]
 
 
+class Unet(Strict):
+    """What is needed to build the network of models/unet.py."""
+
+    architecture: Literal["unet"]
+    fine_channels: Annotated[int, Field(ge=1, le=4096)]
+    coarse_channels: Annotated[int, Field(ge=1, le=4096)]
+    coarse_blocks: Annotated[int, Field(ge=0, le=100)]
+    fine_blocks: Annotated[int, Field(ge=0, le=100)]
+
+
 class Training(Strict):
     """How a network is fitted; the same for every architecture."""
 
@@ -114,6 +124,7 @@ class Training(Strict):
     noise: Literal["fresh", "frozen"]
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     batch_size: Count
+    loss: Literal["mse", "rmse"]
     precision: Literal["float32", "bfloat16"]
     optimizer: Literal["rmsprop", "rmsprop_corrected", "adam"]
     learning_rate: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)]
@@ -126,13 +137,22 @@ class MlpModel(Training, Mlp):
     pass
 
 
-Network = Mlp
-Model = MlpModel
+class UnetModel(Training, Unet):
+    pass
+
+
+Network = Mlp | Unet
+Model = MlpModel | UnetModel
+
+
+class AnyNetwork(RootModel[Annotated[Network, Field(discriminator="architecture")]]):
+    """Whatever model.json may hold; `root` holds it."""
 
 
 def network(model: Model) -> Network:
     """What model.json keeps of a model's settings: enough to build the network, nothing of its training."""
-    return Mlp.model_validate({name: getattr(model, name) for name in Mlp.model_fields})
+    schema = Mlp if isinstance(model, Mlp) else Unet
+    return schema.model_validate({name: getattr(model, name) for name in schema.model_fields})
 
 
 class Gate(Strict):
@@ -150,7 +170,7 @@ class Params(Strict):
     data: Data
     noisy: dict[Name, Law]
     mlp: dict[str, str | int | float]  # a YAML anchor: what the models that merge it make of it is checked there
-    models: Annotated[dict[Name, Model], Field(min_length=1)]
+    models: Annotated[dict[Name, Annotated[Model, Field(discriminator="architecture")]], Field(min_length=1)]
     gate: Gate
 
     @model_validator(mode="after")
@@ -208,7 +228,11 @@ def _sentence(error: ValidationError, value: object) -> str:
     """The first thing that is wrong: key, value found, what is allowed."""
     first = error.errors()[0]
     missing = first["loc"][-1:] if first["type"] == "missing" else ()
-    key = ".".join([*_key(first["loc"], value), *missing]) or "it"
+    parts = [*_key(first["loc"], value), *missing]
+    if first["type"] == "union_tag_invalid":
+        parts, allowed = [*parts, first["ctx"]["discriminator"].strip("'")], first["ctx"]["expected_tags"]
+        return f"{'.'.join(parts)} is {first['ctx']['tag']!r}, but one of {allowed} is wanted"
+    key = ".".join(parts) or "it"
     wanted = first["msg"].removeprefix("Value error, ")
     match first["type"]:
         case "missing":

@@ -5,13 +5,11 @@ Knows nothing of MLflow, DVC or files: `fit` yields what happened, others write 
 
 import copy
 import math
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from domain_denoiser import metrics
 from domain_denoiser.flat import Flat
@@ -22,6 +20,12 @@ from domain_denoiser.params import Regime, Training
 from domain_denoiser.seeds import generator
 
 PRECISION = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+# From the mean squared error of each image, [B], to the loss. The root counts an image that is nearly right for more,
+# as the mean of per-image PSNR does.
+LOSSES = {
+    "mse": lambda each: each.mean(),
+    "rmse": lambda each: (each + 1e-6).sqrt().mean(),
+}
 
 
 class Images(NamedTuple):
@@ -65,7 +69,7 @@ def fit(
     """
     weights = Flat(network)
     optimizer = Optimizer(weights, settings)
-    gradient = getattr(network, "gradient", partial(Autograd, network))(weights, PRECISION[settings.precision])
+    gradient = gradient_of(network, weights, settings)
     average = Average(network, weights, settings.averaging)
     device, images = train.clean.device, len(train.clean)
     steps = math.ceil(images / settings.batch_size)
@@ -92,20 +96,32 @@ def fit(
         yield Epoch(epoch, _mean(losses, images, settings.batch_size), val_loss, val_psnr_db, rate, average.network)
 
 
-class Autograd:
-    """The gradient of the mean squared error of any network. Products and convolutions are computed in `dtype`."""
+def gradient_of(network: nn.Module, weights: Flat, settings: Training) -> Callable[[Tensor, Tensor], Tensor]:
+    """What computes loss and gradient of a batch: the network's own way for the mean squared error, or autograd's."""
+    dtype = PRECISION[settings.precision]
+    if settings.loss == "mse" and hasattr(network, "gradient"):
+        return network.gradient(weights, dtype)
+    return Autograd(network, weights, dtype, settings.loss)
 
-    def __init__(self, network: nn.Module, weights: Flat, dtype: torch.dtype) -> None:
-        self._network, self._weights, self._dtype = network, weights, dtype
+
+class Autograd:
+    """The gradient of the loss of any network. The network computes in `dtype`; weights and gradient are float32."""
+
+    def __init__(self, network: nn.Module, weights: Flat, dtype: torch.dtype, loss: str) -> None:
+        self._weights, self._loss, self._dtype = weights, LOSSES[loss], dtype
+        exact = dtype == torch.float32
+        self._low = network if exact else copy.deepcopy(network).to(dtype)
+        self._low_weights = weights if exact else Flat(self._low)
 
     def __call__(self, noisy: Tensor, clean: Tensor) -> Tensor:
-        """The loss, float32 []; its gradient is in the weights' `gradient`."""
-        self._weights.gradient.zero_()
-        with torch.autocast(noisy.device.type, self._dtype, enabled=self._dtype != torch.float32):
-            restored = self._network(noisy)
-        loss = F.mse_loss(restored.float(), clean)
-        loss.backward()
-        return loss.detach()
+        """The mean squared error, float32 []; the gradient of the loss is in the weights' `gradient`."""
+        self._low_weights.values.copy_(self._weights.values)
+        self._low_weights.gradient.zero_()
+        restored = self._low(noisy.to(self._dtype)).float()
+        each = (restored - clean).square().flatten(1).mean(1)
+        self._loss(each).backward()
+        self._weights.gradient.copy_(self._low_weights.gradient)
+        return each.detach().mean()
 
 
 class Average:

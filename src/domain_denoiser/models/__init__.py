@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def build(settings: Network) -> "torch.nn.Module":
-    """The network that the settings describe; it maps noisy to restored, both float32 [B, 1, 28, 28].
+    """The network that the settings describe; it maps noisy to restored, both float32 [B, 1, H, W].
 
     An architecture is imported only when it is asked for, so that a change to one file retrains its models alone.
     """
@@ -18,10 +18,16 @@ def build(settings: Network) -> "torch.nn.Module":
             from domain_denoiser.models.mlp import Mlp
 
             return Mlp(settings)
+        case "unet":
+            from domain_denoiser.models.unet import Unet
+
+            return Unet(settings)
 
 
-def image_size(settings: Network) -> tuple[int, int]:
-    """Height and width of the images that the network takes."""
+def image_size(settings: Network) -> tuple[int, int] | None:
+    """Height and width of the images that the network takes; None if it takes any."""
     match settings.architecture:
         case "mlp":
             return 28, 28
+        case "unet":
+            return None

@@ -57,4 +57,4 @@ def load_settings(folder: Path) -> params.Network:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not JSON: {error}") from error
-    return params.check(params.Network, recorded, str(path))
+    return params.check(params.AnyNetwork, recorded, str(path)).root

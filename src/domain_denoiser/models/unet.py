@@ -1,0 +1,49 @@
+"""A small U-Net: the picture at half its size and at a quarter, and back."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from domain_denoiser import params
+
+STEP = 4  # heights and widths are brought to a multiple of it
+
+
+class Residual(nn.Module):
+    """features + conv(relu(conv(features))): He et al. 2016, without normalisation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.second(torch.relu(self.first(features)))
+
+
+class Unet(nn.Module):
+    """Fine features at half the size of the image, coarse ones at a quarter; the coarse ones are added to the fine.
+
+    Source: Ronneberger, Fischer & Brox 2015, with residual blocks. Taking 2 x 2 pixels at once (Shi et al. 2016; for
+    denoising Zhang, Zuo & Zhang 2018) makes the convolutions a quarter as many and four times as wide.
+    """
+
+    def __init__(self, settings: params.Unet) -> None:
+        super().__init__()
+        fine, coarse = settings.fine_channels, settings.coarse_channels
+        self.head = nn.Conv2d(4, fine, 3, padding=1)
+        self.down = nn.Conv2d(fine, coarse, 2, stride=2)
+        self.coarse = nn.Sequential(*(Residual(coarse) for _ in range(settings.coarse_blocks)))
+        self.up = nn.Conv2d(coarse, 4 * fine, 1)
+        self.fine = nn.Sequential(*(Residual(fine) for _ in range(settings.fine_blocks)))
+        self.tail = nn.Conv2d(fine, 4, 3, padding=1)
+
+    def forward(self, noisy: Tensor) -> Tensor:
+        """noisy, restored: float [B, 1, H, W] of any size. Restored images are near [0, 1], not clipped to it."""
+        height, width = noisy.shape[-2:]
+        padded = functional.pad(noisy, (0, -width % STEP, 0, -height % STEP), mode="replicate")
+        pixels = functional.pixel_unshuffle(padded, 2).contiguous(memory_format=torch.channels_last)
+        fine = torch.relu(self.head(pixels))  # [B, fine, H / 2, W / 2]
+        coarse = self.coarse(torch.relu(self.down(fine)))  # [B, coarse, H / 4, W / 4]
+        fine = self.fine(fine + functional.pixel_shuffle(self.up(coarse), 2))
+        return functional.pixel_shuffle(self.tail(fine), 2)[..., :height, :width]
