@@ -35,8 +35,9 @@ lint: $(READY)  ## check style, and that imports point one way
 	ruff format --check .
 	lint-imports --no-cache
 
-ablation: $(READY)  ## measure on val images what the post leaves open (docs/decisions/mlp-settings.md); takes half an hour
+ablation: $(READY)  ## measure on val images what was left open (docs/decisions/*-settings.md); takes three quarters of an hour
 	python benchmarks/ablation.py --all docs/decisions/mlp-settings.csv
+	python benchmarks/ablation.py --all docs/decisions/conv-settings.csv
 
 bench: $(READY)  ## measure what docs/performance.md says, and write it there; takes a quarter of an hour
 	python benchmarks/epoch.py

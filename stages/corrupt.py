@@ -26,18 +26,19 @@ def main(name: Annotated[str, typer.Argument(help="A key of `noisy` in params.ya
 def corrupt_regime(name: str, regime: Regime, seed: int, folder: Path) -> None:
     """The noisy training, val and gate images of a regime, beside the sigma of each."""
     for split in progress.track(("train", "val", "gate"), 3, f"corrupt {name}", "sets"):
-        made = noisy.corrupt(images.load(Path(f"data/clean/{split}_images.npy")), regime, seed, name, split)
-        images.save(folder / f"{split}.npy", made.images)
+        clean = images.mapped(Path(f"data/clean/{split}_images.npy"))
+        made = noisy.corrupt(clean, regime, seed, name, split)
+        images.save_parts(folder / f"{split}.npy", len(clean), made.parts)
         images.save(folder / f"{split}_sigma.npy", made.sigma)
 
 
 def corrupt_levels(levels: Levels, seed: int, folder: Path) -> None:
     """The noisy test and gate images at each noise level, the same bytes for every model."""
-    clean = {split: images.load(Path(f"data/clean/{split}_images.npy")) for split in ("test", "gate")}
+    clean = {split: images.mapped(Path(f"data/clean/{split}_images.npy")) for split in ("test", "gate")}
     jobs = [(split, sigma) for split in clean for sigma in levels.sigmas]
     for split, sigma in progress.track(jobs, len(jobs), "corrupt at every noise level", "sets"):
         made = noisy.corrupt(clean[split], Constant(law="constant", sigma=sigma), seed, "levels", split, str(sigma))
-        images.save(folder / noisy.level_file(split, sigma), made.images)
+        images.save_parts(folder / noisy.level_file(split, sigma), len(clean[split]), made.parts)
 
 
 if __name__ == "__main__":

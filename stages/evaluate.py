@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import pandas
+import torch
 import typer
 
 from domain_denoiser import atomic, compute, images, noisy, params, progress
@@ -21,12 +22,12 @@ def main(name: Annotated[str, typer.Argument(help="A folder under models/, or `n
         from domain_denoiser.models import stored
 
         restore = stored.load(Path("models") / name, device)
-    clean = images.to_float(images.load(Path("data/clean/test_images.npy")), device)
+    clean = torch.from_numpy(images.mapped(Path("data/clean/test_images.npy"))).to(device)
     folder = Path("data/noisy/test")
     levels = noisy.load_levels(folder)
     tables = []
     for sigma in progress.track(levels, len(levels), f"evaluate {name}", "noise levels"):
-        corrupted = images.to_float(images.load(folder / noisy.level_file("test", sigma)), device)
+        corrupted = torch.from_numpy(images.mapped(folder / noisy.level_file("test", sigma))).to(device)
         tables.append(evaluate(restore, corrupted, clean, sigma))
     with atomic.file(Path("reports/evaluation") / f"{name}.csv") as temporary:
         # Nine digits tell every float32 apart.

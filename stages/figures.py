@@ -33,12 +33,12 @@ def main(names: Annotated[list[str], typer.Argument(help="The models to show.")]
 
 def shown(regime: Regime) -> tuple[np.ndarray, np.ndarray, list[float]]:
     """The first test image of each digit, clean and at the stored noise levels that a regime trains on."""
-    clean = images.load(Path("data/clean/test_images.npy"))
+    clean = images.mapped(Path("data/clean/test_images.npy"))
     chosen = figures.first_of_each(images.load_array(Path("data/clean/test_labels.npy")))
     folder = Path("data/noisy/test")
     low, high = (regime.sigma, regime.sigma) if isinstance(regime, Constant) else (regime.low, regime.high)
     sigmas = figures.levels_shown(low, high, noisy.load_levels(folder), len(chosen))
-    at_level = {sigma: images.load(folder / noisy.level_file("test", sigma)) for sigma in set(sigmas)}
+    at_level = {sigma: images.mapped(folder / noisy.level_file("test", sigma)) for sigma in set(sigmas)}
     return clean[chosen], np.stack([at_level[sigma][image] for image, sigma in zip(chosen, sigmas)]), sigmas
 
 

@@ -89,7 +89,7 @@ def small(values: dict) -> None:
         path.stem: hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest() for path in SAMPLE.glob("*.gz")
     }
     values["data"]["split"] = {"train": 1000, "val": 100, "gate": 100}
-    values["mlp"]["epochs"] = 2
+    values["mlp"]["epochs"] = values["models"]["conv"]["epochs"] = 2
     values["compute"]["threads"] = 1  # several test processes on two cores would wait for each other
 
 

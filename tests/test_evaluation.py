@@ -19,7 +19,7 @@ def clean(digits):
 @pytest.fixture
 def corrupted(digits):
     made = noisy.corrupt(digits, Constant(law="constant", sigma=0.5), 2018, "levels", "test", "0.5")
-    return images.to_float(made.images, "cpu")
+    return images.to_float(np.concatenate(list(made.parts)), "cpu")
 
 
 @pytest.fixture

@@ -78,6 +78,29 @@ def test_save_and_load_give_the_same_images(tmp_path, digits):
     np.testing.assert_array_equal(images.load(tmp_path / "new folder" / "images.npy"), digits)
 
 
+@pytest.mark.parametrize("at_once", [1, 7, 200, 1000])
+def test_images_saved_in_parts_are_those_saved_whole(tmp_path, digits, at_once):
+    images.save(tmp_path / "whole.npy", digits)
+    parts = (digits[i : i + at_once] for i in range(0, len(digits), at_once))
+    images.save_parts(tmp_path / "parts.npy", len(digits), parts)
+    assert (tmp_path / "parts.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(199, "1 images too many"), (201, "1 images too few")])
+def test_parts_of_another_number_of_images_leave_no_file(tmp_path, digits, count, wanted):
+    with pytest.raises(ValueError, match=wanted):
+        images.save_parts(tmp_path / "parts.npy", count, iter([digits[:100], digits[100:]]))
+    assert not list(tmp_path.iterdir())
+
+
+def test_mapped_images_can_be_written_into_and_the_file_stays(tmp_path, digits):
+    images.save(tmp_path / "images.npy", digits)
+    mapped = images.mapped(tmp_path / "images.npy")
+    np.testing.assert_array_equal(mapped, digits)
+    mapped[0] = 7
+    np.testing.assert_array_equal(images.load(tmp_path / "images.npy"), digits)
+
+
 def test_loaded_images_do_not_hang_on_the_file(tmp_path, digits):
     images.save(tmp_path / "images.npy", digits)
     loaded = images.load(tmp_path / "images.npy")

@@ -64,7 +64,7 @@ def sample_images(sample):
     """The first 1,000 images of the sample to train on and the others as val, with noise of sigma 0.5."""
 
     def both(clean, name):
-        corrupted = noisy.corrupt(clean, FIXED, 2018, "fixed", name).images
+        corrupted = np.concatenate(list(noisy.corrupt(clean, FIXED, 2018, "fixed", name).parts))
         return Images(images.to_float(clean, "cpu"), images.to_float(corrupted, "cpu"))
 
     whole = sample[0].images
@@ -99,7 +99,13 @@ def test_training_learns_to_denoise(train_sample, sample_images):
 
 
 @pytest.mark.parametrize(
-    "changed", [{}, {"optimizer": "rmsprop_corrected", "averaging": 0.9, "schedule": "one_cycle"}], ids=["plain", "all"]
+    "changed",
+    [
+        {},
+        {"optimizer": "rmsprop_corrected", "averaging": 0.9, "schedule": "one_cycle"},
+        {"loss": "rmse", "precision": "bfloat16", "optimizer": "adam"},
+    ],
+    ids=["plain", "all", "autograd"],
 )
 def test_two_trainings_give_the_same_bytes(train_sample, changed):
     (history, weights), (history_again, weights_again) = train_sample(**changed), train_sample(**changed)
@@ -107,6 +113,31 @@ def test_two_trainings_give_the_same_bytes(train_sample, changed):
     for one, again in zip(weights, weights_again):
         assert all(one[name].equal(again[name]) for name in one)
     assert not weights[0]["decoder.bias"].equal(weights[1]["decoder.bias"])
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_written_out_gradient_trains_as_autograd_does(train_sample, monkeypatch, precision):
+    history, weights = train_sample(precision=precision, epochs=3)
+    monkeypatch.delattr(models.mlp.Mlp, "gradient")
+    by_autograd, weights_by_autograd = train_sample(precision=precision, epochs=3)
+    tolerance = {"float32": 1e-4, "bfloat16": 0.03}[precision]
+    for row, other in zip(history, by_autograd):
+        assert row["train_loss"] == pytest.approx(other["train_loss"], rel=tolerance)
+    for name, weight in weights[0].items():
+        assert (weight - weights_by_autograd[0][name]).norm() < 20 * tolerance * weight.norm()
+
+
+def test_images_on_disk_train_as_those_in_memory(make_settings, tmp_path, digits):
+    images.save(tmp_path / "clean.npy", digits)
+    on_disk = torch.from_numpy(images.mapped(tmp_path / "clean.npy"))
+    in_memory = images.to_float(digits, "cpu")
+
+    def rows(given):
+        network = models.build(make_settings())
+        initialise(network, "xavier", generator("cpu", 2018, "initialisation"))
+        return [epoch.row() for epoch in fit(network, given, given, FIXED, make_settings(), 2018)]
+
+    assert rows(Images(on_disk, on_disk)) == rows(Images(in_memory, in_memory))
 
 
 def test_other_seeds_see_other_noise_in_another_order(record):

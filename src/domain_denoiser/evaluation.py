@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from domain_denoiser import metrics
+from domain_denoiser.images import scaled
 
 AT_ONCE = 1_000  # images
 
@@ -15,12 +16,13 @@ AT_ONCE = 1_000  # images
 def evaluate(restore: Callable[[Tensor], Tensor], noisy: Tensor, clean: Tensor, sigma: float) -> pandas.DataFrame:
     """The columns of tables.COLUMNS; a row an image.
 
-    noisy, clean: float32 [N, 1, 28, 28] in [0, 1]. Restored images are clipped to [0, 1], as an image file would be.
+    noisy, clean: uint8 [N, 28, 28], or float32 [N, 1, 28, 28] in [0, 1], on one device.
+    Restored images are clipped to [0, 1], as an image file would be.
     """
     tables = []
     for start in range(0, len(clean), AT_ONCE):
-        target = clean[start : start + AT_ONCE]
-        restored = restore(noisy[start : start + AT_ONCE]).clamp(0.0, 1.0)
+        target = scaled(clean[start : start + AT_ONCE])
+        restored = restore(scaled(noisy[start : start + AT_ONCE])).clamp(0.0, 1.0)
         mse = metrics.mse(restored, target)
         tables.append(
             pandas.DataFrame(

@@ -1,5 +1,7 @@
 """The image convention: uint8 [N, H, W] on disk, float32 [N, 1, H, W] in [0, 1] in memory."""
 
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING
@@ -48,6 +50,20 @@ def save(path: Path, array: np.ndarray) -> None:
     """Write an array as .npy, whole or not at all."""
     with atomic.file(path) as temporary, temporary.open("wb") as opened:
         np.save(opened, array, allow_pickle=False)
+
+
+def save_parts(path: Path, count: int, parts: Iterable[np.ndarray]) -> None:
+    """Write `count` images that come in parts, uint8 [n, H, W] each, as `save` would write them together."""
+    parts = iter(parts)
+    first = next(parts)
+    with atomic.file(path) as temporary, temporary.open("wb") as opened:
+        described = np.lib.format.header_data_from_array_1_0(first) | {"shape": (count, *first.shape[1:])}
+        np.lib.format.write_array_header_1_0(opened, described)
+        for part in itertools.chain([first], parts):
+            opened.write(part.tobytes())
+            count -= len(part)
+        if count:
+            raise ValueError(f"{path}: {abs(count)} images too {'few' if count > 0 else 'many'}")
 
 
 def load(path: Path) -> np.ndarray:

@@ -5,6 +5,7 @@ the folder of the noise levels holds {test,gate}_<sigma>.npy. In both, law.json 
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,21 +22,24 @@ LAW = "law.json"
 
 
 class Noisy(NamedTuple):
-    """noisy uint8 [N, 28, 28] and the sigma of each image, float32 [N]."""
+    """Noisy images in parts, uint8 [n, 28, 28] each, and the sigma of each image, float32 [N]."""
 
-    images: np.ndarray
+    parts: Iterator[np.ndarray]
     sigma: np.ndarray
 
 
 def corrupt(clean: np.ndarray, regime: Regime, seed: int, *name: str) -> Noisy:
-    """Draw sigma and noise for uint8 images [N, 28, 28]; equal seed and name give equal bytes."""
+    """Draw sigma and noise for uint8 images [N, 28, 28]; equal seed and name give equal bytes.
+
+    The parts are made one by one as they are asked for, from as many of the clean images.
+    """
     sigma = draw_sigma(regime, len(clean), generator("cpu", seed, "sigma", *name))
     draw = generator("cpu", seed, "noise", *name)
-    noisy = [
+    parts = (
         images.to_uint8(add_noise(images.to_float(clean[i : i + AT_ONCE], "cpu"), sigma[i : i + AT_ONCE], draw))
         for i in range(0, len(clean), AT_ONCE)
-    ]
-    return Noisy(np.concatenate(noisy), sigma.numpy())
+    )
+    return Noisy(parts, sigma.numpy())
 
 
 def level_file(split: str, sigma: float) -> str:
