@@ -41,6 +41,8 @@ ablation: $(READY)  ## measure on val images what was left open (docs/decisions/
 
 bench: $(READY)  ## measure what docs/performance.md says, and write it there; takes a quarter of an hour
 	python benchmarks/epoch.py
+	python benchmarks/quality.py
+	python benchmarks/memory.py
 	python benchmarks/reproduction.py
 
 lock: $(READY)  ## choose new versions of the dependencies

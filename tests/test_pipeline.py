@@ -14,7 +14,7 @@ from pipeline import Pipeline
 
 from domain_denoiser import lineage
 
-MODELS = ("plain", "fixed", "random")
+MODELS = ("plain", "fixed", "random", "conv")
 LEVELS = ("0.0", "0.1", "0.25", "0.5", "0.75", "1.0")
 
 
@@ -168,7 +168,7 @@ def test_a_changed_sigma_reruns_its_own_branch_only(changed: Pipeline) -> None:
     [
         ("stages/summarise.py", {"summarise"}),
         ("src/domain_denoiser/figures.py", {"figures"}),
-        ("src/domain_denoiser/training.py", {"train@plain", "train@fixed", "train@random"}),
+        ("src/domain_denoiser/training.py", {"train@plain", "train@fixed", "train@random", "train@conv"}),
         ("src/domain_denoiser/datasets.py", {"download"}),
         ("src/domain_denoiser/tracking.py", set()),
         ("src/domain_denoiser/cli.py", set()),

@@ -18,7 +18,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
 
-MODELS = ["fixed", "plain", "random"]
+MODELS = ["conv", "fixed", "plain", "random"]
 AT_ONCE = 6
 TRAINING = {"train/loss": "train_loss", "val/loss": "val_loss", "val/psnr_db": "val_psnr_db"}
 

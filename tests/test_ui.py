@@ -15,7 +15,7 @@ import servers
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from ruamel.yaml import YAML
 
-MODELS = ("plain", "fixed", "random")
+MODELS = ("plain", "fixed", "random", "conv")
 BEST = "psnr_db_0.5"
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 CHROMIUM += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
