@@ -9,6 +9,7 @@ On one thread, so that it may run beside other work.
 import sys
 from pathlib import Path
 
+import measure
 import pandas
 import torch
 from ruamel.yaml import YAML
@@ -112,6 +113,17 @@ def row(name: str, *changes: str) -> pandas.DataFrame:
     return pandas.DataFrame([described | trial(read, model, device)])
 
 
+def show(table: Path) -> None:
+    """Put the trials into the decision beside their table, with what each changes to the first of its model."""
+    trials, first, rows = pandas.read_csv(table), {}, []
+    for trial in trials.itertuples():
+        first.setdefault(trial.model, trial.val_psnr_db)
+        gain = trial.val_psnr_db - first[trial.model]
+        rows.append([f"`{trial.model}`", trial.change, f"{trial.val_psnr_db:.2f}", f"{gain:+.2f}", str(trial.epoch)])
+    header = "model | changed | best val PSNR, dB | to the first | in epoch"
+    measure.keep(table.with_suffix(".md"), "the trials", measure.table(header, rows))
+
+
 def main(*words: str) -> None:
     if words[:1] == ("--all",):
         [target] = words[1:]
@@ -120,6 +132,7 @@ def main(*words: str) -> None:
             rows.append(row(*trial_words.split()))
             with atomic.file(Path(target)) as temporary:  # what was measured stays, should it be interrupted
                 pandas.concat(rows).to_csv(temporary, index=False, float_format="%.4f")
+        show(Path(target))
     else:
         row(*words).to_csv(sys.stdout, index=False, float_format="%.4f")
 

@@ -1,4 +1,4 @@
-"""What every measurement here needs: things timed in turn, and tables kept in docs/performance.md."""
+"""What every measurement here needs: things timed in turn, and tables kept in the documents that speak of them."""
 
 import statistics
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from domain_denoiser import atomic
 
-PAGE = Path("docs/performance.md")
+PERFORMANCE = Path("docs/performance.md")
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -33,12 +33,11 @@ def table(header: str, rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def keep(section: str, text: str) -> None:
-    """Put `text` in the place of what stood in docs/performance.md between the marks of the section."""
-    page = PAGE.read_text()
-    begin, end = f"<!-- {section}: written by `make bench` -->\n", f"\n<!-- end of {section} -->"
-    before, _, rest = page.partition(begin)
+def keep(page: Path, section: str, text: str) -> None:
+    """Put `text` in the place of what stood on the page between the marks of the section."""
+    begin, end = f"<!-- {section}: measured, not typed -->\n", f"\n<!-- end of {section} -->"
+    before, _, rest = page.read_text().partition(begin)
     _, _, after = rest.partition(end)
-    with atomic.file(PAGE) as temporary:
+    with atomic.file(page) as temporary:
         temporary.write_text(before + begin + text + end + after)
     print(f"\n{section}\n{text}", flush=True)

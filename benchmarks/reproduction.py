@@ -9,9 +9,11 @@ import time
 from pathlib import Path
 
 import measure
+import torch
 from post_loop import PostLoop
 
-from domain_denoiser import compute, images, params, progress
+from domain_denoiser import compute, evaluation, images, noisy, params, progress
+from domain_denoiser.models import stored
 
 PROGRAMS = Path(sys.executable).parent
 POST_EPOCHS = 45  # of the whole 60,000 training images
@@ -52,6 +54,30 @@ def reproduce(folder: Path) -> tuple[float, dict[str, float], float]:
     return ended - started, stages, epochs
 
 
+def rates(read: params.Params, folder: Path) -> list[list[str]]:
+    """Images a second of what the stages do with images, and seconds of `denoise restore`."""
+    compute.prepare(read.compute)
+    clean = images.load(folder / "data/clean/test_images.npy")
+    given = images.load(folder / "data/noisy/test/test_0.5.npy")
+    regime = params.Constant(law="constant", sigma=0.5)
+    works = {"corrupt": lambda: list(noisy.corrupt(clean, regime, 2018, "rate").parts)}
+    for name in ("random", "conv"):
+        network = stored.load(folder / "models" / name, "cpu")
+        works[f"evaluate `{name}`, PSNR and SSIM"] = lambda network=network: evaluation.evaluate(
+            network, torch.from_numpy(given), torch.from_numpy(clean), 0.5
+        )
+    rows = [[name, f"{len(clean) / value:,.0f} images/s"] for name, value in measure.interleaved(works, 3).items()]
+    images.save(folder / "one.npy", given[:1])
+    for model, count, source in (
+        ("random", "10,000 images", "data/noisy/test/test_0.5.npy"),
+        ("conv", "10,000 images", "data/noisy/test/test_0.5.npy"),
+        ("conv", "one image", "one.npy"),
+    ):
+        took = program(folder, "denoise", "restore", "--model", model, source, "restored.npy")
+        rows.append([f"`denoise restore --model {model}`, {count}", f"{took:.1f} s"])
+    return rows
+
+
 def main() -> None:
     read = params.read(Path("params.yaml"))
     with tempfile.TemporaryDirectory() as temporary:
@@ -82,7 +108,8 @@ def main() -> None:
         (folder / "mlflow.db").unlink()
         nothing.append(["`denoise sync` after `rm mlflow.db`", f"{program(folder, 'denoise', 'sync'):.1f}"])
         commanded = measure.table("nothing to do | s", nothing)
-        measure.keep("the whole pipeline", f"{said}\n\n{shares}\n\n{commanded}")
+        rated = measure.table("what | how fast", rates(read, folder))
+        measure.keep(measure.PERFORMANCE, "the whole pipeline", f"{said}\n\n{shares}\n\n{commanded}\n\n{rated}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pipeline import Pipeline
 from domain_denoiser import lineage
 
 MODELS = ("plain", "fixed", "random", "conv")
+REGIMES = ("plain", "fixed", "random")
 LEVELS = ("0.0", "0.1", "0.25", "0.5", "0.75", "1.0")
 
 
@@ -43,9 +44,10 @@ def test_everything_is_made(pipeline: Pipeline) -> None:
             assert (pipeline.root / "reports/figures" / name / figure).read_bytes().startswith(b"\x89PNG")
         history = pandas.read_csv(pipeline.root / f"models/{name}/history.csv")
         assert list(history["epoch"]) == [1, 2]
+    for regime in REGIMES:
         for split in ("train", "val", "gate"):
-            images = np.load(pipeline.root / f"data/noisy/{name}/{split}.npy")
-            sigma = np.load(pipeline.root / f"data/noisy/{name}/{split}_sigma.npy")
+            images = np.load(pipeline.root / f"data/noisy/{regime}/{split}.npy")
+            sigma = np.load(pipeline.root / f"data/noisy/{regime}/{split}_sigma.npy")
             assert images.dtype == np.uint8
             assert images.shape == (len(sigma), 28, 28)
     for sigma in LEVELS:
