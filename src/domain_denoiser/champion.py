@@ -40,16 +40,25 @@ def parse(content: bytes, where: str) -> Champion:
     return _checked(_json(content, where), where)
 
 
-def challenger() -> Champion | None:
-    """The candidate of the gate's last decision, unless it is the champion; None if there is none.
+def decided() -> tuple[Champion, bool] | None:
+    """The candidate of the gate's last decision, and whether it passed; None before the first.
 
     Raises BadInput if the gate's report is not valid.
     """
     if not GATE_REPORT.exists():
         return None
-    report, present = _json(GATE_REPORT.read_bytes(), str(GATE_REPORT)), read()
-    candidate = _checked(report.get("candidate") if isinstance(report, dict) else None, f"{GATE_REPORT}: candidate")
-    return None if present is not None and candidate.key == present.key else candidate
+    report = _json(GATE_REPORT.read_bytes(), str(GATE_REPORT))
+    report = report if isinstance(report, dict) else {}
+    return _checked(report.get("candidate"), f"{GATE_REPORT}: candidate"), report.get("passed") is True
+
+
+def challenger() -> Champion | None:
+    """The candidate of the gate's last decision, unless it is the champion; None if there is none.
+
+    Raises BadInput if the gate's report is not valid.
+    """
+    last, present = decided(), read()
+    return None if last is None or (present is not None and last[0].key == present.key) else last[0]
 
 
 def _json(content: bytes, where: str) -> object:

@@ -2,11 +2,13 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from domain_denoiser.commands import Failed
 from domain_denoiser.errors import BadInput, one_sentence
 
 if TYPE_CHECKING:
@@ -22,7 +24,11 @@ app = typer.Typer(
 
 def main() -> None:
     with one_sentence():
-        app()
+        try:
+            app()
+        except Failed as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
 
 
 @app.command()
@@ -163,6 +169,78 @@ def promote(
         chosen = decision.candidate
     champion.write(chosen)
     typer.echo(f"champion.json: {chosen.model} {chosen.key[:12]}; commit it, then `denoise sync`")
+
+
+@app.command()
+def retrain(
+    settings: Annotated[
+        list[str],
+        typer.Option(
+            "-S", "--set", metavar="KEY=VALUE", envvar="RETRAIN_SETTINGS", help="Another value in params.yaml."
+        ),
+    ] = [],
+    against: Annotated[
+        str, typer.Option(envvar="RETRAIN_AGAINST", help="The commit that the report compares with.")
+    ] = "HEAD",
+) -> None:
+    """Pull, reproduce, sync, gate, report, push: all that a change of params, code or data asks for.
+
+    Goes on where an interrupted one stopped. What passes the gate stands in champion.json afterwards; nothing is
+    committed.
+
+
+    Exit status 0: nothing to do, or finished and better, 3: finished, but kept from promotion, 2: bad input, 1: failed.
+    """
+    from domain_denoiser import retraining
+
+    _go_to_root()
+    raise typer.Exit(retraining.retrain(settings, against))
+
+
+@app.command()
+def report(
+    against: Annotated[str, typer.Option(help="A commit, branch, tag or experiment to compare with.")],
+) -> None:
+    """Say in Markdown what changed and what the gate decided; with pictures in reports/retraining/."""
+    from domain_denoiser import report as reporting
+
+    _go_to_root()
+    typer.echo(reporting.write(against), nl=False)
+
+
+@app.command()
+def propose(
+    branch: Annotated[
+        str | None,
+        typer.Option(envvar="RETRAIN_BRANCH", help="The branch that is checked out; else a new one, retrain/..."),
+    ] = None,
+) -> None:
+    """Commit the results of a retraining and push the branch, never main. The same results are proposed once."""
+    from domain_denoiser import proposing
+
+    _go_to_root()
+    made = proposing.propose(branch)
+    typer.echo("nothing to propose" if made is None else f"{made.branch} {made.commit[:12]}: {made.did}")
+
+
+@app.command()
+def announce(
+    base: Annotated[str, typer.Option(envvar="RETRAIN_BASE", help="The branch to merge into.")],
+    summary: Annotated[
+        Path | None, typer.Option(envvar="GITHUB_STEP_SUMMARY", help="A file to append the report to.")
+    ] = None,
+) -> None:
+    """Write the report on the proposed branch's pull request on GitHub: one comment, updated. Opens it if need be."""
+    from domain_denoiser import proposing, pull_requests
+
+    _go_to_root()
+    branch = proposing.current_branch()
+    address = (
+        None
+        if branch in ("", base)
+        else pull_requests.announce(pull_requests.from_environment(), branch, base, summary)
+    )
+    typer.echo("nothing to announce" if address is None else address)
 
 
 def _decide(model: str | None) -> "Decision":

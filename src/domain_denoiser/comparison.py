@@ -43,7 +43,10 @@ def side(revision: str) -> Side:
     Raises BadInput if there is none or it has no dvc.lock.
     """
     if revision == WORKSPACE:
-        return Side(WORKSPACE, lineage.workspace(), Contents(revisions.head()))
+        stages = lineage.workspace()
+        if not stages:
+            raise BadInput("the working directory has no dvc.lock with results: run `make repro`")
+        return Side(WORKSPACE, stages, Contents(revisions.head()))
     commit = revisions.resolve(revision)
     content = revisions.show(commit, "dvc.lock")
     if content is None:
@@ -51,9 +54,18 @@ def side(revision: str) -> Side:
     return Side(revision, lineage.locked(content, f"dvc.lock of {revision}"), Contents(commit))
 
 
+def nothing(name: str) -> Side:
+    """The state before any result."""
+    return Side(name, {}, Contents(None))
+
+
 def compare(before: Side, after: Side) -> list[Row]:
-    """A row for each model and noise level that either side has."""
+    """A row for each model and noise level that either side has.
+
+    Intervals pair the same images; where the noisy test images of the two sides differ, there are none.
+    """
     means = [_means(given) for given in (before, after)]
+    paired = _test_images(before) == _test_images(after)
     models = list(dict.fromkeys(name for mean in means for name in mean))
     rows = []
     for model in models:
@@ -64,7 +76,8 @@ def compare(before: Side, after: Side) -> list[Row]:
             low = high = None
             images = [table.get(float(sigma)) for table in by_level]
             if (
-                gain is not None
+                paired
+                and gain is not None
                 and images[0] is not None
                 and images[1] is not None
                 and len(images[0]) == len(images[1])
@@ -74,7 +87,15 @@ def compare(before: Side, after: Side) -> list[Row]:
     return rows
 
 
+def _test_images(given: Side) -> dict[str, str]:
+    """Path -> MD5 of the datasets that the models were evaluated on."""
+    read = [stage.deps for name, stage in given.stages.items() if name.startswith("evaluate@")]
+    return {path: md5 for deps in read for path, md5 in deps.items() if path.startswith("data/")}
+
+
 def _means(given: Side) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
+    if not given.stages:
+        return {}
     summarise = given.stages.get("summarise")
     content = None if summarise is None else given.contents.find(METRICS, summarise.outs[METRICS])
     if content is None:

@@ -39,8 +39,18 @@ def show(commit: str, path: str) -> bytes | None:
 def dirty(written_by_dvc: Iterable[str]) -> bool:
     """Whether files differ from the commit, or lie there untracked and not ignored; what DVC writes does not count."""
     written = {"dvc.lock", *written_by_dvc}
+    return any(path not in written for path in changed())
+
+
+def changed() -> list[str]:
+    """Files that differ from the commit, or lie there untracked and not ignored."""
     status = git("status", "--porcelain", "--untracked-files=all", "-z", "--no-renames")
-    return status is not None and any(entry[3:].decode() not in written for entry in status.split(b"\0") if entry)
+    return [] if status is None else [entry[3:].decode() for entry in status.split(b"\0") if entry]
+
+
+def tracks(path: str) -> bool:
+    """Whether git tracks a file."""
+    return bool(git("ls-files", "--", f":(literal){path}"))
 
 
 def commits_of(path: str, *start: str) -> Iterator[str]:

@@ -1,0 +1,68 @@
+"""`-S key=value`: other values in params.yaml, whose comments and order stay."""
+
+import io
+import re
+from collections.abc import Iterable, MutableMapping
+from pathlib import Path
+
+from ruamel.yaml import YAML, YAMLError
+
+from domain_denoiser import atomic, params
+from domain_denoiser.errors import BadInput
+
+
+def write(path: Path, settings: Iterable[str]) -> None:
+    """Set values in a params.yaml, all of them or none.
+
+    Raises BadInput if a setting is not `key=value`, if there is no such key, or if the file would not be valid.
+    """
+    params.read(path)
+    content = applied(path.read_text(), settings)
+    params.check(params.Params, params.parse(content.encode(), str(path)), f"{path} with these settings")
+    with atomic.file(path) as temporary:
+        temporary.write_text(content)
+
+
+def applied(content: str, settings: Iterable[str]) -> str:
+    """The text of a params.yaml with other values. A key that a mapping merges from elsewhere is set there alone.
+
+    Raises BadInput if a setting is not `key=value` or there is no such key.
+    """
+    yaml = YAML()
+    yaml.width, yaml.preserve_quotes = 10_000, True
+    values = yaml.load(content)
+    for setting in settings:
+        key, separator, written = setting.partition("=")
+        if not (separator and key):
+            raise BadInput(f"-S {setting!r} is not key=value")
+        holder, last = _holder(values, key)
+        try:
+            holder[last] = yaml.load(written)
+        except YAMLError as error:
+            raise BadInput(f"-S {setting!r}: the value is not YAML") from error
+    stream = io.StringIO()
+    yaml.dump(values, stream)
+    # ruamel puts the comment beside an anchor on a line of its own.
+    return re.sub(
+        r"^(\w+: &\w+)\n( *)(#.*)$",
+        lambda found: found[1] + found[2][len(found[1]) :] + found[3],
+        stream.getvalue(),
+        flags=re.M,
+    )
+
+
+def _holder(values: object, key: str) -> tuple[MutableMapping, str]:
+    """The mapping that has the last part of a key, and that part, which may hold a dot: gate.floors_db.0.5"""
+    holder, parts = values, key.split(".")
+    while True:
+        there = [
+            count
+            for count in range(1, len(parts) + 1)
+            if isinstance(holder, MutableMapping) and ".".join(parts[:count]) in holder
+        ]
+        if not there:
+            raise BadInput(f"params.yaml has no key {key!r}")
+        name, parts = ".".join(parts[: there[-1]]), parts[there[-1] :]
+        if not parts:
+            return holder, name
+        holder = holder[name]

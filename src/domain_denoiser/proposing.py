@@ -1,0 +1,108 @@
+"""`denoise propose`: the results of a retraining become a commit on a branch that is pushed, never on main."""
+
+from typing import NamedTuple
+
+from domain_denoiser import champion, commands, freshness, report, results, revisions, sharing
+from domain_denoiser.errors import BadInput
+
+ORIGIN = "origin"
+PREFIX = "retrain/"
+ATTEMPTS = 5  # of a push, while others push to the same branch
+
+
+class Proposal(NamedTuple):
+    """Where the results are."""
+
+    branch: str
+    commit: str
+    did: str
+
+
+def propose(branch: str | None) -> Proposal | None:
+    """Push artifacts to DVC's remote, commit the results and push the branch; None if there is nothing new.
+
+    branch: the one that is checked out, to be continued; None for a new one, named after the results.
+    The same results are proposed once, however often and from wherever this is called.
+    Raises BadInput for a state that nobody else could use, and commands.Failed when the branch has moved on otherwise.
+    """
+    here, uncommitted = current_branch(), results.uncommitted()
+    if branch is None:
+        if not uncommitted and not here.startswith(PREFIX):
+            return None
+        branch = f"{PREFIX}{report.lock_digest()}" if uncommitted else here
+    elif branch != here:
+        raise BadInput(f"the results would be committed to {here or 'no branch'}: check out {branch!r} first")
+    _check(branch)
+    commands.must("dvc", "push")
+    if uncommitted:
+        if branch != here:
+            commands.output("git", "switch", "--quiet", "--force-create", branch)
+        commands.output("git", "add", "--", *uncommitted)
+        commands.output("git", "commit", "--quiet", "--message", _message())
+    did = _push(branch)
+    return Proposal(branch, revisions.resolve("HEAD"), did)
+
+
+def current_branch() -> str:
+    """The branch that is checked out; empty if none is."""
+    found = revisions.git("symbolic-ref", "--quiet", "--short", "HEAD")
+    return "" if found is None else found.decode().strip()
+
+
+def _check(branch: str) -> None:
+    listed = commands.output("git", "ls-remote", "--symref", ORIGIN, "HEAD").split()
+    default = listed[1].removeprefix("refs/heads/") if listed[:1] == ["ref:"] else "main"
+    if branch in {default, "main", "master"}:
+        raise BadInput(f"results come to {branch!r} by merging, never by a push")
+    others = results.uncommitted_others()
+    if others:
+        raise BadInput(f"the commit would not give these results: {', '.join(others[:5])} must be committed first")
+    stale = freshness.stale_stages()
+    if stale:
+        raise BadInput(f"dvc.lock is stale ({', '.join(stale)}): `denoise retrain` first")
+    if sharing.remote() is None:
+        raise BadInput(f"{sharing.NO_REMOTE}: nobody else could pull these results; `dvc remote add --default ...`")
+
+
+def _message() -> str:
+    decided = champion.decided()
+    if decided is None:
+        return "Results of a retraining"
+    candidate, passed = decided
+    title = f"Retrained: {candidate.model} is {'proposed as champion' if passed else 'kept from promotion'}"
+    return "\n\n".join([title, "\n".join(candidate.reasons)])
+
+
+def _push(branch: str) -> str:
+    """Push HEAD to the branch; if others were first, behind theirs."""
+    ours = revisions.resolve("HEAD")
+    for _ in range(ATTEMPTS):
+        try:
+            commands.output("git", "push", "--quiet", ORIGIN, f"HEAD:refs/heads/{branch}")
+            return "pushed" if revisions.resolve("HEAD") == ours else "rebased and pushed"
+        except commands.Failed:
+            if revisions.git("fetch", "--quiet", ORIGIN, f"refs/heads/{branch}") is None:
+                raise
+        theirs = revisions.resolve("FETCH_HEAD")
+        if _same_results(theirs):
+            commands.output("git", "reset", "--quiet", "--keep", theirs)
+            return "was proposed before"
+        if revisions.git("rebase", "--quiet", theirs) is None:
+            revisions.git("rebase", "--abort")
+            raise commands.Failed(_moved(branch, theirs))
+        if freshness.stale_stages():
+            commands.output("git", "reset", "--quiet", "--keep", ours)
+            raise commands.Failed(_moved(branch, theirs))
+    raise commands.Failed(f"{branch} changes faster than it can be pushed to")
+
+
+def _same_results(commit: str) -> bool:
+    files = (results.LOCK, results.PARAMS, str(champion.PATH))
+    return revisions.git("diff", "--quiet", commit, "HEAD", "--", *files) is not None
+
+
+def _moved(branch: str, theirs: str) -> str:
+    return (
+        f"{branch} of {ORIGIN} has moved on to {theirs[:12]}, which does not go together with these results; "
+        "nothing was lost: they are in the commit that is checked out and in DVC's remote; retrain what is there now"
+    )

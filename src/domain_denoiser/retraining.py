@@ -1,0 +1,88 @@
+"""`denoise retrain`: pull, reproduce, sync, gate, report, push; each step is a command of its own.
+
+Run again after any interruption, it goes on where it was.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from domain_denoiser import (
+    champion,
+    commands,
+    freshness,
+    lineage,
+    overrides,
+    params,
+    results,
+    revisions,
+    sharing,
+    stagelog,
+)
+from domain_denoiser.errors import BadInput
+
+DONE, KEPT = 0, 3  # exit statuses: nothing to do, or finished and better; finished, but kept from promotion
+
+
+def retrain(settings: Iterable[str], against: str) -> int:
+    """Bring the working directory's results up to date, and return the exit status.
+
+    settings: `key=value`, other values for params.yaml; against: what the report compares with.
+    Raises BadInput for what cannot be retrained at all, and commands.Failed when a step fails; then nothing was pushed.
+    """
+    with _alone():
+        if revisions.head() is None:
+            raise BadInput("there is no commit here that a retraining could start from")
+        revisions.resolve(against)
+        params.read(Path(results.PARAMS))
+        settings = list(settings)
+        if settings:
+            overrides.write(Path(results.PARAMS), settings)
+        if not results.unfinished() and not freshness.stale_stages():
+            print("dvc.lock is what code and params say, and committed: nothing to do")
+            return DONE
+        _withdraw_proposal()
+        sharing.pull()
+        _reproduce()
+        commands.must("denoise", "sync")
+        present = champion.read()
+        if present is not None:
+            sharing.fetch_somewhere(present.files)
+        decision = commands.run("denoise", "promote")
+        if decision not in (DONE, KEPT):
+            raise commands.Failed(f"`denoise promote` ended with status {decision}")
+        commands.must("denoise", "report", "--against", against)
+        sharing.push()
+        return decision
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    stagelog.PATH.parent.mkdir(exist_ok=True)
+    try:
+        with FileLock(stagelog.PATH.with_suffix(".lock"), timeout=0):
+            yield
+    except Timeout as error:
+        raise BadInput("another retraining runs in this folder") from error
+
+
+def _withdraw_proposal() -> None:
+    """Take back what an earlier attempt wrote into champion.json: the gate compares with the commit's champion."""
+    decided, present = champion.decided(), champion.read()
+    if decided is None or present is None or decided[0] != present:
+        return
+    committed = revisions.show("HEAD", str(champion.PATH))
+    if committed is None:
+        champion.PATH.unlink()
+    else:
+        champion.write(champion.parse(committed, f"{champion.PATH} of HEAD"))
+
+
+def _reproduce() -> None:
+    seen = {}
+    try:
+        commands.must("dvc", "repro", on_line=lambda line: seen.update(stagelog.seen(line)))
+    finally:
+        stagelog.write(seen, lineage.workspace())

@@ -1,0 +1,63 @@
+"""The team's DVC remote: a folder, S3, SSH or HTTP, whatever the configuration says."""
+
+from collections.abc import Mapping
+
+from domain_denoiser import commands, lineage, revisions
+from domain_denoiser.contents import Contents
+from domain_denoiser.errors import BadInput
+
+NO_REMOTE = "no DVC remote is configured"
+
+
+def remote() -> str | None:
+    """The name of the default remote, or None if there is none."""
+    from dvc.repo import Repo
+
+    with Repo(".") as repo:
+        return repo.config["core"].get("remote")
+
+
+def pull() -> None:
+    """Bring here what the remote has of dvc.lock; what it does not have is no error. Raises commands.Failed."""
+    if remote() is None:
+        print(f"{NO_REMOTE}: nothing is pulled")
+    else:
+        # --force: an interrupted stage may have left files that no cache knows.
+        commands.must("dvc", "pull", "--allow-missing", "--force")
+
+
+def push() -> None:
+    """Take to the remote what it lacks of dvc.lock. Raises commands.Failed."""
+    if remote() is None:
+        print(f"{NO_REMOTE}: nothing is pushed")
+    else:
+        commands.must("dvc", "push")
+
+
+def fetch(commit: str, files: Mapping[str, str]) -> None:
+    """Bring files of a commit (path -> MD5) into the cache, as far as the remote has them and nothing here does."""
+    contents = Contents(commit)
+    missing = [path for path, md5 in files.items() if contents.find(path, md5) is None]
+    if not missing or remote() is None:
+        return
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    with Repo(".") as repo:
+        try:
+            repo.fetch(targets=missing, revs=[commit], workspace=False)
+        except DvcException as error:
+            raise commands.Failed(f"fetching {', '.join(missing)} of {commit[:12]}: {error}") from error
+
+
+def fetch_somewhere(files: Mapping[str, str]) -> None:
+    """Bring files into the cache from whichever commit's dvc.lock has them all."""
+    for commit in reversed(list(revisions.commits_of("dvc.lock", "--all"))):
+        try:
+            stages = lineage.locked(revisions.show(commit, "dvc.lock") or b"", "dvc.lock")
+        except BadInput:
+            continue
+        outs = {path: md5 for stage in stages.values() for path, md5 in stage.outs.items()}
+        if files.items() <= outs.items():
+            fetch(commit, files)
+            return
