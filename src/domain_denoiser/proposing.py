@@ -26,9 +26,9 @@ def propose(branch: str | None) -> Proposal | None:
     Raises BadInput for a state that nobody else could use, and commands.Failed when the branch has moved on otherwise.
     """
     here, uncommitted = current_branch(), results.uncommitted()
+    if not uncommitted and (_is_pushed(here) or (branch is None and not here.startswith(PREFIX))):
+        return None
     if branch is None:
-        if not uncommitted and not here.startswith(PREFIX):
-            return None
         branch = f"{PREFIX}{report.lock_digest()}" if uncommitted else here
     elif branch != here:
         raise BadInput(f"the results would be committed to {here or 'no branch'}: check out {branch!r} first")
@@ -47,6 +47,12 @@ def current_branch() -> str:
     """The branch that is checked out; empty if none is."""
     found = revisions.git("symbolic-ref", "--quiet", "--short", "HEAD")
     return "" if found is None else found.decode().strip()
+
+
+def _is_pushed(branch: str) -> bool:
+    """Whether the remote had the commit that is checked out when it was last spoken to."""
+    known = revisions.git("rev-parse", "--verify", "--quiet", f"refs/remotes/{ORIGIN}/{branch}^{{commit}}")
+    return known is not None and known.decode().strip() == revisions.head()
 
 
 def _check(branch: str) -> None:

@@ -30,5 +30,5 @@ def _is_result(path: str, written: set[str]) -> bool:
     return (
         path in {LOCK, PARAMS, str(champion.PATH), str(champion.GATE_REPORT), *written}
         or path.startswith(f"{REPORT}/")
-        or path.endswith(".gitignore")  # DVC's, beside what it keeps itself
+        or path in {f"{Path(out).parent}/.gitignore" for out in written}  # DVC's, beside what it keeps itself
     )
