@@ -1,5 +1,7 @@
 """Is dvc.lock what code and params say?"""
 
+import re
+
 from domain_denoiser import commands
 
 
@@ -8,5 +10,12 @@ def stale_stages() -> list[str]:
 
     Raises commands.Failed if DVC cannot read the pipeline.
     """
-    planned = commands.output("dvc", "repro", "--dry", "--allow-missing")
+    try:
+        planned = commands.output("dvc", "repro", "--dry", "--allow-missing")
+    except commands.Failed as error:
+        # DVC wants to hash what a stale stage reads, and gives up on the first whose data is not here.
+        stale = re.search(r"failed to reproduce '([^']+)'", str(error))
+        if stale is None:
+            raise
+        return [stale[1]]
     return [line.split("'")[1] for line in planned.splitlines() if line.startswith("Running stage")]
