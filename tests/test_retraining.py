@@ -246,7 +246,9 @@ def test_what_is_broken_fails_clearly_and_pushes_nothing(team: Team) -> None:
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1] == "error: `dvc repro` ended with status 255"
     assert "failed to run: PYTHONPATH=src python stages/summarise.py" in failed.stderr
-    assert team.make(member, "propose").stdout.endswith("nothing to propose\n")
+    refused = team.run(member, "denoise", "propose", check=False)
+    assert refused.returncode == 2
+    assert refused.stderr == "error: dvc.lock is stale (summarise): `denoise retrain` first\n"
     assert (member.root / "champion.json").read_bytes() == champion
     assert team.shared() == before
 
