@@ -225,6 +225,15 @@ def test_a_worse_value_is_kept_from_promotion(team: Team, retrained: Pipeline) -
     assert "Running stage" not in again.stdout
 
 
+def test_a_champion_of_an_older_commit_is_fetched(team: Team, retrained: Pipeline) -> None:
+    files = json.loads((retrained.root / "champion.json").read_text())["files"]
+    member = team.clone("older")  # its own dvc.lock names other weights
+    fetch = f"from domain_denoiser import sharing; sharing.fetch_somewhere({files})"
+    team.run(member, "python", "-c", fetch)
+    for md5 in files.values():
+        assert (member.root / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).is_file()
+
+
 def test_what_is_broken_fails_clearly_and_pushes_nothing(team: Team) -> None:
     member, before = team.clone("broken"), team.shared()
     champion = (member.root / "champion.json").read_bytes()
