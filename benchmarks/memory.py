@@ -25,7 +25,7 @@ STAGES = (
     "summarise.py noisy random conv",
     "figures.py random conv",
 )
-GROWN = ("corrupt.py random", "train.py random", "train.py conv")
+GROWN = ("corrupt.py random", "train.py random")
 
 
 def peak(folder: Path, *words: str) -> tuple[float, float, float]:
@@ -85,8 +85,6 @@ def main() -> None:
         for times in progress.track((1, 4, 16), 3, "growth", "sizes"):
             grow(folder, times)
             for stage in GROWN:
-                if times == 16 and "conv" in stage:  # minutes, and no other memory
-                    continue
                 script, *words = stage.split()
                 own, mapped, seconds = peak(folder, f"stages/{script}", *words)
                 rows.append([f"`{stage}`, {times}x", f"{own:.0f}", f"{mapped:.0f}", f"{seconds:.1f}"])
