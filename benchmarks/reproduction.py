@@ -94,8 +94,8 @@ def main() -> None:
         of_the_post = whole - sum(value for name, value in stages.items() if name.endswith(" conv"))
         said = (
             f"`dvc repro --force` with an empty cache: {whole:.0f} s; without `conv`, which the post does not have, "
-            f"{of_the_post:.0f} s.\n{POST_EPOCHS} epochs of 60,000 images by the post's loop: {goal:.0f} s (four epochs "
-            f"measured, two before and two after).\nThe post's part of the pipeline takes "
+            f"{of_the_post:.0f} s.\n{POST_EPOCHS} epochs of 60,000 images by the post's loop: {goal:.0f} s (four "
+            f"epochs measured, two before and two after).\nThe post's part of the pipeline takes "
             f"**{of_the_post / goal:.2f}** of that."
         )
         commands = progress.track(
