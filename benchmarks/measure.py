@@ -35,9 +35,11 @@ def table(header: str, rows: list[list[str]]) -> str:
 
 def keep(page: Path, section: str, text: str) -> None:
     """Put `text` in the place of what stood on the page between the marks of the section."""
-    begin, end = f"<!-- {section}: measured, not typed -->\n", f"\n<!-- end of {section} -->"
-    before, _, rest = page.read_text().partition(begin)
-    _, _, after = rest.partition(end)
+    begin, end = f"<!-- {section}: measured, not typed -->", f"<!-- end of {section} -->"
+    before, begun, rest = page.read_text().partition(begin)
+    _, ended, after = rest.partition(end)
+    if not (begun and ended):
+        raise ValueError(f"{page} has no place for the section {section!r}")
     with atomic.file(page) as temporary:
-        temporary.write_text(before + begin + text + end + after)
+        temporary.write_text(f"{before}{begin}\n{text}\n{end}{after}")
     print(f"\n{section}\n{text}", flush=True)
