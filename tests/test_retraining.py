@@ -175,7 +175,7 @@ def test_a_second_machine_pulls_and_runs_no_stage(team: Team, retrained: Pipelin
     assert second.stages_run() == set()
     before = team.runs()
     synced = json.loads(team.run(second, "denoise", "sync", "--json").stdout)
-    assert [outcome["contradictions"] for outcome in synced["outcomes"]] == [[]] * 3
+    assert [outcome["contradictions"] for outcome in synced["outcomes"]] == [[]] * len(synced["outcomes"])
     assert {said for outcome in synced["outcomes"] for said in outcome["did"]} <= {"tags"}  # the commit is known now
     assert synced["missing"] == []
     assert team.runs() == before
