@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from domain_denoiser.lineage import Stage
+from domain_denoiser.records import flattened
 
 
 class Changes(NamedTuple):
@@ -18,7 +19,7 @@ class Changes(NamedTuple):
 def between(before: Mapping[str, Stage], after: Mapping[str, Stage]) -> Changes:
     """From one dvc.lock to another."""
     values = [
-        {key: value for stage in side.values() for key, value in flattened(stage.params).items()}
+        {key: value for stage in side.values() for key, value in flattened("", stage.params).items()}
         for side in (before, after)
     ]
     datasets = [_files(side, "outs", ("data/",)) for side in (before, after)]
@@ -30,14 +31,6 @@ def between(before: Mapping[str, Stage], after: Mapping[str, Stage]) -> Changes:
         (*_differing(*sources), *commands),
         tuple(name for name, stage in after.items() if name not in before or before[name].key != stage.key),
     )
-
-
-def flattened(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Nested mappings as one, with dots between the keys."""
-    found = {}
-    for key, value in values.items():
-        found |= flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
 
 
 def _files(stages: Mapping[str, Stage], kind: str, folders: tuple[str, ...]) -> dict[str, str]:

@@ -83,22 +83,23 @@ def _params(stage: Stage, model: str, stages: Mapping[str, Stage]) -> dict[str, 
     """As params.yaml names them, without `models.<name>.`, so that models can be compared by name."""
     flat = {}
     for key, value in stage.params.items():
-        flat |= _flat(key.removeprefix(f"models.{model}"), value)
+        flat |= flattened(key.removeprefix(f"models.{model}"), value)
     # What the regime was is recorded where its dataset was made; only the very dataset that was read counts.
     for path, md5 in stage.deps.items():
         name = path.removeprefix("data/noisy/")
         made = stages.get(f"corrupt@{name}")
         if made is not None and made.outs.get(path) == md5:
-            flat |= _flat("regime", made.params.get(f"noisy.{name}", {}))
+            flat |= flattened("regime", made.params.get(f"noisy.{name}", {}))
     return {key: str(value) for key, value in sorted(flat.items())}
 
 
-def _flat(prefix: str, value: object) -> dict[str, object]:
+def flattened(prefix: str, value: object) -> dict[str, object]:
+    """Nested mappings as one, with dots between the keys; `prefix` comes before all of them."""
     if not isinstance(value, Mapping):
         return {prefix: value}
     flat = {}
     for key, inner in value.items():
-        flat |= _flat(f"{prefix}.{key}" if prefix else str(key), inner)
+        flat |= flattened(f"{prefix}.{key}" if prefix else str(key), inner)
     return flat
 
 

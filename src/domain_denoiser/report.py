@@ -11,6 +11,7 @@ from domain_denoiser.changes import Changes
 from domain_denoiser.comparison import Row, Side
 from domain_denoiser.errors import BadInput
 from domain_denoiser.lineage import Stage
+from domain_denoiser.records import flattened
 
 MARK = "<!-- denoise report"  # opens every report, so that its comment on a pull request is found again
 FILE = results.REPORT / "report.md"
@@ -182,7 +183,7 @@ def _settings() -> list[str] | None:
     content = revisions.show("HEAD", results.PARAMS)
     try:
         sides = [
-            changes.flattened(params.parse(text, results.PARAMS))
+            flattened("", params.parse(text, results.PARAMS))
             for text in (content if content is not None else b"{}", Path(results.PARAMS).read_bytes())
         ]
     except BadInput:

@@ -12,7 +12,7 @@ from domain_denoiser import atomic, images
 from domain_denoiser.errors import BadInput
 
 AT_ONCE = 800_000  # pixels: about 1,000 images of MNIST's size
-LARGEST = 4_096  # pixels a side that a model of any size takes: a gigabyte or two while it is restored
+LARGEST = 4_096  # pixels a side that a model of any size takes: `conv` needs 3.7 GB for so many
 
 Size = tuple[int, int] | None  # height and width that a model takes; None: any up to LARGEST
 Restore = Callable[[np.ndarray], np.ndarray]  # uint8 or float [N, H, W] -> the same type and shape
