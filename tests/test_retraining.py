@@ -56,7 +56,8 @@ class Team(NamedTuple):
         """Run a make target with what is installed here."""
         assert target in EXECUTED
         installed = ("-o", f"{BIN.parent}/.ready", f"VENV={BIN.parent}")
-        return member.run("make", *installed, target, **self.environment | environment)
+        # A make within a make, as under `make test`, prints the folders that it enters and leaves.
+        return member.run("make", "--no-print-directory", *installed, target, **self.environment | environment)
 
     def branches(self) -> dict[str, str]:
         """Branch -> commit."""
