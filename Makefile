@@ -5,7 +5,8 @@ export PYTHONPATH := $(CURDIR)/src
 PYTHON ?= python3
 READY := $(VENV)/.ready
 
-.PHONY: help setup repro sync retrain pull push propose announce test ui fresh lint workflows ablation bench lock
+.PHONY: help setup repro sync retrain pull push propose announce test ui fresh study large page lint workflows ablation \
+  bench lock
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -44,6 +45,15 @@ ui: $(READY)  ## MLflow's pages on this machine
 fresh: $(READY)  ## check that dvc.lock is what code and params say; needs no data
 	@planned=$$(dvc repro --dry --allow-missing) || { echo "$$planned"; exit 1; }; \
 	  stale=$$(echo "$$planned" | grep 'Running stage' || true); [ -z "$$stale" ] || { echo "error: dvc.lock is stale, run \`make repro\` and commit it:"; echo "$$stale"; exit 1; }
+
+study: $(READY)  ## the long pipeline beside it: other methods, seeds, domains (docs/study.md)
+	dvc repro study/dvc.yaml
+
+large: $(READY)  ## train and measure the large model of the study: hours without a GPU
+	dvc repro study/large/dvc.yaml
+
+page: $(READY)  ## write reports/report.html from the committed results
+	denoise page
 
 lint: $(READY)  ## check style, and that imports point one way
 	ruff check .

@@ -1,0 +1,44 @@
+"""Means with intervals, differences with intervals, the spread between seeds: the small tables of reports/study/."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas
+import typer
+
+from domain_denoiser import params, study_params, study_tables, tables
+from domain_denoiser.errors import one_sentence
+
+EVALUATION = study_tables.FOLDER / "evaluation"
+
+
+def main(
+    methods: Annotated[list[str], typer.Argument(help="What was measured.")],
+    reseeded: Annotated[list[str], typer.Option(help="Models that were trained with other seeds.")],
+) -> None:
+    read = params.read(Path("params.yaml"))
+    study = study_params.read(Path("study/params.yaml"))
+    measured = {name: tables.load(EVALUATION / f"{name}.csv") for name in methods}
+    rows = [
+        {"model": name, "seed": seed, "sigma": sigma, "psnr_db": float(psnr_db.mean())}
+        for name in reseeded
+        for seed in (read.seed, *study.seeds)
+        for sigma, psnr_db in study_tables.by_level(
+            measured[name] if seed == read.seed else tables.load(EVALUATION / f"{name}-{seed}.csv")
+        ).items()
+    ]
+    seeds = pandas.DataFrame(rows, columns=["model", "seed", "sigma", "psnr_db"])
+    spread = study_tables.spread(seeds)
+    spreads = {(row.model, row.sigma): row.spread_db for row in spread.itertuples()}
+    for name, table in {
+        "levels": study_tables.levels(measured, read.seed),
+        "seeds": seeds,
+        "spread": spread,
+        "differences": study_tables.differences(measured, spreads, read.seed),
+    }.items():
+        study_tables.save(table, study_tables.FOLDER / f"{name}.csv")
+
+
+if __name__ == "__main__":
+    with one_sentence():
+        typer.run(main)

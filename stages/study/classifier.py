@@ -1,0 +1,38 @@
+"""A network that reads digits, trained on clean ones alone: models/study/classifier/."""
+
+from pathlib import Path
+
+import pandas
+import torch
+import typer
+
+from domain_denoiser import classifier, compute, images, params, progress, study_networks, study_params, study_tables
+from domain_denoiser.errors import one_sentence
+from domain_denoiser.models.initialisation import initialise
+from domain_denoiser.seeds import generator
+
+FOLDER = Path("models/study/classifier")
+
+
+def main() -> None:
+    read = params.read(Path("params.yaml"))
+    study = study_params.read(Path("study/params.yaml"))
+    device = compute.prepare(study.compute)
+
+    def load(part: str) -> tuple[torch.Tensor, torch.Tensor]:
+        labels = images.load_array(Path(f"data/clean/{part}_labels.npy"))
+        clean = images.load(Path(f"data/clean/{part}_images.npy"))
+        return torch.from_numpy(clean).to(device), torch.from_numpy(labels).long().to(device)
+
+    network = classifier.Reader()
+    initialise(network, "kaiming", generator("cpu", read.seed, "classifier", "initialisation"))
+    fitted = classifier.fit(network.to(device), load("train"), load("val"), study.classifier, read.seed)
+    epochs = study.classifier.epochs
+    history = [epoch._asdict() for epoch in progress.track(fitted, epochs, "classifier", "epochs")]
+    study_networks.save_weights(network, FOLDER)
+    study_tables.save(pandas.DataFrame(history).drop(columns="network"), FOLDER / "history.csv")
+
+
+if __name__ == "__main__":
+    with one_sentence():
+        typer.run(main)

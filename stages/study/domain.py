@@ -1,0 +1,47 @@
+"""The images of one domain: data/study/domains/<domain>/{train,val,test,noisy}.npy."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from domain_denoiser import atomic, domains, images, noisy, params, progress, study_params
+from domain_denoiser.errors import BadInput, one_sentence
+from domain_denoiser.params import Constant
+
+OF_DIGITS = {"digits": lambda digits: digits, "upside_down": domains.upside_down, "inverted": domains.inverted}
+
+
+def main(domain: Annotated[str, typer.Argument(help="A name of study_params.Domain.")]) -> None:
+    read = params.read(Path("params.yaml"))
+    study = study_params.read(Path("study/params.yaml"))
+    parts = made(domain, study.domains.fashion, read.seed)
+    parts["test"] = parts["test"][: study.domains.test_images]
+    regime = Constant(law="constant", sigma=study.domains.sigma)
+    parts["noisy"] = noisy.corrupt(parts["test"], regime, read.seed, "domains", domain).images
+    with atomic.folder(Path("data/study/domains") / domain) as folder:
+        for name, part in parts.items():
+            images.save(folder / f"{name}.npy", part)
+            progress.line(f"{domain} {name}: {len(part)} images")
+
+
+def made(domain: str, fashion: params.Data, seed: int) -> dict[str, np.ndarray]:
+    """The training, val and test images, as many as there are digits (of Fashion-MNIST as the params split it)."""
+    digits = {part: images.load(Path(f"data/clean/{part}_images.npy")) for part in ("train", "val", "test")}
+    if domain in OF_DIGITS:
+        return {part: OF_DIGITS[domain](whole) for part, whole in digits.items()}
+    if domain == "letters":
+        return {part: domains.letters(len(whole), seed, part) for part, whole in digits.items()}
+    if domain == "fashion":
+        from domain_denoiser import datasets
+
+        train, test = domains.fashion(fashion, progress.line)
+        split = datasets.split(train, fashion.split, seed)
+        return {"train": split["train"].images, "val": split["val"].images, "test": test.images}
+    raise BadInput(f"{domain!r} is no domain: {', '.join([*OF_DIGITS, 'letters', 'fashion'])} are")
+
+
+if __name__ == "__main__":
+    with one_sentence():
+        typer.run(main)

@@ -1,0 +1,31 @@
+"""Linear regression, fitted on all training images at every noise level: a row an image."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas
+import typer
+from torch import Tensor
+
+from domain_denoiser import classical, images, noise_levels, params, progress, study_params, study_tables
+from domain_denoiser.errors import one_sentence
+
+
+def main() -> None:
+    read = params.read(Path("params.yaml"))
+    study = study_params.read(Path("study/params.yaml"))
+    clean = images.load(Path("data/clean/train_images.npy"))
+
+    def fitted(sigma: float) -> Callable[[Tensor], Tensor]:
+        noisy = noise_levels.corrupt(clean, sigma, read.seed, "train")
+        return noise_levels.on_arrays(classical.fit_linear(noisy, clean, study.linear.ridge))
+
+    sigmas = study.levels.sigmas
+    measured = noise_levels.measure(sigmas, fitted, "cpu")
+    found = list(progress.track(measured, len(sigmas), "linear", "noise levels"))
+    study_tables.save(pandas.concat(found), study_tables.FOLDER / "evaluation/linear.csv")
+
+
+if __name__ == "__main__":
+    with one_sentence():
+        typer.run(main)

@@ -1,0 +1,29 @@
+"""A network, or the noisy input itself, at every noise level: a row an image."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas
+import typer
+
+from domain_denoiser import compute, noise_levels, progress, study_networks, study_params, study_tables
+from domain_denoiser.baselines import BASELINES
+from domain_denoiser.errors import one_sentence
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="What the table is called.")],
+    folder: Annotated[Path | None, typer.Argument(help="Where the model lies; none for the noisy input.")] = None,
+) -> None:
+    study = study_params.read(Path("study/params.yaml"))
+    device = compute.prepare(study.compute)
+    restore = BASELINES[name] if folder is None else study_networks.load(folder, device)
+    sigmas = study.levels.sigmas
+    measured = noise_levels.measure(sigmas, lambda _: restore, device)
+    found = list(progress.track(measured, len(sigmas), f"measure {name}", "noise levels"))
+    study_tables.save(pandas.concat(found), study_tables.FOLDER / "evaluation" / f"{name}.csv")
+
+
+if __name__ == "__main__":
+    with one_sentence():
+        typer.run(main)

@@ -1,0 +1,28 @@
+"""A network that is trained for comparison: models/study/<name>/."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from domain_denoiser import fitting, params, study_params
+from domain_denoiser.errors import BadInput, one_sentence
+
+
+def main(name: Annotated[str, typer.Argument(help="A key of `networks` in study/params.yaml, or `large`.")]) -> None:
+    read = params.read(Path("params.yaml"))
+    study = study_params.read(Path("study/params.yaml"))
+    known = study.networks | {"large": study.large}
+    if name not in known:
+        raise BadInput(f"study/params.yaml: networks has {', '.join(study.networks)}, but not {name!r}")
+    chosen = known[name]
+    regime = chosen.settings.regime
+    if regime not in read.noisy:
+        raise BadInput(f"study/params.yaml: {name} wants the regime {regime!r}, which params.yaml does not have")
+    clean = fitting.load_clean(Path("data/study/domains") / chosen.domain, "{}.npy")
+    fitting.fit(Path("models/study") / name, clean, read.noisy[regime].root, chosen.settings, chosen.compute, read.seed)
+
+
+if __name__ == "__main__":
+    with one_sentence():
+        typer.run(main)

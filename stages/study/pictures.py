@@ -1,0 +1,72 @@
+"""The study's pictures: reports/study/figures/."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas
+import typer
+from matplotlib.figure import Figure
+
+from domain_denoiser import (
+    atomic,
+    compute,
+    figures,
+    images,
+    noise_levels,
+    study_figures,
+    study_networks,
+    study_params,
+    study_tables,
+    tables,
+)
+from domain_denoiser.errors import one_sentence
+from domain_denoiser.noisy import level_file
+
+SHOWN = 10  # digits
+
+
+def main(
+    folders: Annotated[list[Path], typer.Argument(help="The models' folders.")],
+    dense: Annotated[list[str], typer.Option(help="Models whose first layer sees the whole image.")],
+) -> None:
+    study = study_params.read(Path("study/params.yaml"))
+    device = compute.prepare(study.compute)
+    sigma = study.domains.sigma
+    networks = {folder.name: study_networks.load(folder, device) for folder in folders}
+    clean = images.load(noise_levels.FOLDER / noise_levels.CLEAN)
+    noisy = images.load(noise_levels.FOLDER / level_file("test", sigma))
+
+    def restored(name: str, chosen: list[int]) -> np.ndarray:
+        return images.to_uint8(networks[name](images.to_float(noisy[chosen], device)).clamp(0.0, 1.0))
+
+    levels = pandas.read_csv(study_tables.FOLDER / "levels.csv")
+    save(study_figures.psnr_against_noise(levels, list(networks)), "psnr_against_noise.png")
+    save(study_figures.domains(pandas.read_csv(study_tables.FOLDER / "domains.csv"), sigma), "domains.png")
+
+    labels = images.load_array(Path("data/clean/test_labels.npy"))[: len(clean)]
+    first = figures.first_of_each(labels)
+    rows = {"original": clean[first], "noisy": noisy[first]} | {name: restored(name, first) for name in networks}
+    save(study_figures.grid(rows, f"The same digits through every model, σ = {sigma:g}"), "digits.png")
+
+    failures = {}
+    for name in networks:
+        table = tables.load(study_tables.FOLDER / "evaluation" / f"{name}.csv")
+        psnr_db = study_tables.by_level(table)[sigma]
+        chosen = np.argsort(psnr_db, kind="stable")[:SHOWN].tolist()
+        failures[name] = (clean[chosen], noisy[chosen], restored(name, chosen), psnr_db[chosen])
+    save(study_figures.worst(failures, f"The digits that each model restores worst, σ = {sigma:g}"), "worst.png")
+
+    encoders = {name: networks[name].encoder.weight.detach().cpu().numpy().reshape(-1, 28, 28) for name in dense}
+    title = "Weights of the 36 strongest hidden units"
+    save(study_figures.encoder_weights(encoders, 36, title), "encoder_weights.png")
+
+
+def save(figure: Figure, name: str) -> None:
+    with atomic.file(study_tables.FOLDER / "figures" / name) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, metadata=figures.as_png_metadata())
+
+
+if __name__ == "__main__":
+    with one_sentence():
+        typer.run(main)

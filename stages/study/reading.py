@@ -1,0 +1,49 @@
+"""How many digits the classifier reads on clean, noisy and restored test images: accuracy.csv."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas
+import torch
+import typer
+from torch import Tensor
+
+from domain_denoiser import classifier, compute, images, params, progress, study_networks, study_params, study_tables
+from domain_denoiser.baselines import NOISY, unrestored
+from domain_denoiser.errors import one_sentence
+from domain_denoiser.noisy import level_file, load_levels
+
+NOISY_FOLDER = Path("data/noisy/test")
+
+
+def main(folders: Annotated[list[Path], typer.Argument(help="The models' folders.")]) -> None:
+    read = params.read(Path("params.yaml"))
+    study = study_params.read(Path("study/params.yaml"))
+    device = compute.prepare(study.compute)
+    network = classifier.Reader()
+    study_networks.load_weights(network, Path("models/study/classifier"))
+    network.to(device)
+    digits = torch.from_numpy(images.load_array(Path("data/clean/test_labels.npy"))).long().to(device)
+
+    def row(name: str, sigma: float, shown: Tensor) -> dict[str, str | int | float]:
+        right = (classifier.read(network, shown) == digits).double().cpu().numpy()
+        share = study_tables.mean(right, read.seed)
+        return {"images": name, "sigma": sigma, "digits": len(right), "accuracy": share.mean} | {
+            "low": share.low,
+            "high": share.high,
+        }
+
+    rows = [row("clean", 0.0, images.to_float(images.load(Path("data/clean/test_images.npy")), device))]
+    restorers = {NOISY: unrestored} | {folder.name: study_networks.load(folder, device) for folder in folders}
+    levels = load_levels(NOISY_FOLDER)
+    for sigma in progress.track(levels, len(levels), "read digits", "noise levels"):
+        noisy = images.to_float(images.load(NOISY_FOLDER / level_file("test", sigma)), device)
+        for name, restore in restorers.items():
+            restored = torch.cat([restore(part).clamp(0.0, 1.0) for part in noisy.split(classifier.AT_ONCE)])
+            rows.append(row(name, sigma, restored))
+    study_tables.save(pandas.DataFrame(rows), study_tables.FOLDER / "accuracy.csv")
+
+
+if __name__ == "__main__":
+    with one_sentence():
+        typer.run(main)

@@ -1,0 +1,28 @@
+"""A model of params.yaml trained with another seed: models/study/<model>-<seed>/."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from domain_denoiser import fitting, params, study_params
+from domain_denoiser.errors import BadInput, one_sentence
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="A key of `models` in params.yaml.")],
+    seed: Annotated[int, typer.Argument(help="In place of the seed of params.yaml.", min=0)],
+) -> None:
+    read = params.read(Path("params.yaml"))
+    study = study_params.read(Path("study/params.yaml"))
+    if name not in read.models:
+        raise BadInput(f"params.yaml: models has {', '.join(read.models)}, but not {name!r}")
+    settings = read.models[name]
+    clean = fitting.load_clean(Path("data/clean"), "{}_images.npy")
+    folder = Path("models/study") / f"{name}-{seed}"
+    fitting.fit(folder, clean, read.noisy[settings.regime].root, settings, study.compute, seed)
+
+
+if __name__ == "__main__":
+    with one_sentence():
+        typer.run(main)

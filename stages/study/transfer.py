@@ -1,0 +1,60 @@
+"""Every model in every domain, against the noisy input and a linear denoiser refitted there: domains.csv."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas
+import typer
+
+from domain_denoiser import (
+    classical,
+    compute,
+    images,
+    noise_levels,
+    params,
+    progress,
+    study_networks,
+    study_params,
+    study_tables,
+)
+from domain_denoiser.baselines import unrestored
+from domain_denoiser.errors import one_sentence
+from domain_denoiser.evaluation import evaluate
+from domain_denoiser.intervals import paired_difference
+
+
+def main(folders: Annotated[list[Path], typer.Argument(help="The models' folders.")]) -> None:
+    read = params.read(Path("params.yaml"))
+    study = study_params.read(Path("study/params.yaml"))
+    device = compute.prepare(study.compute)
+    models = {folder.name: study_networks.load(folder, device) for folder in folders}
+    rows = []
+    names = sorted(path.parent.name for path in Path("data/study/domains").glob("*/test.npy"))
+    for domain in progress.track(names, len(names), "transfer", "domains"):
+        folder, sigma = Path("data/study/domains") / domain, study.domains.sigma
+        train = images.load(folder / "train.npy")
+        corrupted = noise_levels.corrupt(train, sigma, read.seed, "domains", domain)
+        linear = noise_levels.on_arrays(classical.fit_linear(corrupted, train, study.linear.ridge))
+        clean, noisy = (images.to_float(images.load(folder / f"{part}.npy"), device) for part in ("test", "noisy"))
+        psnr_db = {
+            name: evaluate(restore, noisy, clean, sigma)["psnr_db"].to_numpy()
+            for name, restore in ({"noisy": unrestored, "linear": linear} | models).items()
+        }
+        rows += [row(name, domain, psnr_db, read.seed) for name in models]
+    study_tables.save(pandas.DataFrame(rows), study_tables.FOLDER / "domains.csv")
+
+
+def row(model: str, domain: str, psnr_db: dict[str, np.ndarray], seed: int) -> dict[str, str | int | float]:
+    """Mean PSNR, and the gain over the noisy input and over the linear denoiser with their 95 % intervals, in dB."""
+    found = {"model": model, "domain": domain, "images": len(psnr_db[model]), "psnr_db": float(psnr_db[model].mean())}
+    for than in ("noisy", "linear"):
+        gain = paired_difference(psnr_db[than], psnr_db[model], seed)
+        found |= {f"{than}_db": float(psnr_db[than].mean()), f"gain_over_{than}_db": gain.mean}
+        found |= {f"gain_over_{than}_low": gain.low, f"gain_over_{than}_high": gain.high}
+    return found
+
+
+if __name__ == "__main__":
+    with one_sentence():
+        typer.run(main)
