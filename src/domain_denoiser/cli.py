@@ -243,6 +243,16 @@ def announce(
     typer.echo("nothing to announce" if address is None else address)
 
 
+@app.command()
+def page() -> None:
+    """Write reports/report.html: one self-contained page of the results, from what the pipelines have made."""
+    from domain_denoiser import page as paging
+
+    _go_to_root()
+    size = paging.write(paging.PAGE)
+    typer.echo(f"{paging.PAGE}: {size / 2**20:.1f} MiB")
+
+
 def _decide(model: str | None) -> "Decision":
     from domain_denoiser import atomic, champion, params
     from domain_denoiser import gate as gating

@@ -6,12 +6,13 @@ from itertools import cycle
 import numpy as np
 import pandas
 from matplotlib.axes import Axes
-from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from domain_denoiser.figures import COLOURS, MARKERS
 
 STYLES = ("-", "--", "-.", ":")
+ORDER = ("digits", "upside_down", "letters", "fashion", "inverted")
+BRIGHTEST_DB = 8.0  # gains beyond it have the same colour, so that smaller ones can be told apart
 MAP = "PuOr"  # two hues that colour-blind people tell apart, white at zero
 
 
@@ -20,9 +21,9 @@ def psnr_against_noise(levels: pandas.DataFrame, models: list[str]) -> Figure:
 
     levels: the columns of study_tables.levels. Beyond the dotted line no model has seen any noise.
     """
-    figure = Figure(figsize=(8.4, 5.4), layout="constrained")
+    figure = Figure(figsize=(8.4, 6.2), layout="constrained")
     axes = figure.subplots()
-    methods = sorted(dict.fromkeys(levels["method"]), key=lambda name: name not in models)  # stable: models first
+    methods = [*models, *(name for name in dict.fromkeys(levels["method"]) if name not in models)]
     best = levels.loc[(levels["method"] != "noisy") & (levels["sigma"] > 0.0), "high"].max()
     for number, (method, colour, marker) in enumerate(zip(methods, cycle(COLOURS[:-1]), cycle(MARKERS))):
         rows = levels[levels["method"] == method]
@@ -40,7 +41,7 @@ def psnr_against_noise(levels: pandas.DataFrame, models: list[str]) -> Figure:
             label=method.replace("_", " "),
         )
     axes.axvline(1.0, color="black", linewidth=0.8, linestyle=":")
-    axes.annotate("beyond training", (1.015, 0.98), xycoords=("data", "axes fraction"), va="top", fontsize=9)
+    axes.annotate("beyond training", (1.015, 0.97), xycoords=("data", "axes fraction"), va="top", fontsize=9)
     axes.set(
         xlabel="noise level σ (standard deviation, pixels in [0, 1])",
         ylabel="PSNR (dB), mean over images, 95 % interval",
@@ -48,7 +49,7 @@ def psnr_against_noise(levels: pandas.DataFrame, models: list[str]) -> Figure:
         title="How well each method restores",
     )
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, ncols=3, fontsize=9)
+    figure.legend(loc="outside lower center", frameon=False, ncols=4, fontsize=9)
     return figure
 
 
@@ -77,7 +78,6 @@ def worst(models: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
     figure = Figure(figsize=(0.85 * columns + 1.2, 2.85 * len(models)), layout="constrained")
     figure.suptitle(title, fontsize=12)
     for part, (name, (*images, psnr_db)) in zip(np.atleast_1d(figure.subfigures(len(models))), models.items()):
-        part.get_layout_engine()
         table = part.subplots(3, columns, squeeze=False)
         for axes, shown, row in zip(table, images, ("original", "noisy", name)):
             axes[0].set_ylabel(row, rotation=0, ha="right", va="center", fontsize=10)
@@ -95,7 +95,7 @@ def domains(table: pandas.DataFrame, sigma: float) -> Figure:
     table: columns model, domain, gain_over_noisy_db, gain_over_linear_db.
     """
     models, names = (list(dict.fromkeys(table[column])) for column in ("model", "domain"))
-    names.sort(key=lambda name: (name != "digits", name))
+    names.sort(key=ORDER.index)
     figure = Figure(figsize=(11, 0.5 * len(models) + 2.2), layout="constrained")
     for axes, than, title in zip(
         figure.subplots(1, 2),
@@ -105,25 +105,24 @@ def domains(table: pandas.DataFrame, sigma: float) -> Figure:
         gain = table.pivot(index="model", columns="domain", values=f"gain_over_{than}_db").loc[models, names]
         _heat(axes, gain)
         axes.set_title(title, fontsize=11)
-    figure.suptitle(f"Own domain only: gain in PSNR (dB) at σ = {sigma:g}; below zero the model does harm")
+    figure.suptitle(f"Own domain only: gain in PSNR (dB) at σ = {sigma:g}; colours end at ±{BRIGHTEST_DB:g} dB")
     return figure
 
 
 def _heat(axes: Axes, gain: pandas.DataFrame) -> None:
     """The number stands in every field, so that print without colours loses nothing."""
-    limit = max(float(gain.abs().to_numpy().max()), 0.1)
-    axes.imshow(gain, cmap=MAP, norm=TwoSlopeNorm(0.0, -limit, limit), aspect="auto")
+    axes.imshow(gain, cmap=MAP, vmin=-BRIGHTEST_DB, vmax=BRIGHTEST_DB, aspect="auto")
     axes.set_xticks(range(gain.shape[1]), [name.replace("_", "\n") for name in gain.columns])
     axes.set_yticks(range(gain.shape[0]), [name.replace("_", " ") for name in gain.index])
     for row in range(gain.shape[0]):
         for column in range(gain.shape[1]):
             value = gain.iat[row, column]
-            dark = abs(value) > 0.6 * limit
+            dark = abs(value) > 0.6 * BRIGHTEST_DB
             axes.text(column, row, f"{value:+.2f}", ha="center", va="center", color="white" if dark else "black")
 
 
 def encoder_weights(weights: Mapping[str, np.ndarray], shown: int, title: str) -> Figure:
-    """What a hidden unit looks for: its weights as an image, purple what must be dark there, orange the contrary of it.
+    """The weights of hidden units as images: purple where light excites a unit, orange where it inhibits it.
 
     weights: name -> [hidden, 28, 28]. The `shown` units of the greatest norm, each with its own scale.
     """

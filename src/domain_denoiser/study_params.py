@@ -22,6 +22,7 @@ from domain_denoiser.params import (
 
 Domain = Literal["digits", "letters", "upside_down", "inverted", "fashion"]
 Method = Literal["median", "total_variation", "nonlocal_means", "wavelet"]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Positive = Annotated[float, Field(gt=0.0, le=1_000.0, allow_inf_nan=False)]
 
 
@@ -75,6 +76,7 @@ class Network(Strict):
     """A network that is trained for comparison, and what it is trained on."""
 
     domain: Domain
+    seed: Seed
     compute: Compute
     settings: Annotated[MlpModel | UnetModel | KerasModel, Field(discriminator="architecture")]
 
@@ -86,7 +88,7 @@ class StudyParams(Strict):
     linear: Linear
     domains: Domains
     classifier: Classifier
-    seeds: Annotated[list[Annotated[int, Field(ge=0, le=2**63 - 1)]], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
     networks: dict[Name, Network]
     large: Network
 

@@ -20,7 +20,9 @@ def main(name: Annotated[str, typer.Argument(help="A key of `networks` in study/
     if regime not in read.noisy:
         raise BadInput(f"study/params.yaml: {name} wants the regime {regime!r}, which params.yaml does not have")
     clean = fitting.load_clean(Path("data/study/domains") / chosen.domain, "{}.npy")
-    fitting.fit(Path("models/study") / name, clean, read.noisy[regime].root, chosen.settings, chosen.compute, read.seed)
+    fitting.fit(
+        Path("models/study") / name, clean, read.noisy[regime].root, chosen.settings, chosen.compute, chosen.seed
+    )
 
 
 if __name__ == "__main__":
