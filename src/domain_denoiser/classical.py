@@ -5,12 +5,15 @@ monotone curve fitted on the same training images, to the clean grey value that 
 """
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import median_filter
 from scipy.optimize import isotonic_regression
 from scipy.stats import norm
+
+from domain_denoiser.errors import BadInput
 
 BINS = 64
 LEAST_SIGMA = 1e-3  # a strength of 0 is no filter; some methods divide by it
@@ -55,6 +58,8 @@ def wavelet(noisy: np.ndarray, sigma: float, strength: float) -> np.ndarray:
     """BayesShrink (Chang, Yu & Vetterli 2000), told a noise of strength * sigma."""
     from skimage.restoration import denoise_wavelet
 
+    if find_spec("pywt") is None:
+        raise BadInput("the method wavelet wants PyWavelets, which is not installed: install the extra `study`")
     known = strength * max(sigma, LEAST_SIGMA)
     return np.stack([denoise_wavelet(image, sigma=known, wavelet="sym4", rescale_sigma=False) for image in noisy])
 
