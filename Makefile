@@ -76,7 +76,7 @@ bench: $(READY)  ## measure what docs/performance.md says, and write it there; t
 	python benchmarks/reproduction.py
 
 lock: $(READY)  ## choose new versions of the dependencies
-	uv pip compile -q --universal --generate-hashes --upgrade --python-version 3.11 --extra dev --no-header pyproject.toml \
+	uv pip compile -q --universal --generate-hashes --upgrade --python-version 3.11 --extra dev --extra study --no-header pyproject.toml \
 	  -o requirements/all.lock
 
 $(READY): requirements/all.lock requirements/uv.lock pyproject.toml

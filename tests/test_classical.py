@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from domain_denoiser import classical, noise_levels
+from domain_denoiser.errors import BadInput
 
 pytest.importorskip("pywt", reason="wavelets want the extra `study`")
 STRENGTHS = {"median": 3.0, "total_variation": 0.5, "nonlocal_means": 0.2, "wavelet": 0.75}
-every_method = pytest.mark.parametrize("method", classical.METHODS)
+every_method = pytest.mark.parametrize("method", STRENGTHS)
 
 
 def psnr_db(restored: np.ndarray, clean: np.ndarray) -> float:
@@ -55,6 +56,13 @@ def test_tuning_takes_the_best_strength(digits):
     alone = {width: classical.tune("median", [width], noisy, clean, 0.3) for width in (3, 15)}
     chosen = classical.tune("median", [3, 15], noisy, clean, 0.3)
     assert chosen.strength == max(alone, key=lambda width: psnr_db(alone[width](noisy), clean))
+
+
+@pytest.mark.parametrize(("method", "package"), [("bm3d", "bm3d"), ("wavelet", "pywt")])
+def test_a_missing_package_is_one_sentence(method, package, monkeypatch):
+    monkeypatch.setattr(classical, "find_spec", lambda name: None)
+    with pytest.raises(BadInput, match=f"the method {method} wants the package {package}, which is not installed"):
+        classical.METHODS[method](np.zeros((1, 28, 28)), 0.5, 1.0)
 
 
 def test_curve_undoes_what_clipping_does():

@@ -58,10 +58,22 @@ def wavelet(noisy: np.ndarray, sigma: float, strength: float) -> np.ndarray:
     """BayesShrink (Chang, Yu & Vetterli 2000), told a noise of strength * sigma."""
     from skimage.restoration import denoise_wavelet
 
-    if find_spec("pywt") is None:
-        raise BadInput("the method wavelet wants PyWavelets, which is not installed: install the extra `study`")
+    _want("pywt", "wavelet", "the extra `study` brings it")
     known = strength * max(sigma, LEAST_SIGMA)
     return np.stack([denoise_wavelet(image, sigma=known, wavelet="sym4", rescale_sigma=False) for image in noisy])
+
+
+def bm3d(noisy: np.ndarray, sigma: float, strength: float) -> np.ndarray:
+    """Dabov, Foi, Katkovnik & Egiazarian 2007, told a noise of strength * sigma."""
+    _want("bm3d", "bm3d", "`pip install bm3d`, if its licence (no commercial use) suits you")
+    import bm3d as package
+
+    return np.stack([package.bm3d(image, strength * max(sigma, LEAST_SIGMA)) for image in noisy])
+
+
+def _want(package: str, method: str, remedy: str) -> None:
+    if find_spec(package) is None:
+        raise BadInput(f"the method {method} wants the package {package}, which is not installed: {remedy}")
 
 
 # float64 [N, H, W] in [0, 1], sigma, strength -> float64 [N, H, W]
@@ -70,6 +82,7 @@ METHODS: dict[str, Callable[[np.ndarray, float, float], np.ndarray]] = {
     "total_variation": total_variation,
     "nonlocal_means": nonlocal_means,
     "wavelet": wavelet,
+    "bm3d": bm3d,
 }
 
 

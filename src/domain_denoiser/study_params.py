@@ -21,7 +21,6 @@ from domain_denoiser.params import (
 )
 
 Domain = Literal["digits", "letters", "upside_down", "inverted", "fashion"]
-Method = Literal["median", "total_variation", "nonlocal_means", "wavelet"]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Positive = Annotated[float, Field(gt=0.0, le=1_000.0, allow_inf_nan=False)]
 
@@ -42,6 +41,7 @@ class Strengths(Strict):
     total_variation: Annotated[list[Positive], Field(min_length=1)]
     nonlocal_means: Annotated[list[Positive], Field(min_length=1)]
     wavelet: Annotated[list[Positive], Field(min_length=1)]
+    bm3d: Annotated[list[Positive], Field(min_length=1)]
 
 
 class Classical(Strict):
