@@ -28,13 +28,13 @@ def fit(
     clean: uint8 [N, 28, 28], the parts `train` and `val`. Raises BadInput if the training diverges.
     """
     device = compute.prepare(on)
-    train, val = (
-        training.Images(
-            torch.from_numpy(clean[part]).to(device),
-            torch.from_numpy(noisy.corrupt(clean[part], regime, seed, settings.regime, part).images).to(device),
-        )
-        for part in ("train", "val")
-    )
+
+    def corrupted(part: str) -> training.Images:
+        made = noisy.corrupt(clean[part], regime, seed, settings.regime, part)
+        stored = np.concatenate(list(made.parts))
+        return training.Images(torch.from_numpy(clean[part]).to(device), torch.from_numpy(stored).to(device))
+
+    train, val = corrupted("train"), corrupted("val")
     network = study_networks.build(settings)
     initialise(network, settings.initialisation, generator("cpu", seed, "initialisation"))
     history, best, weights = [], -math.inf, {}

@@ -19,7 +19,7 @@ def main(domain: Annotated[str, typer.Argument(help="A name of study_params.Doma
     parts = made(domain, study.domains.fashion, read.seed)
     parts["test"] = parts["test"][: study.domains.test_images]
     regime = Constant(law="constant", sigma=study.domains.sigma)
-    parts["noisy"] = noisy.corrupt(parts["test"], regime, read.seed, "domains", domain).images
+    parts["noisy"] = np.concatenate(list(noisy.corrupt(parts["test"], regime, read.seed, "domains", domain).parts))
     with atomic.folder(Path("data/study/domains") / domain) as folder:
         for name, part in parts.items():
             images.save(folder / f"{name}.npy", part)
