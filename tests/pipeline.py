@@ -65,14 +65,7 @@ def clean_environment(root: Path) -> dict[str, str]:
     return kept | {"PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(root / "src")}
 
 
-MADE = (
-    "dvc.lock",
-    "study/dvc.lock",
-    "study/large/dvc.lock",
-    "champion.json",
-    "models/",
-    "reports/",
-)  # what a reproduction makes, which a new project has not
+MADE = ("dvc.lock", "champion.json", "models/", "reports/")  # what a reproduction makes, which a new project has not
 
 
 def clone(target: Path) -> Pipeline:
