@@ -92,7 +92,7 @@ def trial(read: params.Params, model: params.Model, device) -> dict[str, float]:
     train, val = load("train"), load("val")
     network = models.build(model)
     initialise(network, model.initialisation, generator("cpu", read.seed, "initialisation"))
-    epochs = list(training.fit(network.to(device), train, val, noisy.load_regime(folder), model, read.seed))
+    epochs = list(training.fit(network.to(device), train, val, noisy.load_regime(folder), model, read.seed, None))
     best = max(epochs, key=lambda epoch: epoch.val_psnr_db)
     return {
         "val_psnr_db": best.val_psnr_db,

@@ -48,7 +48,7 @@ class Ours:
     def __init__(self, train: training.Images, val: int, settings: params.Model, built: torch.nn.Module) -> None:
         many = settings.model_copy(update={"epochs": REPEATS + 1})
         first = training.Images(train.clean[:val], train.noisy[:val])
-        self._epochs = training.fit(built, train, first, noisy.load_regime(FOLDER), many, 2018)
+        self._epochs = training.fit(built, train, first, noisy.load_regime(FOLDER), many, 2018, None)
         next(self._epochs)  # the first epoch reads the stored noise
 
     def __call__(self) -> None:

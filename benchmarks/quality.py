@@ -30,7 +30,7 @@ def trial(read: params.Params, name: str, epochs: int, goal: float) -> list[str]
     started, network = time.perf_counter(), models.build(settings)
     initialise(network, settings.initialisation, generator("cpu", read.seed, "initialisation"))
     reached = None
-    for epoch in training.fit(network, train, val(0.5), noisy.load_regime(folder), settings, read.seed):
+    for epoch in training.fit(network, train, val(0.5), noisy.load_regime(folder), settings, read.seed, None):
         if reached is None and epoch.val_psnr_db >= goal:
             reached = f"{time.perf_counter() - started:.0f}"
     whole = f"{time.perf_counter() - started:.0f}"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from domain_denoiser import atomic, images, noisy, params, progress
+from domain_denoiser import atomic, images, noisy, params, progress, writer
 from domain_denoiser.errors import BadInput, one_sentence
 from domain_denoiser.params import Constant, Levels, Regime
 
@@ -42,5 +42,5 @@ def corrupt_levels(levels: Levels, seed: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with one_sentence(), writer.alone():
         typer.run(main)

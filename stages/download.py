@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from domain_denoiser import atomic, datasets, images, params, progress
+from domain_denoiser import atomic, datasets, images, params, progress, writer
 from domain_denoiser.errors import one_sentence
 
 
@@ -20,5 +20,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with one_sentence(), writer.alone():
         typer.run(main)

@@ -7,7 +7,7 @@ import pandas
 import torch
 import typer
 
-from domain_denoiser import atomic, compute, images, noisy, params, progress
+from domain_denoiser import atomic, compute, images, noisy, params, progress, writer
 from domain_denoiser.baselines import BASELINES
 from domain_denoiser.errors import one_sentence
 from domain_denoiser.evaluation import evaluate
@@ -35,5 +35,5 @@ def main(name: Annotated[str, typer.Argument(help="A folder under models/, or `n
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with one_sentence(), writer.alone():
         typer.run(main)

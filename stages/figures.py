@@ -8,7 +8,7 @@ import pandas
 import typer
 from matplotlib.figure import Figure
 
-from domain_denoiser import atomic, compute, figures, images, live, noisy, params, progress
+from domain_denoiser import atomic, compute, figures, images, live, noisy, params, progress, writer
 from domain_denoiser.errors import one_sentence
 from domain_denoiser.models import stored
 from domain_denoiser.params import Constant, Regime
@@ -48,5 +48,5 @@ def save(figure: Figure, name: str) -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with one_sentence(), writer.alone():
         typer.run(main)

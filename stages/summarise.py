@@ -6,7 +6,7 @@ from typing import Annotated
 import pandas
 import typer
 
-from domain_denoiser import atomic, params, tables
+from domain_denoiser import atomic, params, tables, writer
 from domain_denoiser.errors import one_sentence
 from domain_denoiser.evaluation import means
 
@@ -25,5 +25,5 @@ def main(names: Annotated[list[str], typer.Argument(help="What was evaluated: mo
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with one_sentence(), writer.alone():
         typer.run(main)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 EXEMPT = {
     f"{PACKAGE}.{name}"
     for name in ("cli", "contents", "lineage", "live", "params", "progress", "records", "revisions", "sync")
-} | {f"{PACKAGE}.{name}" for name in ("study_params", "tracking")}
+} | {f"{PACKAGE}.{name}" for name in ("study_params", "tracking", "writer")}
 
 
 class Stage(NamedTuple):

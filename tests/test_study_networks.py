@@ -1,11 +1,14 @@
 """The networks that only the study trains."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from conftest import ROOT
 
-from domain_denoiser import fitting, study_networks, study_params, training
+from domain_denoiser import fitting, study_networks, study_params, study_training, training
 from domain_denoiser.errors import BadInput
+from domain_denoiser.models import stored
 from domain_denoiser.params import Compute, Constant
 
 STUDY = study_params.read(ROOT / "study/params.yaml")
@@ -24,18 +27,19 @@ def test_upsampling_is_what_torch_does():
 
 
 @pytest.mark.parametrize("name", [*STUDY.networks, "large"])
-def test_every_network_trains_and_is_found_again(name, tmp_path, digits):
+def test_every_network_trains_and_is_found_again(name, tmp_path, digits, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     chosen = (STUDY.networks | {"large": STUDY.large})[name].settings
     small = {"unet": {"fine_channels": 4, "coarse_channels": 8}, "mlp": {"hidden": 8}, "keras": {"channels": 4}}
     settings = chosen.model_copy(update=small[chosen.architecture] | {"epochs": 1})
     regime = Constant(law="constant", sigma=0.5)
     made = []
-    for folder in (tmp_path / "first", tmp_path / "second"):
-        fitting.fit(folder, {"train": digits[:128], "val": digits[128:]}, regime, settings, ONE, 3)
+    for folder in (Path("first"), Path("second")):
+        study_training.fit(folder, {"train": digits[:128], "val": digits[128:]}, regime, settings, ONE, 3)
         made.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert made[0] == made[1]  # equal inputs give equal bytes
     assert set(made[0]) == {"model.json", "model.safetensors", "history.csv", "platform.json"}
-    restored = study_networks.load(tmp_path / "first", "cpu")(torch.rand(2, 1, 28, 28))
+    restored = study_networks.load(Path("first"), "cpu")(torch.rand(2, 1, 28, 28))
     assert restored.shape == (2, 1, 28, 28)
 
 
@@ -49,7 +53,7 @@ def test_large_is_larger_than_conv(committed):
 def test_damaged_models_are_one_sentence(damage, tmp_path):
     settings = STUDY.networks["keras"].settings
     weights = study_networks.Keras(8 if damage == "other weights" else settings.channels).state_dict()
-    study_networks.save(tmp_path, weights, settings)
+    stored.save(tmp_path, weights, study_networks.described(settings))
     if damage != "other weights":
         (tmp_path / {"no settings": "model.json", "no weights": "model.safetensors"}[damage]).unlink()
     with pytest.raises(BadInput):
@@ -57,10 +61,14 @@ def test_damaged_models_are_one_sentence(damage, tmp_path):
 
 
 def test_divergence_is_one_sentence(tmp_path, digits, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
     def diverge(*_):
         raise training.Diverged("the loss is nan at epoch 1")
 
     monkeypatch.setattr(fitting.training, "fit", diverge)
     clean = {"train": digits, "val": digits[:10]}
     with pytest.raises(BadInput, match="the loss is nan"):
-        fitting.fit(tmp_path, clean, Constant(law="constant", sigma=0.5), STUDY.networks["post"].settings, ONE, 1)
+        study_training.fit(
+            Path("post"), clean, Constant(law="constant", sigma=0.5), STUDY.networks["post"].settings, ONE, 1
+        )

@@ -51,7 +51,7 @@ def record(make_settings):
         settings = make_settings(**{"batch_size": 5, "learning_rate": 1e-30} | changed)
         recorder, clean = Recorder(), greys()
         train = Images(clean, clean if stored is None else stored)
-        epochs = list(fit(recorder, train, train, FAINT, settings, seed))
+        epochs = list(fit(recorder, train, train, FAINT, settings, seed, None))
         assert len(epochs) == settings.epochs
         steps = math.ceil(COUNT / settings.batch_size)
         return [torch.cat(recorder.seen[i * steps : (i + 1) * steps]) for i in range(settings.epochs)]
@@ -80,7 +80,7 @@ def train_sample(sample_images, make_settings):
         network = models.build(settings)
         initialise(network, settings.initialisation, generator("cpu", 2018, "initialisation"))
         history, weights = [], []
-        for epoch in fit(network, *sample_images, FIXED, settings, 2018):
+        for epoch in fit(network, *sample_images, FIXED, settings, 2018, None):
             history.append(epoch.row())
             weights.append({name: weight.clone() for name, weight in epoch.network.state_dict().items()})
         return history, weights
@@ -135,7 +135,7 @@ def test_images_on_disk_train_as_those_in_memory(make_settings, tmp_path, digits
     def rows(given):
         network = models.build(make_settings())
         initialise(network, "xavier", generator("cpu", 2018, "initialisation"))
-        return [epoch.row() for epoch in fit(network, given, given, FIXED, make_settings(), 2018)]
+        return [epoch.row() for epoch in fit(network, given, given, FIXED, make_settings(), 2018, None)]
 
     assert rows(Images(on_disk, on_disk)) == rows(Images(in_memory, in_memory))
 
@@ -210,7 +210,7 @@ def test_loss_is_the_mean_over_all_images_against_their_own_clean_image(make_set
     corrupted = clean + torch.linspace(0.01, 0.1, COUNT).view(-1, 1, 1, 1)
     settings = make_settings(batch_size=batch_size, epochs=1, learning_rate=1e-30)
     train, val = Images(clean, corrupted), Images(clean[:3], corrupted[3:6])
-    (epoch,) = fit(Recorder(), train, val, FAINT, settings, 2018)
+    (epoch,) = fit(Recorder(), train, val, FAINT, settings, 2018, None)
     assert epoch.train_loss == pytest.approx((corrupted - clean).square().mean().item(), rel=1e-5)
     assert epoch.val_loss == pytest.approx((corrupted[3:6] - clean[:3]).square().mean().item(), rel=1e-5)
     each = -10 * (corrupted[3:6] - clean[:3]).square().mean((1, 2, 3)).log10()
@@ -219,7 +219,9 @@ def test_loss_is_the_mean_over_all_images_against_their_own_clean_image(make_set
 
 def test_val_images_are_measured_as_an_image_file_would_hold_them(make_settings):
     white = torch.ones(2, 1, 28, 28)
-    (epoch,) = fit(Recorder(), Images(white, white), Images(white, 2 * white), FAINT, make_settings(epochs=1), 2018)
+    (epoch,) = fit(
+        Recorder(), Images(white, white), Images(white, 2 * white), FAINT, make_settings(epochs=1), 2018, None
+    )
     assert epoch.val_loss == 0.0
     assert epoch.val_psnr_db == 100.0
 
@@ -227,7 +229,7 @@ def test_val_images_are_measured_as_an_image_file_would_hold_them(make_settings)
 def test_history_names_the_learning_rate_of_the_last_step(make_settings):
     settings = make_settings(schedule="linear", learning_rate=0.1, batch_size=11)
     train = Images(greys(), greys())
-    rows = [epoch.row() for epoch in fit(Recorder(), train, train, FAINT, settings, 2018)]
+    rows = [epoch.row() for epoch in fit(Recorder(), train, train, FAINT, settings, 2018, None)]
     assert [row["learning_rate"] for row in rows] == pytest.approx([0.075, 0.025])  # steps 1 and 3 of 4, from 0
     assert list(rows[0]) == ["epoch", "train_loss", "val_loss", "val_psnr_db", "learning_rate"]
 
@@ -242,13 +244,13 @@ def test_diverging_training_ends_with_epoch_step_and_learning_rate(make_settings
     train = Images(greys(), greys())
     # The first step takes the weight from 1 to 1 - 10 / sqrt(0.1), so that the second overflows in exp(weight^2).
     with pytest.raises(Diverged, match=r"^the loss is inf at epoch 1, step 2, learning rate 8.33$"):
-        list(fit(Exploding(), train, train, FAINT, settings, 2018))
+        list(fit(Exploding(), train, train, FAINT, settings, 2018, None))
 
 
 def test_images_that_are_not_finite_end_the_training(make_settings):
     train = Images(greys(), greys().log().log())
     with pytest.raises(Diverged, match="the loss is nan at epoch 1, step 1, "):
-        list(fit(models.build(make_settings()), train, train, FAINT, make_settings(), 2018))
+        list(fit(models.build(make_settings()), train, train, FAINT, make_settings(), 2018, None))
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -283,7 +285,7 @@ def test_learning_rate_has_the_shape_that_its_schedule_names(make_settings):
 def test_averaged_network_has_the_running_mean_of_the_weights(make_settings):
     settings = make_settings(averaging=0.8, batch_size=5, learning_rate=0.01, epochs=2)
     recorder, train = Recorder(), Images(greys(), 1.1 * greys())
-    averages = [epoch.network.weight.item() for epoch in fit(recorder, train, train, FAINT, settings, 2018)]
+    averages = [epoch.network.weight.item() for epoch in fit(recorder, train, train, FAINT, settings, 2018, None)]
     # What is recorded is the weight before each step: after a step is before the next.
     after = [*recorder.weights[1:], recorder.weight.item()]
     running = list(itertools.accumulate(after, lambda mean, weight: 0.8 * mean + 0.2 * weight))

@@ -1,59 +1,68 @@
-"""A training of the study: noisy images made in memory, the best epoch's weights kept."""
+"""A training into a folder: from its last checkpoint if it was interrupted; the best epoch's weights are kept."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import pandas
-import torch
+from pydantic import BaseModel
+from torch import nn
 
-from domain_denoiser import atomic, compute, images, noisy, progress, study_networks, training
-from domain_denoiser.errors import BadInput
-from domain_denoiser.models.initialisation import initialise
-from domain_denoiser.params import Compute, MlpModel, Regime, UnetModel
-from domain_denoiser.seeds import generator
-from domain_denoiser.study_params import KerasModel
+from domain_denoiser import atomic, compute, progress, training
+from domain_denoiser.checkpoint import Checkpoint, Checkpoints, identity
+from domain_denoiser.models import stored
+from domain_denoiser.params import Compute, Regime, Training
+from domain_denoiser.writer import RUNNING
 
 
-def fit(
-    folder: Path,
-    clean: dict[str, np.ndarray],
-    regime: Regime,
-    settings: MlpModel | UnetModel | KerasModel,
-    on: Compute,
-    seed: int,
-) -> None:
-    """Write the model to `folder`, as the stage train does it: model, history.csv and platform.json.
+class Task(NamedTuple):
+    """What `training.fit` takes. The network has its first weights, and is on the device of the images."""
 
-    clean: uint8 [N, 28, 28], the parts `train` and `val`. Raises BadInput if the training diverges.
+    network: nn.Module
+    train: training.Images
+    val: training.Images
+    regime: Regime
+    settings: Training
+    seed: int
+
+
+def fit(folder: Path, task: Task, described: BaseModel, on: Compute, tell: Callable[[dict[str, float]], None]) -> None:
+    """Write model.safetensors, model.json, history.csv and platform.json to `folder`.
+
+    described: what model.json says; on: where `compute.prepare` has prepared to compute; tell: called with each epoch's
+    row of history, those before an interruption too. Raises BadInput if the training diverges; the checkpoint before
+    it stays.
     """
-    device = compute.prepare(on)
-
-    def corrupted(part: str) -> training.Images:
-        made = noisy.corrupt(clean[part], regime, seed, settings.regime, part)
-        stored = np.concatenate(list(made.parts))
-        return training.Images(torch.from_numpy(clean[part]).to(device), torch.from_numpy(stored).to(device))
-
-    train, val = corrupted("train"), corrupted("val")
-    network = study_networks.build(settings)
-    initialise(network, settings.initialisation, generator("cpu", seed, "initialisation"))
-    history, best, weights = [], -math.inf, {}
-    with progress.epochs(settings.epochs, str(folder), len(train.clean)) as show:
+    platform = compute.describe(on)
+    told = {"regime": task.regime, "settings": task.settings, "network": described}
+    told = {name: value.model_dump() for name, value in told.items()}
+    checkpoints = Checkpoints(
+        RUNNING / folder, identity((*task.train, *task.val), told | {"seed": task.seed, "platform": platform})
+    )
+    checkpoint, refused = checkpoints.last()
+    for sentence in refused:
+        progress.line(sentence)
+    history, best, after = ([], {}, None) if checkpoint is None else checkpoint
+    if after is not None:
+        progress.line(f"{folder}: goes on after epoch {after.epoch}")
+    for row in history:
+        tell(row)
+    highest = max((row["val_psnr_db"] for row in history), default=-math.inf)
+    with progress.epochs(task.settings.epochs, str(folder), len(task.train.clean), len(history)) as show:
         try:
-            for epoch in training.fit(network.to(device), train, val, regime, settings, seed):
-                if epoch.val_psnr_db > best:
-                    best = epoch.val_psnr_db
-                    weights = {key: weight.clone() for key, weight in epoch.network.state_dict().items()}
+            for epoch in training.fit(*task, after):
+                if epoch.val_psnr_db > highest:
+                    highest = epoch.val_psnr_db
+                    best = {name: weight.clone() for name, weight in epoch.network.state_dict().items()}
                 history.append(epoch.row())
+                checkpoints.save(Checkpoint(history, best, epoch.state))
+                tell(history[-1])
                 show(history[-1])
         except training.Diverged as error:
-            raise BadInput(f"{folder}: {error}") from error
-    study_networks.save(folder, weights, settings)
+            raise training.Diverged(f"{folder}: {error}") from error
+    stored.save(folder, best, described)
     with atomic.file(folder / "history.csv") as temporary:
         pandas.DataFrame(history).to_csv(temporary, index=False, lineterminator="\n")
-    atomic.write_json(folder / "platform.json", compute.describe(on))
-
-
-def load_clean(folder: Path, pattern: str) -> dict[str, np.ndarray]:
-    """The parts `train` and `val` of a folder, whose files are called as the pattern says: "{}_images.npy"."""
-    return {part: images.load(folder / pattern.format(part)) for part in ("train", "val")}
+    atomic.write_json(folder / "platform.json", platform)
+    checkpoints.remove()

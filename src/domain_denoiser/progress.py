@@ -30,10 +30,13 @@ def bar(total: int, doing: str, unit: str) -> Iterator[tqdm]:
 
 
 @contextmanager
-def epochs(total: int, doing: str, images: int) -> Iterator[Callable[[dict[str, float]], None]]:
-    """Show training: call what it yields with each epoch's row of history. `images` are those of one epoch."""
+def epochs(total: int, doing: str, images: int, done: int) -> Iterator[Callable[[dict[str, float]], None]]:
+    """Show training: call what it yields with each epoch's row of history.
+
+    images: of one epoch; done: epochs that an earlier process has behind it.
+    """
     terminal = sys.stderr.isatty()
-    with tqdm(total=total, desc=doing, unit="epoch", disable=not terminal) as shown:
+    with tqdm(total=total, initial=done, desc=doing, unit="epoch", disable=not terminal) as shown:
         started = [time.perf_counter()]
 
         def show(row: dict[str, float]) -> None:

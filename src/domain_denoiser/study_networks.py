@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from domain_denoiser import atomic, models
@@ -48,12 +49,9 @@ def build(settings: MlpModel | UnetModel | KerasModel) -> nn.Module:
     return Keras(settings.channels) if isinstance(settings, KerasModel) else models.build(settings)
 
 
-def save(folder: Path, weights: dict[str, Tensor], settings: MlpModel | UnetModel | KerasModel) -> None:
-    """As models.stored does it; equal weights and settings give equal bytes."""
-    if isinstance(settings, KerasModel):
-        stored.save(folder, weights, settings)
-    else:
-        stored.save(folder, weights, network(settings))
+def described(settings: MlpModel | UnetModel | KerasModel) -> BaseModel:
+    """What model.json keeps of the settings."""
+    return settings if isinstance(settings, KerasModel) else network(settings)
 
 
 def load(folder: Path, device: "torch.device | str") -> nn.Module:

@@ -5,18 +5,19 @@ Knows nothing of MLflow, DVC or files: `fit` yields what happened, others write 
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from domain_denoiser import metrics
+from domain_denoiser.errors import BadInput
 from domain_denoiser.flat import Flat
 from domain_denoiser.images import scaled
 from domain_denoiser.noise import add_noise, draw_sigma
 from domain_denoiser.optimizers import Optimizer
-from domain_denoiser.params import Regime, Training
+from domain_denoiser.params import Constant, Regime, Training
 from domain_denoiser.seeds import generator
 
 PRECISION = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -26,6 +27,7 @@ LOSSES = {
     "mse": lambda each: each.mean(),
     "rmse": lambda each: (each + 1e-6).sqrt().mean(),
 }
+AHEAD = 8  # batches read and made noisy in one go: large operations cost less, but more would leave the CPU's cache
 
 
 class Images(NamedTuple):
@@ -39,6 +41,13 @@ class Images(NamedTuple):
     noisy: Tensor
 
 
+class State(NamedTuple):
+    """What the epochs after `epoch` depend on beside arguments of `fit`. No generator: each epoch seeds its own."""
+
+    epoch: int
+    tensors: Mapping[str, Tensor]  # float32 [n] each: the weights, the optimizer's means, the mean of the weights
+
+
 class Epoch(NamedTuple):
     """What one epoch gave."""
 
@@ -48,52 +57,79 @@ class Epoch(NamedTuple):
     val_psnr_db: float  # mean of per-image values on the same images
     learning_rate: float  # of the epoch's last step
     network: nn.Module  # the one that val_loss was measured on; the next epoch changes its weights
+    state: State  # from which `fit` goes on; the next epoch changes its tensors
 
     def row(self) -> dict[str, float]:
         """The epoch as a row of history.csv."""
-        return {name: value for name, value in self._asdict().items() if name != "network"}
+        return {name: value for name, value in self._asdict().items() if name not in ("network", "state")}
 
 
-class Diverged(Exception):
-    """The loss is not finite."""
+class Diverged(BadInput):
+    """The loss is not finite: the params ask for steps that are too long, or an image is not finite."""
 
 
 def fit(
-    network: nn.Module, train: Images, val: Images, regime: Regime, settings: Training, seed: int
+    network: nn.Module,
+    train: Images,
+    val: Images,
+    regime: Regime,
+    settings: Training,
+    seed: int,
+    after: State | None,
 ) -> Iterator[Epoch]:
-    """Train `network` in place on the device that the images are on.
+    """Train `network` in place on the device that the images are on, from its weights or from where `after` stands.
 
     The first epoch reads the stored noisy images; with `noise: fresh` the later ones draw the regime anew.
-    Every draw of an epoch derives from (seed, epoch) alone.
+    Every draw of an epoch derives from (seed, epoch) alone, so that a training that goes on gives the bytes of one that
+    was never interrupted.
     Raises Diverged with epoch, step and learning rate when the loss is not finite.
     """
     weights = Flat(network)
     optimizer = Optimizer(weights, settings)
     gradient = gradient_of(network, weights, settings)
     average = Average(network, weights, settings.averaging)
-    device, images = train.clean.device, len(train.clean)
+    tensors = {"weights": weights.values} | optimizer.tensors | average.tensors
+    done = 0
+    if after is not None:
+        done = after.epoch
+        for name, tensor in tensors.items():
+            tensor.copy_(after.tensors[name])
+    images = len(train.clean)
     steps = math.ceil(images / settings.batch_size)
-    for epoch in range(1, settings.epochs + 1):
-        order = torch.randperm(images, generator=generator("cpu", seed, "order", epoch)).to(device)
-        draw = generator(device, seed, "noise", epoch)
-        stored = epoch == 1 or settings.noise == "frozen"
-        sigma = draw_sigma(regime, images, draw)[order]
-        losses = torch.zeros(steps, device=device)
+    for epoch in range(done + 1, settings.epochs + 1):
+        losses = torch.zeros(steps, device=train.clean.device)
         network.train()
-        for step, batch in enumerate(order.split(settings.batch_size)):
-            clean = scaled(train.clean.index_select(0, batch))  # [B, 1, 28, 28]
-            if stored:
-                noisy = scaled(train.noisy.index_select(0, batch))
-            else:
-                first = step * settings.batch_size
-                noisy = add_noise(clean, sigma[first : first + len(batch)], draw)
+        for step, (noisy, clean) in enumerate(batches(train, regime, settings, seed, epoch)):
             losses[step] = gradient(noisy, clean)
-            rate = learning_rate(settings, (epoch - 1) * steps + step, settings.epochs * steps)
+            overall = (epoch - 1) * steps + step
+            rate = learning_rate(settings, overall, settings.epochs * steps)
             optimizer.step(rate)
-            average.update()
+            average.update(overall)
         _refuse_divergence(losses, epoch, settings, steps)
         val_loss, val_psnr_db = validate(average.network, val)
-        yield Epoch(epoch, _mean(losses, images, settings.batch_size), val_loss, val_psnr_db, rate, average.network)
+        if not math.isfinite(val_loss):  # the last step of the epoch, which no training loss has seen
+            raise Diverged(f"the loss on the val images is {val_loss} after epoch {epoch}, learning rate {rate:.3g}")
+        train_loss = _mean(losses, images, settings.batch_size)
+        yield Epoch(epoch, train_loss, val_loss, val_psnr_db, rate, average.network, State(epoch, tensors))
+
+
+def batches(
+    train: Images, regime: Regime, settings: Training, seed: int, epoch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The noisy and the clean images of an epoch, batch by batch in its order, float32 [B, 1, H, W] each."""
+    images, device = len(train.clean), train.clean.device
+    order = torch.randperm(images, generator=generator("cpu", seed, "order", epoch)).to(device)
+    draw = generator(device, seed, "noise", epoch)
+    stored = epoch == 1 or settings.noise == "frozen"
+    noiseless = isinstance(regime, Constant) and regime.sigma == 0.0
+    sigma = draw_sigma(regime, images, draw)
+    for some in order.split(AHEAD * settings.batch_size):
+        clean = scaled(train.clean.index_select(0, some))
+        if stored:
+            noisy = scaled(train.noisy.index_select(0, some))
+        else:
+            noisy = clean if noiseless else add_noise(clean, sigma[some], draw)
+        yield from zip(noisy.split(settings.batch_size), clean.split(settings.batch_size))
 
 
 def gradient_of(network: nn.Module, weights: Flat, settings: Training) -> Callable[[Tensor, Tensor], Tensor]:
@@ -131,15 +167,15 @@ class Average:
     """
 
     def __init__(self, network: nn.Module, weights: Flat, decay: float) -> None:
-        self._weights, self._decay, self._begun = weights, decay, False
+        self._weights, self._decay = weights, decay
         self.network = network if decay == 0.0 else copy.deepcopy(network)
         self._mean = weights if decay == 0.0 else Flat(self.network)
+        self.tensors = {} if decay == 0.0 else {"average": self._mean.values}  # what the next step changes
 
-    def update(self) -> None:
-        """Take in the weights after a step."""
+    def update(self, step: int) -> None:
+        """Take in the weights after `step`, counted from 0."""
         if self._decay > 0.0:
-            self._mean.values.lerp_(self._weights.values, 1.0 - self._decay if self._begun else 1.0)
-            self._begun = True
+            self._mean.values.lerp_(self._weights.values, 1.0 - self._decay if step else 1.0)
 
 
 @torch.inference_mode()

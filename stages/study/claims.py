@@ -6,7 +6,7 @@ from typing import Annotated
 import pandas
 import typer
 
-from domain_denoiser import params, study_params, study_tables, tables
+from domain_denoiser import params, study_params, study_tables, tables, writer
 from domain_denoiser.errors import one_sentence
 
 EVALUATION = study_tables.FOLDER / "evaluation"
@@ -40,5 +40,5 @@ def main(
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with one_sentence(), writer.alone():
         typer.run(main)

@@ -6,7 +6,17 @@ from typing import Annotated
 import pandas
 import typer
 
-from domain_denoiser import atomic, classical, images, noise_levels, params, progress, study_params, study_tables
+from domain_denoiser import (
+    atomic,
+    classical,
+    images,
+    noise_levels,
+    params,
+    progress,
+    study_params,
+    study_tables,
+    writer,
+)
 from domain_denoiser.errors import BadInput, one_sentence
 
 
@@ -32,5 +42,5 @@ def main(method: Annotated[str, typer.Argument(help="A key of `classical.strengt
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with one_sentence(), writer.alone():
         typer.run(main)

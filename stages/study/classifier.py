@@ -6,7 +6,17 @@ import pandas
 import torch
 import typer
 
-from domain_denoiser import classifier, compute, images, params, progress, study_networks, study_params, study_tables
+from domain_denoiser import (
+    classifier,
+    compute,
+    images,
+    params,
+    progress,
+    study_networks,
+    study_params,
+    study_tables,
+    writer,
+)
 from domain_denoiser.errors import one_sentence
 from domain_denoiser.models.initialisation import initialise
 from domain_denoiser.seeds import generator
@@ -34,5 +44,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with one_sentence(), writer.alone():
         typer.run(main)

@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from domain_denoiser import atomic, domains, images, noisy, params, progress, study_params
+from domain_denoiser import atomic, domains, images, noisy, params, progress, study_params, writer
 from domain_denoiser.errors import BadInput, one_sentence
 from domain_denoiser.params import Constant
 
@@ -43,5 +43,5 @@ def made(domain: str, fashion: params.Data, seed: int) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with one_sentence(), writer.alone():
         typer.run(main)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from domain_denoiser import atomic, images, noise_levels, params, progress, study_params
+from domain_denoiser import atomic, images, noise_levels, params, progress, study_params, writer
 from domain_denoiser.errors import one_sentence
 from domain_denoiser.noisy import level_file
 
@@ -21,5 +21,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with one_sentence(), writer.alone():
         typer.run(main)

@@ -7,7 +7,7 @@ import pandas
 import typer
 from torch import Tensor
 
-from domain_denoiser import classical, images, noise_levels, params, progress, study_params, study_tables
+from domain_denoiser import classical, images, noise_levels, params, progress, study_params, study_tables, writer
 from domain_denoiser.errors import one_sentence
 
 
@@ -27,5 +27,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with one_sentence(), writer.alone():
         typer.run(main)

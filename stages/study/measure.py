@@ -6,7 +6,7 @@ from typing import Annotated
 import pandas
 import typer
 
-from domain_denoiser import compute, noise_levels, progress, study_networks, study_params, study_tables
+from domain_denoiser import compute, noise_levels, progress, study_networks, study_params, study_tables, writer
 from domain_denoiser.baselines import BASELINES
 from domain_denoiser.errors import one_sentence
 
@@ -25,5 +25,5 @@ def main(
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with one_sentence(), writer.alone():
         typer.run(main)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from domain_denoiser import fitting, params, study_params
+from domain_denoiser import params, study_params, study_training, writer
 from domain_denoiser.errors import BadInput, one_sentence
 
 
@@ -19,12 +19,12 @@ def main(name: Annotated[str, typer.Argument(help="A key of `networks` in study/
     regime = chosen.settings.regime
     if regime not in read.noisy:
         raise BadInput(f"study/params.yaml: {name} wants the regime {regime!r}, which params.yaml does not have")
-    clean = fitting.load_clean(Path("data/study/domains") / chosen.domain, "{}.npy")
-    fitting.fit(
+    clean = study_training.load_clean(Path("data/study/domains") / chosen.domain, "{}.npy")
+    study_training.fit(
         Path("models/study") / name, clean, read.noisy[regime].root, chosen.settings, chosen.compute, chosen.seed
     )
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with one_sentence(), writer.alone():
         typer.run(main)

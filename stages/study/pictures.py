@@ -19,6 +19,7 @@ from domain_denoiser import (
     study_params,
     study_tables,
     tables,
+    writer,
 )
 from domain_denoiser.errors import one_sentence
 from domain_denoiser.noisy import level_file
@@ -68,5 +69,5 @@ def save(figure: Figure, name: str) -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with one_sentence(), writer.alone():
         typer.run(main)

@@ -8,7 +8,17 @@ import torch
 import typer
 from torch import Tensor
 
-from domain_denoiser import classifier, compute, images, params, progress, study_networks, study_params, study_tables
+from domain_denoiser import (
+    classifier,
+    compute,
+    images,
+    params,
+    progress,
+    study_networks,
+    study_params,
+    study_tables,
+    writer,
+)
 from domain_denoiser.baselines import NOISY, unrestored
 from domain_denoiser.errors import one_sentence
 from domain_denoiser.noisy import level_file, load_levels
@@ -45,5 +55,5 @@ def main(folders: Annotated[list[Path], typer.Argument(help="The models' folders
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with one_sentence(), writer.alone():
         typer.run(main)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from domain_denoiser import fitting, params, study_params
+from domain_denoiser import params, study_params, study_training, writer
 from domain_denoiser.errors import BadInput, one_sentence
 
 
@@ -18,11 +18,11 @@ def main(
     if name not in read.models:
         raise BadInput(f"params.yaml: models has {', '.join(read.models)}, but not {name!r}")
     settings = read.models[name]
-    clean = fitting.load_clean(Path("data/clean"), "{}_images.npy")
+    clean = study_training.load_clean(Path("data/clean"), "{}_images.npy")
     folder = Path("models/study") / f"{name}-{seed}"
-    fitting.fit(folder, clean, read.noisy[settings.regime].root, settings, study.compute, seed)
+    study_training.fit(folder, clean, read.noisy[settings.regime].root, settings, study.compute, seed)
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with one_sentence(), writer.alone():
         typer.run(main)

@@ -17,6 +17,7 @@ from domain_denoiser import (
     study_networks,
     study_params,
     study_tables,
+    writer,
 )
 from domain_denoiser.baselines import unrestored
 from domain_denoiser.errors import one_sentence
@@ -56,5 +57,5 @@ def row(model: str, domain: str, psnr_db: dict[str, np.ndarray], seed: int) -> d
 
 
 if __name__ == "__main__":
-    with one_sentence():
+    with one_sentence(), writer.alone():
         typer.run(main)
