@@ -5,7 +5,7 @@ export PYTHONPATH := $(CURDIR)/src
 PYTHON ?= python3
 READY := $(VENV)/.ready
 
-.PHONY: help setup repro sync retrain pull push propose announce test ui fresh study large page lint workflows ablation \
+.PHONY: help setup repro sync retrain pull push propose announce test ui fresh study large page lint workflows crash ablation \
   bench lock
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -68,6 +68,9 @@ workflows: $(READY)  ## check the workflows of .github; needs npm
 ablation: $(READY)  ## measure on val images what was left open (docs/decisions/*-settings.md); takes three quarters of an hour
 	python benchmarks/ablation.py --all docs/decisions/mlp-settings.csv
 	python benchmarks/ablation.py --all docs/decisions/conv-settings.csv
+
+crash: $(READY)  ## kill the small pipeline 200 times, and see that nothing is lost; takes half an hour
+	PYTHONPATH=src:tests python benchmarks/crash.py --kills 200 --seed 1
 
 bench: $(READY)  ## measure what docs/performance.md says, and write it there; takes a quarter of an hour
 	python benchmarks/epoch.py

@@ -364,3 +364,15 @@ def runs_at(uri: str) -> list:
     client = MlflowClient(uri)
     found = client.get_experiment_by_name("mnist-denoising")
     return [] if found is None else client.search_runs([found.experiment_id])
+
+
+def test_a_model_is_not_logged_again_when_the_tag_that_tells_of_it_is_lost(pipeline: Pipeline, tmp_path: Path) -> None:
+    copied = pipeline.copy(tmp_path / "copy")
+    client = MlflowClient(f"sqlite:///{copied.root}/mlflow.db")
+    experiment = client.get_experiment_by_name("mnist-denoising").experiment_id
+    before = {model.model_id for model in client.search_logged_models([experiment])}
+    run = client.search_runs([experiment], "attributes.run_name = 'fixed'")[0]
+    client.delete_tag(run.info.run_id, "model.md5")  # as if sync had died right after logging
+    copied.run("denoise", "sync")
+    assert {model.model_id for model in client.search_logged_models([experiment])} == before
+    assert client.get_run(run.info.run_id).data.tags["model.md5"] == run.data.tags["model.md5"]

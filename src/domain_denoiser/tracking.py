@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 from filelock import FileLock
 
+from domain_denoiser import atomic
 from domain_denoiser.errors import BadInput
 from domain_denoiser.records import Record
 
@@ -99,6 +100,7 @@ def connect(root: Path, retries: int, timeout_s: int) -> Store:
     lock = FileLock(Path(tempfile.gettempdir()) / f"domain-denoiser-{os.getuid()}-{name}.lock")
     # Processes that meet a fresh SQLite store at once would collide in its migrations.
     with lock, _one_sentence(uri):
+        _make_whole(uri)
         client = MlflowClient(uri)
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is None:
@@ -119,13 +121,26 @@ def one_sentence_if_it_fails(store: Store) -> AbstractContextManager[None]:
     return _one_sentence(store.uri)
 
 
+def _make_whole(uri: str) -> None:
+    """Make a new SQLite store beside its place: one whose making was interrupted halfway could never be used."""
+    from mlflow.tracking import MlflowClient
+    from sqlalchemy import make_url
+
+    path = make_url(uri).database if uri.startswith("sqlite:") else None
+    if path in (None, "", ":memory:") or Path(path).exists():
+        return
+    with atomic.file(Path(path)) as temporary:
+        MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
+
+
 @contextmanager
 def _one_sentence(uri: str) -> Iterator[None]:
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         shown = re.sub(r"//[^/@]*@", "//***@", uri)
         reason = str(error).partition("\n")[0][:300].replace(uri, shown)
         raise BadInput(f"the tracking store at {shown} fails: {reason}") from error
@@ -426,15 +441,19 @@ def _publish_model(store: Store, run: "Run", record: Record, did: list[str]) -> 
             (Path(folder) / name).write_bytes(content)
         network = stored.load(Path(folder), "cpu")
     example = numpy.zeros((2, 1, 28, 28), numpy.float32)
-    with mlflow.start_run(run_id=run.info.run_id):
-        mlflow.pytorch.log_model(
-            network,
-            name="model",
-            signature=infer_signature(example, example),
-            input_example=example,
-            pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={numpy.__version__}"],
-            serialization_format="pt2",
-        )
+    # It is there already if whoever logged it died before the tag of the run.
+    logged = store.client.search_logged_models([store.experiment], f"source_run_id = '{run.info.run_id}'")
+    if not any(model.status == "READY" and model.tags.get("md5") == digest for model in logged):
+        with mlflow.start_run(run_id=run.info.run_id):
+            mlflow.pytorch.log_model(
+                network,
+                name="model",
+                signature=infer_signature(example, example),
+                input_example=example,
+                pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={numpy.__version__}"],
+                serialization_format="pt2",
+                tags={"md5": digest},
+            )
     if run.info.status == "FINISHED":  # as start_run has just ended the run once more, later than its training ended
         store.client.set_terminated(run.info.run_id, "FINISHED", run.info.end_time)
     set_tags(store, run, {"model.md5": digest})

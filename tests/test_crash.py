@@ -1,0 +1,67 @@
+"""Real SIGKILLs: of everything at random moments, and of a training whose run MLflow already shows."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas
+import psutil
+from mlflow.tracking import MlflowClient
+from pipeline import CHECKOUT, Pipeline, clean_environment
+
+
+def test_twenty_kills_are_survived():
+    environment = clean_environment(CHECKOUT) | {"PYTHONPATH": f"{CHECKOUT}/src:{CHECKOUT}/tests"}
+    command = [sys.executable, "benchmarks/crash.py", "--kills", "20", "--seed", "2"]
+    done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "20 of 20 kills were survived"
+
+
+def test_a_killed_training_goes_on_in_the_same_run(pipeline: Pipeline, tmp_path: Path):
+    changed = pipeline.copy(tmp_path / "copy")
+
+    def longer(values: dict) -> None:
+        values["mlp"]["epochs"] = 400  # killed long before that
+
+    changed.params(longer)
+    process = subprocess.Popen(
+        ["dvc", "repro", "train@fixed"],
+        cwd=changed.root,
+        env=clean_environment(changed.root),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    client = MlflowClient(f"sqlite:///{changed.root}/mlflow.db")
+    experiment = client.get_experiment_by_name("mnist-denoising").experiment_id
+
+    def running() -> list:
+        return client.search_runs([experiment], "params.epochs = '400'")
+
+    # Until MLflow shows points of it: tracking has come up, and some epochs are kept.
+    while not (found := running()) or "val/psnr_db" not in found[0].data.metrics:
+        assert process.poll() is None
+        time.sleep(0.05)
+    for child in [*psutil.Process(process.pid).children(recursive=True), process]:
+        child.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = sorted((changed.root / ".running/models/fixed").glob("*.checkpoint"))
+    assert len(kept) == 2
+
+    done = changed.run("dvc", "repro", "train@fixed")
+    changed.run("denoise", "sync")
+    assert f"goes on after epoch {int(kept[-1].stem)}" in done.stderr
+    [run] = running()
+    assert run.info.run_id == found[0].info.run_id
+    assert run.info.status == "FINISHED"
+    history = pandas.read_csv(changed.root / "models/fixed/history.csv")
+    points = client.get_metric_history(run.info.run_id, "val/psnr_db")
+    assert sorted((point.step, point.value) for point in points) == list(zip(history["epoch"], history["val_psnr_db"]))
+    assert list(history["epoch"]) == list(range(1, 401))
+    # The same bytes as without the kill.
+    once = (changed.root / "dvc.lock").read_bytes()
+    changed.run("dvc", "repro", "--force", "--no-run-cache", "train@fixed")
+    assert (changed.root / "dvc.lock").read_bytes() == once
