@@ -60,13 +60,15 @@ class Checkpoints:
         """Write one, whole or not at all, and drop those that are older than the one before it."""
         tensors = {f"state.{name}": tensor for name, tensor in checkpoint.state.tensors.items()}
         tensors |= {f"best.{name}": tensor for name, tensor in checkpoint.best.items()}
-        header = json.dumps({"of": self._of, "history": checkpoint.history}).encode()
-        content = header + b"\n" + save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()})
+        header = json.dumps({"of": self._of, "history": checkpoint.history}).encode() + b"\n"
+        body = save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()})
+        digest = hashlib.sha256(header)
+        digest.update(body)
         path = self._folder / f"{checkpoint.state.epoch:06}{SUFFIX}"
         # Not flushed to the disk, which would cost more than the rest: a machine that loses power finds the damage.
         with atomic.passing_file(path) as temporary, temporary.open("wb") as opened:
-            opened.write(hashlib.sha256(content).digest())
-            opened.write(content)
+            for part in (digest.digest(), header, body):
+                opened.write(part)
         for older in self._newest_first()[KEPT:]:
             older.unlink()
 

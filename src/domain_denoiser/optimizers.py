@@ -26,8 +26,10 @@ class Optimizer:
         self._mean, self._mean_square = torch.zeros_like(weights.values), torch.zeros_like(weights.values)
         # The correction after t steps is 1 - smoothing^t: after infinitely many there is none.
         self._steps = torch.tensor(math.inf if settings.optimizer == "rmsprop" else 0.0, device=weights.values.device)
-        # What the next step depends on beside weights and gradient.
-        self.tensors = {"mean": self._mean, "mean_square": self._mean_square, "steps": self._steps}
+        # What the next step depends on beside weights and gradient; without momentum the mean is the gradient itself.
+        self.tensors = {"mean_square": self._mean_square, "steps": self._steps}
+        if self._momentum > 0.0:
+            self.tensors["mean"] = self._mean
 
     def step(self, rate: float) -> None:
         """Move the weights against their gradient, with the learning rate `rate`."""
