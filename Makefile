@@ -69,8 +69,9 @@ ablation: $(READY)  ## measure on val images what was left open (docs/decisions/
 	python benchmarks/ablation.py --all docs/decisions/mlp-settings.csv
 	python benchmarks/ablation.py --all docs/decisions/conv-settings.csv
 
-crash: $(READY)  ## kill the small pipeline 200 times, and see that nothing is lost; takes half an hour
+crash: $(READY)  ## kill a small pipeline 200 times, start four at once, and see that nothing is lost; takes half an hour
 	PYTHONPATH=src:tests python benchmarks/crash.py --kills 200 --seed 1
+	PYTHONPATH=src:tests python benchmarks/at_once.py --rounds 10
 
 bench: $(READY)  ## measure what docs/performance.md says, and write it there; takes a quarter of an hour
 	python benchmarks/epoch.py

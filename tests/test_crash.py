@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import at_once
+import crash
 import pandas
 import psutil
 from mlflow.tracking import MlflowClient
@@ -65,3 +67,11 @@ def test_a_killed_training_goes_on_in_the_same_run(pipeline: Pipeline, tmp_path:
     once = (changed.root / "dvc.lock").read_bytes()
     changed.run("dvc", "repro", "--force", "--no-run-cache", "train@fixed")
     assert (changed.root / "dvc.lock").read_bytes() == once
+
+
+def test_four_reproductions_at_once_leave_what_one_would(pipeline: Pipeline, tmp_path: Path):
+    copied = pipeline.copy(tmp_path / "copy")
+    ended, wrong = at_once.race(copied, crash.files(copied.root))
+    assert wrong == []
+    assert len(ended) == at_once.AT_ONCE
+    assert "ended well" in ended
