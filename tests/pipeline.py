@@ -65,7 +65,13 @@ def clean_environment(root: Path) -> dict[str, str]:
     return kept | {"PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(root / "src")}
 
 
-MADE = ("dvc.lock", "champion.json", "models/", "reports/")  # what a reproduction makes, which a new project has not
+MADE = (
+    "dvc.lock",
+    "study/dvc.lock",
+    "champion.json",
+    "models/",
+    "reports/",
+)  # what a reproduction makes, which a new project has not
 
 
 def clone(target: Path) -> Pipeline:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from domain_denoiser import page
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -43,3 +45,9 @@ def test_every_denoise_command_exists() -> None:
 def test_links_lead_somewhere(path: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
         assert target.startswith("http") or (path.parent / target).exists(), target
+
+
+def test_the_page_is_what_the_results_give(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(ROOT)
+    page.write(tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_bytes() == (ROOT / page.PAGE).read_bytes(), "`make page` is wanted"

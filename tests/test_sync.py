@@ -92,13 +92,13 @@ def test_a_deleted_store_comes_back_as_it_was(changed: Pipeline) -> None:
 
 def test_a_second_machine_pulls_and_sees_the_same(changed: Pipeline, tmp_path: Path) -> None:
     changed.run("dvc", "remote", "add", "--default", "team", str(tmp_path / "remote"))
-    changed.run("dvc", "push")
+    changed.run("dvc", "push", "dvc.yaml")
     changed.run("git", "commit", "-q", "-am", "A remote")
     subprocess.run(["git", "clone", "-q", str(changed.root), str(tmp_path / "second")], check=True)
     second = Pipeline(tmp_path / "second", "")
     said = did(second)
     assert {path.rpartition(" ")[2] for path in said["missing"]} >= {"models/fixed/model.safetensors"}
-    second.run("dvc", "pull")
+    second.run("dvc", "pull", "dvc.yaml")
     assert second.stages_run() == set()
     did(second)
     did(changed)

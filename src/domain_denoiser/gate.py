@@ -139,8 +139,8 @@ def _hash_of_gate_images(stages: Mapping[str, Stage]) -> str:
     changed = ["all"] if made is None else [*lineage.changed_outs("corrupt@test"), *lineage.changed_outs("download")]
     if changed:
         raise BadInput(
-            f"the gate images are not those of dvc.lock ({', '.join(changed)} differ): `dvc pull` what somebody else "
-            "made, or run `make repro`"
+            f"the gate images are not those of dvc.lock ({', '.join(changed)} differ): `dvc pull dvc.yaml` what "
+            "somebody else made, or run `make repro`"
         )
     return made.outs[str(IMAGES)]
 

@@ -33,7 +33,7 @@ def propose(branch: str | None) -> Proposal | None:
     elif branch != here:
         raise BadInput(f"the results would be committed to {here or 'no branch'}: check out {branch!r} first")
     _check(branch)
-    commands.must("dvc", "push")
+    commands.must("dvc", "push", sharing.PIPELINE)
     if uncommitted:
         if branch != here:
             commands.output("git", "switch", "--quiet", "--force-create", branch)

@@ -37,7 +37,9 @@ def publish(
                 continue
             outputs = _logged(runs[key], model) if key in runs else []
             if not outputs:
-                left_out.append(f"model {model.model} {key[:12]} of champion.json or the gate; `dvc pull` may bring it")
+                left_out.append(
+                    f"model {model.model} {key[:12]} of champion.json or the gate; `dvc pull dvc.yaml` may bring it"
+                )
                 continue
             version = store.client.create_model_version(
                 NAME,

@@ -7,6 +7,7 @@ from domain_denoiser.contents import Contents
 from domain_denoiser.errors import BadInput
 
 NO_REMOTE = "no DVC remote is configured"
+PIPELINE = "dvc.yaml"  # not the study beside it, whose results may never have been made or shared
 
 
 def remote() -> str | None:
@@ -23,7 +24,7 @@ def pull() -> None:
         print(f"{NO_REMOTE}: nothing is pulled")
     else:
         # --force: an interrupted stage may have left files that no cache knows.
-        commands.must("dvc", "pull", "--allow-missing", "--force")
+        commands.must("dvc", "pull", "--allow-missing", "--force", PIPELINE)
 
 
 def push() -> None:
@@ -31,7 +32,7 @@ def push() -> None:
     if remote() is None:
         print(f"{NO_REMOTE}: nothing is pushed")
     else:
-        commands.must("dvc", "push")
+        commands.must("dvc", "push", PIPELINE)
 
 
 def fetch(commit: str, files: Mapping[str, str]) -> None:
