@@ -73,7 +73,7 @@ CONV = tuple(
         "smoothing=0.999",
         "schedule=cosine",
         "averaging=0.99",
-        "initialisation=xavier",
+        "initialisation=kaiming",
         "optimizer=rmsprop",
     )
 )

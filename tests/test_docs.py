@@ -5,6 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import pandas
 import pytest
 
 from domain_denoiser import page
@@ -51,3 +52,24 @@ def test_the_page_is_what_the_results_give(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.chdir(ROOT)
     page.write(tmp_path / "report.html")
     assert (tmp_path / "report.html").read_bytes() == (ROOT / page.PAGE).read_bytes(), "`make page` is wanted"
+
+
+def test_the_readme_has_the_numbers_of_the_study() -> None:
+    study = ROOT / "reports/study"
+    levels = pandas.read_csv(study / "levels.csv").set_index(["method", "sigma"])["psnr_db"]
+    classical = ("median", "nonlocal_means", "total_variation", "wavelet")
+    best = max(levels[method, 0.5] for method in classical)
+    read = pandas.read_csv(study / "accuracy.csv").set_index(["images", "sigma"])["accuracy"]
+    domains = pandas.read_csv(study / "domains.csv").set_index(["model", "domain"])
+    told = README[README.index("## How good is that?") :].partition("![")[0]
+    assert re.findall(r"([\d.]+) (?:dB|%)", told.replace("\n", " ")) == [
+        f"{levels['conv', 0.5]:.1f}",
+        f"{best:.1f}",
+        f"{levels['linear', 0.5]:.1f}",
+        f"{levels['post', 0.5]:.1f}",
+        f"{read['noisy', 0.5]:.1%}"[:-1],
+        f"{read['conv', 0.5]:.1%}"[:-1],
+        f"{read['clean', 0.0]:.1%}"[:-1],
+        f"{domains.loc[('conv', 'digits'), 'gain_over_linear_db']:.1f}",
+        f"{-domains.loc[('conv', 'fashion'), 'gain_over_linear_db']:.1f}",
+    ]
