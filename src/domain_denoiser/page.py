@@ -115,7 +115,7 @@ def sections(makers: Mapping[str, tuple[str, Stage]]) -> list[Section]:
             "conv minus every other method on the same images in dB, with 95 % intervals (paired bootstrap over "
             "images). A difference counts as noise if its interval holds zero or if it is smaller than the distance "
             "between the best and the worst seed.",
-            "The intervals are about the choice of test images; two or three seeds give only a rough idea of the rest.",
+            "The intervals are about the choice of test images; three seeds give only a rough idea of the rest.",
             [],
             [_differences(differences, "conv"), _spread(spread)],
             [differences, spread],
