@@ -34,8 +34,8 @@ propose: $(READY)  ## commit the results of a retraining on a branch, and push i
 announce: $(READY)  ## write the report on that branch's pull request on GitHub
 	denoise announce
 
-test: $(READY)  ## run the tests
-	pytest
+test: $(READY)  ## run the tests, two files at a time: most of them wait for other programs
+	pytest -n 2 --dist loadfile
 
 ui: $(READY)  ## MLflow's pages on this machine
 	@echo 'open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning'

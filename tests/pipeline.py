@@ -104,7 +104,10 @@ def small(values: dict) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Where everything is installed that tests ask for, a skipped test is a failed one."""
-    skipped = session.config.pluginmanager.get_plugin("terminalreporter").stats.get("skipped", [])
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:  # a worker, whose results the first process counts
+        return
+    skipped = reporter.stats.get("skipped", [])
     if os.environ.get("NO_SKIPS") and skipped:
         print(f"\nNO_SKIPS is set, but {len(skipped)} tests were skipped")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
