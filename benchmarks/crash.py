@@ -119,8 +119,7 @@ class Crasher:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline, self._root = pipeline, pipeline.root
-        self._files, self._view = files(self._root), view(self._root)
-        self._seconds = {}
+        self._files, self._view, self._seconds = files(self._root), {}, {}
 
     def survive(self, planned: Round) -> tuple[list[str], list[str]]:
         """What each kill hit, and what is wrong after it."""
@@ -130,6 +129,8 @@ class Crasher:
             started = time.monotonic()
             self._pipeline.run(*command(what))
             self._seconds[what] = time.monotonic() - started
+            if what == SYNC:
+                self._view = view(self._root)  # as a rebuilt store shows it
         self._forget(what)
         return [self._kill(what, kill) for kill in planned.kills], self._end(what)
 
