@@ -1,8 +1,10 @@
 """The house as the design draws it: imports point one way, and dvc.yaml declares what each stage reads."""
 
 import ast
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from dvc.repo import Repo
 
 PACKAGE = "domain_denoiser"
 ROOT = Path(__file__).parent.parent
+STUDY = ("study/pipeline.yaml", "study/large/pipeline.yaml")
 # What cannot change a stage's bytes. params is a schema without defaults: its values are tracked instead.
 EXEMPT = {
     f"{PACKAGE}.{name}"
@@ -40,7 +43,18 @@ def of(dep: ParamsDependency) -> str:
 
 
 def resolved() -> list[Stage]:
-    with Repo(str(ROOT)) as repo:
+    """The stages of the pipeline and of the study, in a copy where the study's file has the name that DVC knows."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("dvc.yaml", "params.yaml", "study/params.yaml", *STUDY):
+            copied = Path(folder) / name.replace("pipeline.yaml", "dvc.yaml")
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copied)
+        Repo.init(folder, no_scm=True).close()
+        return stages_in(folder)
+
+
+def stages_in(folder: str) -> list[Stage]:
+    with Repo(folder) as repo:
         return [
             Stage(
                 stage.name,

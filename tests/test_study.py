@@ -1,4 +1,4 @@
-"""The study from end to end at a tiny size: every command of its dvc.yaml, then the page and the numbers recomputed.
+"""The study from end to end at a tiny size: every command of its pipeline, then the page and the numbers recomputed.
 
 The commands run in one process, in the order of the file: `dvc repro` would start Python anew for each, three minutes.
 What DVC needs to know of them is compared in test_structure.
@@ -80,7 +80,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory, committed) -> Path:
     first += [f"PYTHONPATH=src python stages/corrupt.py {regime}" for regime in ("plain", "fixed", "random")]
     trained = [" ".join(stage.words) for stage in STAGES if stage.name.startswith(("train@", "evaluate", "summarise"))]
     commands = [" ".join(stage.words) for stage in STAGES if stage.script.startswith("stages/study/")]
-    order = sorted(commands, key=lambda command: "large" in command)  # what its own dvc.yaml runs comes last
+    order = sorted(commands, key=lambda command: "large" in command)  # what its own pipeline.yaml runs comes last
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", RUN_ALL],
         cwd=root,
@@ -111,7 +111,7 @@ def read(root: Path, name: str) -> pandas.DataFrame:
     return pandas.read_csv(root / "reports/study" / f"{name}.csv")
 
 
-def test_every_stage_wrote_what_its_dvc_yaml_says(studied):
+def test_every_stage_wrote_what_its_pipeline_says(studied):
     for stage in STAGES:
         if stage.script.startswith("stages/study/"):
             for out in stage.outs:

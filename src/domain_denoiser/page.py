@@ -176,15 +176,15 @@ def sections(makers: Mapping[str, tuple[str, Stage]]) -> list[Section]:
 def runs(makers: Mapping[str, tuple[str, Stage]]) -> list[Run]:
     """Every trained model that a lock knows."""
     return [
-        Run(str(Path(out).parent.relative_to("models")), stage.key, stage.outs[out], f"dvc repro {_name(lock, stage)}")
+        Run(str(Path(out).parent.relative_to("models")), stage.key, stage.outs[out], _command(lock, stage))
         for out, (lock, stage) in makers.items()
         if out.endswith(WEIGHTS)
     ]
 
 
-def _name(lock: str, stage: Stage) -> str:
-    file = lock.replace(".lock", ".yaml")
-    return stage.name if file == "dvc.yaml" else f"{file}:{stage.name}"
+def _command(lock: str, stage: Stage) -> str:
+    """DVC knows the stages of the study only while their own command runs."""
+    return f"dvc repro {stage.name}" if lock == "dvc.lock" else LOCKS[lock]
 
 
 def _locked(path: Path) -> dict[str, Stage]:
