@@ -13,6 +13,7 @@ help:  ## list the commands
 setup: $(READY)  ## install everything into .venv, from the hashed lock file
 
 repro: $(READY)  ## reproduce the pipeline (only what changed), then bring MLflow up to date
+	@[ -s .dvc/tmp/rwlock ] || rm -f .dvc/tmp/rwlock  # DVC leaves it empty when it is killed while it writes it
 	dvc repro
 	denoise sync
 
