@@ -13,7 +13,7 @@ help:  ## list the commands
 setup: $(READY)  ## install everything into .venv, from the hashed lock file
 
 repro: $(READY)  ## reproduce the pipeline (only what changed), then bring MLflow up to date
-	@[ -s .dvc/tmp/rwlock ] || rm -f .dvc/tmp/rwlock  # DVC leaves it empty when it is killed while it writes it
+	@denoise recover
 	dvc repro
 	denoise sync
 
@@ -48,10 +48,12 @@ fresh: $(READY)  ## check that dvc.lock is what code and params say; needs no da
 	  stale=$$(echo "$$planned" | grep 'Running stage' || true); [ -z "$$stale" ] || { echo "error: dvc.lock is stale, run \`make repro\` and commit it:"; echo "$$stale"; exit 1; }
 
 study: $(READY)  ## the long pipeline beside it: other methods, seeds, domains (docs/study.md)
+	@denoise recover
 	cp study/pipeline.yaml study/dvc.yaml  # DVC looks at every dvc.yaml there is (docs/decisions/study-beside.md)
 	dvc repro study/dvc.yaml; status=$$?; rm study/dvc.yaml; exit $$status
 
 large: $(READY)  ## train and measure the large model of the study: hours without a GPU
+	@denoise recover
 	cp study/pipeline.yaml study/dvc.yaml
 	cp study/large/pipeline.yaml study/large/dvc.yaml
 	dvc repro study/large/dvc.yaml; status=$$?; rm study/dvc.yaml study/large/dvc.yaml; exit $$status

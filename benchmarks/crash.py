@@ -176,13 +176,12 @@ class Crasher:
 
     def _end(self, what: str) -> list[str]:
         """Let the command end, and say what is not as it would be without the kills."""
-        # As `make repro` does: a DVC that is killed while it writes its own list of locks leaves it empty.
-        locks = self._root / ".dvc/tmp/rwlock"
-        if locks.exists() and not locks.stat().st_size:
-            locks.unlink()
-        done = self._pipeline.run(*command(what), check=False)
-        if done.returncode:
-            return [f"exit status {done.returncode}: {(done.stdout + done.stderr)[-1000:]}"]
+        # `make repro` does the first and the last as well: what DVC writes can be cut off, and entries be lost with it.
+        for words in (["denoise", "recover"], command(what), ["dvc", "repro"]):
+            done = self._pipeline.run(*words, check=False)
+            if done.returncode:
+                return [f"{' '.join(words)}: exit status {done.returncode}: {(done.stdout + done.stderr)[-1000:]}"]
+        self._wait_for_orphans()
         found = files(self._root)
         wrong = [f"{path} differs" for path in sorted(self._files | found) if self._files.get(path) != found.get(path)]
         left = [*self._root.rglob(f"{PREFIX}*"), *self._root.glob(".running/**/*.checkpoint")]
@@ -193,6 +192,17 @@ class Crasher:
             runs = [name for name in shown | self._view if shown.get(name) != self._view.get(name)]
             wrong.append(f"MLflow shows otherwise: {', '.join(runs)}")
         return wrong
+
+    def _wait_for_orphans(self) -> None:
+        """A stage whose DVC was killed may still be waiting for its twin."""
+        mine = [process for process in psutil.process_iter() if self._is_here(process)]
+        psutil.wait_procs(mine, timeout=60)
+
+    def _is_here(self, process: psutil.Process) -> bool:
+        try:
+            return process.cwd() == str(self._root)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return False
 
 
 def _is_stage(process: psutil.Process) -> bool:

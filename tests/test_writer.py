@@ -9,7 +9,8 @@ import pytest
 PROGRAM = """
 import sys, time
 from domain_denoiser import writer
-with writer.alone():
+from domain_denoiser.errors import one_sentence
+with one_sentence(), writer.alone():
     print("begun", flush=True)
     sys.stdin.read()
     print("ended", flush=True)
@@ -55,3 +56,17 @@ def test_the_lock_of_a_killed_process_is_free(start):
     first.wait()
     second = start("fixed")
     assert second.communicate("") == ("begun\nended\n", "")
+
+
+def test_of_two_that_wait_the_newer_one_goes_on(start):
+    first = start("fixed")
+    assert first.stdout.readline() == "begun\n"
+    second = start("fixed")
+    assert "waiting until it ends" in second.stderr.readline()
+    third = start("fixed")
+    assert "waiting until it ends" in third.stderr.readline()
+    assert first.communicate("")[0] == "ended\n"
+    assert third.communicate("")[0] == "begun\nended\n"
+    out, error = second.communicate("")
+    assert (out, second.returncode) == ("", 2)
+    assert "another process has come since" in error

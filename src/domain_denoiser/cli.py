@@ -198,6 +198,16 @@ def retrain(
 
 
 @app.command()
+def recover() -> None:
+    """Put right what a DVC that was killed left half written, so that `dvc repro` can go on; `make repro` runs it."""
+    from domain_denoiser import interrupted
+
+    _go_to_root()
+    for sentence in interrupted.mend():
+        typer.echo(sentence)
+
+
+@app.command()
 def report(
     against: Annotated[str, typer.Option(help="A commit, branch, tag or experiment to compare with.")],
 ) -> None:

@@ -13,6 +13,7 @@ from domain_denoiser import (
     champion,
     commands,
     freshness,
+    interrupted,
     lineage,
     overrides,
     params,
@@ -37,6 +38,8 @@ def retrain(settings: Iterable[str], against: str) -> int:
             raise BadInput("there is no commit here that a retraining could start from")
         revisions.resolve(against)
         params.read(Path(results.PARAMS))
+        for sentence in interrupted.mend():
+            print(sentence)
         settings = list(settings)
         if settings:
             overrides.write(Path(results.PARAMS), settings)

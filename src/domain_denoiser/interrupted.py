@@ -1,0 +1,85 @@
+"""What a DVC that was killed leaves half written: it writes its lists in place, not under a temporary name first."""
+
+import json
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from domain_denoiser import atomic, lineage, revisions
+from domain_denoiser.errors import BadInput
+from domain_denoiser.params import parse
+
+BUSY = Path(".dvc/tmp/rwlock")  # which process of DVC reads and writes what
+CUT_OFF = "was cut off, as DVC leaves it when it is killed while it writes it, and"
+LOCKS = tuple(map(Path, ("dvc.lock", "study/dvc.lock", "study/large/dvc.lock")))
+
+
+def mend() -> list[str]:
+    """Put right what DVC could not read at its next start, in the working directory; a sentence on each.
+
+    A dvc.lock that is cut off is taken from HEAD: DVC's run cache still has what was finished since.
+    Raises BadInput if another DVC is at work on it.
+    """
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+
+    told = []
+    try:
+        if _broken_list(BUSY):
+            with _list_lock():
+                if _broken_list(BUSY):
+                    BUSY.unlink()
+                    told.append(
+                        f"{BUSY} was cut off, as DVC leaves it when it is killed while it writes it, and is removed"
+                    )
+        for lock in filter(_broken_lock, LOCKS):
+            with Repo(".") as repo, repo.lock:
+                if _broken_lock(lock):
+                    told.append(_committed(lock))
+    except LockError as error:
+        raise BadInput("another DVC is at work here: run this again when it has ended") from error
+    return told
+
+
+def _list_lock() -> AbstractContextManager[object]:
+    """What DVC itself holds while it writes the list."""
+    from dvc.lock import make_lock
+
+    return make_lock(str(BUSY.with_suffix(".lock")), tmp_dir=str(BUSY.parent))
+
+
+def _broken_list(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        return True
+    return False
+
+
+def _broken_lock(path: Path) -> bool:
+    """Whether DVC or we would refuse it. One that ends between two entries lacks the rest, which DVC makes anew."""
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
+    if not path.exists():
+        return False
+    try:
+        content = path.read_bytes()
+        lineage.locked(content, str(path))
+        COMPILED_LOCKFILE_SCHEMA(parse(content, str(path)) or {})
+    except (BadInput, Invalid):
+        return True
+    return False
+
+
+def _committed(lock: Path) -> str:
+    committed = revisions.show("HEAD", str(lock))
+    if committed is None:
+        lock.unlink()
+        done = "is removed; the next `dvc repro` writes it anew"
+    else:
+        with atomic.file(lock) as temporary:
+            temporary.write_bytes(committed)
+        done = "is that of HEAD again; `dvc repro` brings the rest"
+    return f"{lock} {CUT_OFF} {done}"

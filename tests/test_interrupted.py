@@ -1,0 +1,86 @@
+"""A dvc.lock, or DVC's list of what is busy, that ends somewhere."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from pipeline import Pipeline
+
+from domain_denoiser import interrupted, lineage
+from domain_denoiser.errors import BadInput
+
+LOCK = Path("dvc.lock")
+
+
+@pytest.fixture
+def repository(pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """A repository whose HEAD has the lock of the finished pipeline; the content of that lock."""
+    monkeypatch.chdir(tmp_path)
+    for command in (["git", "init", "-q"], ["dvc", "init", "-q"]):
+        subprocess.run(command, check=True)
+    shutil.copy(pipeline.root / LOCK, LOCK)
+    subprocess.run(["git", "add", LOCK], check=True)
+    who = ["-c", "user.name=Tester", "-c", "user.email=tester@example.invalid"]
+    subprocess.run(["git", *who, "commit", "-q", "-m", "Reproduced"], check=True)
+    return LOCK.read_bytes()
+
+
+def test_a_lock_that_is_cut_off_anywhere_can_be_read_again(repository: bytes):
+    mended = 0
+    for end in range(0, len(repository), len(repository) // 40):
+        LOCK.write_bytes(repository[:end])
+        told = interrupted.mend()
+        stages = lineage.workspace()
+        if told:
+            mended += 1
+            assert LOCK.read_bytes() == repository
+            assert "is that of HEAD again" in told[0]
+        else:
+            assert LOCK.read_bytes() == repository[:end]
+            assert set(stages) <= set(lineage.locked(repository, "HEAD"))
+    assert mended >= 10
+
+
+def test_a_lock_that_was_never_committed_is_removed(repository: bytes):
+    subprocess.run(["git", "rm", "-q", "--cached", LOCK], check=True)
+    who = ["-c", "user.name=Tester", "-c", "user.email=tester@example.invalid"]
+    subprocess.run(["git", *who, "commit", "-q", "-m", "Without"], check=True)
+    LOCK.write_bytes(b"")
+    assert "is removed" in interrupted.mend()[0]
+    assert not LOCK.exists()
+
+
+@pytest.mark.parametrize("content", ["", '{"write": {"/a'])
+def test_a_list_that_is_cut_off_is_removed(repository: bytes, content: str):
+    interrupted.BUSY.write_text(content)
+    [told] = interrupted.mend()
+    assert "rwlock was cut off" in told and "is removed" in told
+    assert not interrupted.BUSY.exists()
+
+
+def test_what_is_sound_stays(repository: bytes):
+    interrupted.BUSY.write_text("{}")
+    assert interrupted.mend() == []
+    assert interrupted.BUSY.read_text() == "{}"
+    assert LOCK.read_bytes() == repository
+
+
+def test_nothing_is_touched_while_another_dvc_is_at_work(repository: bytes):
+    from dvc.repo import Repo
+
+    LOCK.write_bytes(b"")
+    with Repo(".") as repo, repo.lock, pytest.raises(BadInput, match="another DVC is at work"):
+        interrupted.mend()
+    assert LOCK.read_bytes() == b""
+
+
+def test_a_reproduction_goes_on_after_it(pipeline: Pipeline, tmp_path: Path):
+    copied = pipeline.copy(tmp_path / "copy")
+    whole = (copied.root / LOCK).read_bytes()
+    (copied.root / LOCK).write_bytes(whole[: whole.index(b"md5", len(whole) // 2) + 1])
+    assert copied.run("dvc", "repro", check=False).returncode != 0
+    assert "is that of HEAD again" in copied.run("denoise", "recover").stdout
+    printed = copied.run("dvc", "repro").stdout
+    assert "Running stage" not in printed
+    assert (copied.root / LOCK).read_bytes() == whole
