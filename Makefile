@@ -5,8 +5,8 @@ export PYTHONPATH := $(CURDIR)/src
 PYTHON ?= python3
 READY := $(VENV)/.ready
 
-.PHONY: help setup repro sync retrain pull push propose announce test ui fresh study large page lint workflows crash ablation \
-  bench lock
+.PHONY: help setup repro sync retrain pull push propose announce test ui fresh verify study large page lint workflows \
+  crash ablation bench lock
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -46,6 +46,9 @@ ui: $(READY)  ## MLflow's pages on this machine
 fresh: $(READY)  ## check that dvc.lock is what code and params say; needs no data
 	@planned=$$(dvc repro --dry --allow-missing) || { echo "$$planned"; exit 1; }; \
 	  stale=$$(echo "$$planned" | grep 'Running stage' || true); [ -z "$$stale" ] || { echo "error: dvc.lock is stale, run \`make repro\` and commit it:"; echo "$$stale"; exit 1; }
+
+verify: $(READY)  ## check that what lies here is what dvc.lock says; evaluates once more (docs/verify.md)
+	denoise verify
 
 study: $(READY)  ## the long pipeline beside it: other methods, seeds, domains (docs/study.md)
 	@denoise recover

@@ -12,6 +12,9 @@ from domain_denoiser.commands import Failed
 from domain_denoiser.errors import BadInput, one_sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from domain_denoiser.checks import Check
     from domain_denoiser.gate import Decision
 
 app = typer.Typer(
@@ -261,6 +264,44 @@ def page() -> None:
     _go_to_root()
     size = paging.write(paging.PAGE)
     typer.echo(f"{paging.PAGE}: {size / 2**20:.1f} MiB")
+
+
+@app.command()
+def verify(
+    again: Annotated[
+        list[str],
+        typer.Option("--retrain", metavar="STAGE", help="Also train this again, like train@fixed; may be repeated."),
+    ] = [],
+    quick: Annotated[bool, typer.Option("--quick", help="Compare hashes only; compute nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Prove that what lies here is what dvc.lock says: rehash, follow the chain, evaluate once more.
+
+    Reads every byte, here and in the DVC cache, and changes nothing. A line a check; what is wrong comes with the
+    command that mends it. docs/verify.md says what is compared, and how closely.
+
+
+    Exit status 0: all is right, 1: something is wrong or missing, 2: bad input.
+    """
+    from domain_denoiser import verify as verifying
+
+    root = _go_to_root()
+    _report(verifying.checks(again, quick), root, as_json)
+
+
+def _report(checks: "Iterable[Check]", root: Path, as_json: bool) -> None:
+    """Print checks as they come, or all as JSON, and end with 0 if nothing is wrong, else 1."""
+    done = []
+    for check in checks:
+        done.append(check)
+        if not as_json:
+            typer.echo(check.line())
+    wrong = sum(not check.fine for check in done)
+    if as_json:
+        typer.echo(json.dumps({"fine": not wrong, "checks": [check.as_json() for check in done]}, indent=2))
+    elif wrong:
+        typer.echo(f"{wrong} wrong; mend from top to bottom, in {root}")
+    raise typer.Exit(1 if wrong else 0)
 
 
 def _decide(model: str | None) -> "Decision":

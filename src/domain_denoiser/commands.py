@@ -41,6 +41,11 @@ def output(*command: str) -> str:
     return done.stdout
 
 
+def processors() -> int:
+    """How many of them what is started here may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def without_secrets(text: str) -> str:
     """Addresses without the names and passwords in them."""
     return re.sub(r"//[^/@\s]*@", "//***@", text)

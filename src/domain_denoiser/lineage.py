@@ -94,6 +94,13 @@ def written(stages: Mapping[str, Stage]) -> list[str]:
     return [path for stage in stages.values() for path in stage.outs]
 
 
+def param(values: object, key: str) -> object:
+    """The value of a key like models.fixed.epochs in what params.yaml holds; None if it has none."""
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, Mapping) else None
+    return values
+
+
 def workspace() -> dict[str, Stage]:
     """The stages of the dvc.lock in the working directory; none before the first reproduction."""
     lock = Path("dvc.lock")

@@ -191,10 +191,4 @@ def _gives(commit: str, stage: Stage) -> bool:
         values = {} if content is None else parse(content, f"params.yaml of {commit[:12]}")
     except BadInput:
         return False
-    return all(_value(values, key) == value for key, value in stage.params.items())
-
-
-def _value(values: object, key: str) -> object:
-    for part in key.split("."):
-        values = values.get(part) if isinstance(values, Mapping) else None
-    return values
+    return all(lineage.param(values, key) == value for key, value in stage.params.items())

@@ -1,0 +1,41 @@
+"""What DVC keeps of a folder: a listing of its files with their MD5; the folder's hash is the MD5 of the listing."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+SUFFIX = ".dir"
+
+
+def _inside(relative: str) -> str:
+    if not relative or relative.startswith("/") or ".." in PurePosixPath(relative).parts:
+        raise ValueError("must lie inside the folder")
+    return relative
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    relpath: Annotated[str, AfterValidator(_inside)]
+
+
+_LISTING = TypeAdapter(list[_Entry])
+
+
+def parse(content: bytes) -> dict[str, str] | None:
+    """Path inside the folder -> MD5; None if the bytes are no listing, or one that leads out of the folder."""
+    try:
+        return {entry.relpath: entry.md5 for entry in _LISTING.validate_json(content)}
+    except (ValidationError, RecursionError):
+        return None
+
+
+def hash_of(members: Mapping[str, str]) -> str:
+    """The hash that DVC 3 gives a folder with these files (path inside it -> MD5)."""
+    listed = [{"md5": members[path], "relpath": path} for path in sorted(members)]
+    content = json.dumps(listed, sort_keys=True).encode()
+    return hashlib.md5(content, usedforsecurity=False).hexdigest() + SUFFIX

@@ -1,0 +1,87 @@
+"""Do the stored models and noisy images give the stored tables and metrics, when they are evaluated once more?"""
+
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from domain_denoiser import commands
+from domain_denoiser.checks import OK, Check
+from domain_denoiser.errors import BadInput
+from domain_denoiser.lineage import Stage
+from domain_denoiser.params import Compute
+from domain_denoiser.verify import cleanroom, hashing, mends, tolerance
+from domain_denoiser.verify.inventory import Output
+
+DIFFERS, FAILED = "differs", "failed"
+AT_ONCE = 4  # evaluations; each takes 0.7 GB of memory
+
+
+def check(
+    stages: Mapping[str, Stage], outputs: Collection[Output], broken: Collection[str], params: Compute
+) -> Iterator[Check]:
+    """Run every evaluation and the summary again, in a folder of their own, and compare a line a file.
+
+    broken: the stages whose code or params are not those of dvc.lock.
+    """
+    described = [item.place for output in outputs for item in output.items if item.path.name == tolerance.PLATFORM]
+    here = tolerance.all_made_here((place.read_bytes() for place in described if place is not None), params)
+    at_once = max(1, min(commands.processors() // params.threads, AT_ONCE))
+    evaluations = [stage for name, stage in stages.items() if name.startswith("evaluate")]
+    again = [*evaluations, *(stage for name, stage in stages.items() if name == "summarise")]
+    inputs = [output for output in outputs if output.stage not in {stage.name for stage in again}]
+    with cleanroom.opened() as folder, ThreadPoolExecutor(at_once) as threads:
+        unable = {stage.name: _unable(stage, broken, inputs, folder) for stage in again}
+        running = [stage for stage in evaluations if unable[stage.name] is None]
+        unable |= zip((stage.name for stage in running), threads.map(lambda stage: _run(stage, folder), running))
+        for stage in again:
+            if stage not in evaluations and unable[stage.name] is None:  # it reads what those have written
+                unable[stage.name] = _run(stage, folder)
+            if (reason := unable[stage.name]) is not None:
+                yield Check(FAILED, f"{stage.name} was not run again: {reason}")
+                continue
+            yield from (compared(output, folder, here) for output in outputs if output.stage == stage.name)
+
+
+def _unable(stage: Stage, broken: Collection[str], inputs: Collection[Output], folder: Path) -> str | None:
+    """Bring what a stage reads; why it cannot run, or None."""
+    if stage.name in broken:
+        return "its code or params have changed"
+    try:
+        cleanroom.bring(stage, inputs, folder)
+    except cleanroom.Unable as error:
+        return str(error)
+    return None
+
+
+def _run(stage: Stage, folder: Path) -> str | None:
+    """Why it did not end well, or None."""
+    try:
+        cleanroom.run(stage, folder, None)
+    except cleanroom.Unable as error:
+        return str(error)
+    return None
+
+
+def compared(output: Output, folder: Path, same_platform: bool) -> Check:
+    """An output beside the one that was made again in the folder: bytes, or what machines may differ by."""
+    path = Path(output.path)
+    if hashing.find(folder / path).md5 == output.md5:
+        return Check(OK, f"{path}: computed again, equal bytes")
+    mend = mends.again(output.stage)
+    if same_platform:
+        return Check(DIFFERS, f"{path}: computed again on the same kind of machine, and other bytes came out", mend)
+    place = output.items[0].place
+    if place is None:
+        return Check(FAILED, f"{path}: computed again on another kind of machine, with nothing here to compare with")
+    try:
+        apart = tolerance.distance(
+            tolerance.read(path, place.read_bytes()), tolerance.read(path, (folder / path).read_bytes())
+        )
+    except BadInput as error:
+        return Check(DIFFERS, str(error), mend)
+    if apart is None:
+        return Check(DIFFERS, f"{path}: computed again, it has other rows or columns", mend)
+    said = f"{path}: computed again on another kind of machine, apart at most: {tolerance.as_text(apart)}"
+    if tolerance.within(apart):
+        return Check(OK, said)
+    return Check(DIFFERS, f"{said}; that is more than machines differ", mend)
