@@ -5,7 +5,7 @@ export PYTHONPATH := $(CURDIR)/src
 PYTHON ?= python3
 READY := $(VENV)/.ready
 
-.PHONY: help setup repro sync retrain pull push propose announce test ui fresh verify study large page lint workflows \
+.PHONY: help setup repro sync retrain pull push propose announce test ui fresh verify doctor study large page lint workflows \
   crash ablation bench lock
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -49,6 +49,9 @@ fresh: $(READY)  ## check that dvc.lock is what code and params say; needs no da
 
 verify: $(READY)  ## check that what lies here is what dvc.lock says; evaluates once more (docs/verify.md)
 	denoise verify
+
+doctor: $(READY)  ## check Python, packages, disk, memory, git, DVC's remote and MLflow's server
+	denoise doctor
 
 study: $(READY)  ## the long pipeline beside it: other methods, seeds, domains (docs/study.md)
 	@denoise recover

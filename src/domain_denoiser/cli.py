@@ -289,6 +289,23 @@ def verify(
     _report(verifying.checks(again, quick), root, as_json)
 
 
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what of the environment is not as needed: Python, packages, disk, memory, git, DVC's remote, MLflow's server.
+
+    A line a check; what is wrong comes with its mend. Changes nothing, and waits for nobody for long.
+
+
+    Exit status 0: nothing stands in the way, 1: something does.
+    """
+    from domain_denoiser import doctor as examining
+
+    root = _go_to_root()
+    _report(examining.checks(root), root, as_json)
+
+
 def _report(checks: "Iterable[Check]", root: Path, as_json: bool) -> None:
     """Print checks as they come, or all as JSON, and end with 0 if nothing is wrong, else 1."""
     done = []

@@ -1,0 +1,86 @@
+"""Has the machine room, memory, processors and the device for a reproduction?"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from domain_denoiser import commands, params
+from domain_denoiser.checks import NOTE, OK, Check
+from domain_denoiser.doctor import WRONG
+
+# Measured: data, models and reports are 0.28 GB, the same once more in DVC's cache, MLflow's copies 0.1 GB.
+DISK_GB = 1.0
+# Measured: the largest stage has 0.7 GB of its own, the process that tracks it 0.4 GB, DVC 0.2 GB.
+MEMORY_GB = 1.5
+CGROUP = Path("/sys/fs/cgroup")  # what a container may have
+
+
+def disk(root: Path) -> Check:
+    """Room for a reproduction from nothing."""
+    free = shutil.disk_usage(root).free / 1e9
+    if free >= DISK_GB:
+        return Check(OK, f"disk: {free:,.1f} GB free")
+    said = f"disk: {free:,.2f} GB free in {root}, but a reproduction wants {DISK_GB:g} GB"
+    return Check(WRONG, said, "dvc gc --all-commits, which drops from the cache what no commit names")
+
+
+def memory(root: Path) -> Check:
+    """Memory for the largest stage."""
+    free = _memory() / 1e9
+    if free >= MEMORY_GB:
+        return Check(OK, f"memory: {free:,.1f} GB free")
+    said = f"memory: {free:,.2f} GB free, but the largest stage wants {MEMORY_GB:g} GB"
+    return Check(WRONG, said, "end other programs, or give this container more")
+
+
+def _memory() -> int:
+    """Bytes that may still be taken, of the machine's and of the container's."""
+    import psutil
+
+    free = psutil.virtual_memory().available
+    try:
+        limit, used = ((CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
+    except OSError:
+        return free
+    return free if limit == "max" else min(free, int(limit) - int(used))
+
+
+def writable(root: Path) -> Check:
+    """Every folder that commands write into."""
+    names = ("", ".dvc", ".dvc/tmp", ".dvc/cache", "data", "models", "reports")
+    wrong = []
+    for folder in [*(root / name for name in names if (root / name).exists()), Path(tempfile.gettempdir())]:
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            wrong.append(f"{folder} ({error.strerror})")
+    if not wrong:
+        return Check(OK, f"folders: {root} can be written to")
+    return Check(WRONG, f"folders: cannot be written to: {', '.join(wrong)}", f"sudo chown -R $(id -un) {root}")
+
+
+def threads(root: Path) -> Check:
+    """As many processors as compute.threads asks for; fewer are slow and nothing worse."""
+    wanted = params.read(Path("params.yaml")).compute.threads
+    there = commands.processors()
+    if wanted <= there:
+        return Check(OK, f"threads: {wanted} on {there} processors")
+    said = f"threads: params.yaml asks for {wanted}, but there are {there} processors, so it is slow"
+    return Check(NOTE, said, f"dvc exp run -S compute.threads={there}, which gives other last bits")
+
+
+def device(root: Path) -> Check:
+    """The device that params.yaml names."""
+    wanted = params.read(Path("params.yaml")).compute.device
+    if wanted == "cpu":
+        return Check(OK, "device: cpu")
+    program = "import torch; print(torch.cuda.get_device_name())"
+    asked = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    if asked.returncode == 0:
+        return Check(OK, f"device: cuda, {asked.stdout.strip()}")
+    last = asked.stderr.strip().rpartition("\n")[2]
+    return Check(
+        WRONG, f"device: params.yaml asks for cuda: {last}", "install the driver, or set compute.device to cpu"
+    )

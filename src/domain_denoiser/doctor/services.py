@@ -1,0 +1,72 @@
+"""Do the DVC remote and the tracking store answer? Asked in processes of their own, which are ended when they hang."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+from domain_denoiser.checks import NOTE, OK, Check
+from domain_denoiser.commands import without_secrets
+from domain_denoiser.doctor import WRONG, probe
+
+PATIENCE_S = 20  # half of it may be imports on a busy machine
+SQLITE = "sqlite:///"
+VERDICTS = {probe.ANSWERS: OK, probe.DOUBTFUL: NOTE}
+
+
+def remote(root: Path) -> Check:
+    """DVC's default remote, if one is configured."""
+    status, said = _ask(root, "remote")
+    if status in VERDICTS:
+        return Check(VERDICTS[status], f"DVC remote: {said}")
+    return Check(WRONG, f"DVC remote: {said}", "dvc remote list, dvc remote modify; docs/retraining.md, Remotes")
+
+
+def tracking(root: Path) -> Check:
+    """Where MLflow's runs go: the server that MLFLOW_TRACKING_URI names, else SQLite beside the project."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{root / 'mlflow.db'}"
+    if uri.startswith(SQLITE):
+        return _sqlite(Path(uri.removeprefix(SQLITE)))
+    status, said = _ask(root, "tracking")
+    if status in VERDICTS:
+        return Check(VERDICTS[status], f"tracking store: {said}")
+    return Check(
+        WRONG, f"tracking store: {said}", "start it, or correct MLFLOW_TRACKING_URI, or unset it to use mlflow.db"
+    )
+
+
+def _sqlite(path: Path) -> Check:
+    if not path.exists():
+        try:
+            tempfile.TemporaryFile(dir=path.parent).close()
+        except OSError as error:
+            return Check(WRONG, f"tracking store: {path} cannot be made: {error.strerror}", f"mkdir -p {path.parent}")
+        return Check(OK, f"tracking store: {path}, made at the first use")
+    store = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=1)
+    try:
+        store.execute("BEGIN IMMEDIATE")  # as a writer would; nothing is written
+        store.rollback()
+    except sqlite3.OperationalError as error:  # locked, or read-only
+        mend = f"end what writes to it (fuser {path}), or chmod u+w {path}"
+        return Check(WRONG, f"tracking store: {path} cannot be written: {error}", mend)
+    except sqlite3.DatabaseError as error:
+        return Check(WRONG, f"tracking store: {path}: {error}", f"rm {path} && denoise sync, which makes it again")
+    finally:
+        store.close()
+    return Check(OK, f"tracking store: {path}")
+
+
+def _ask(root: Path, what: str) -> tuple[int, str]:
+    """How the process ended, and what it said."""
+    command = [sys.executable, "-m", "domain_denoiser.doctor.probe", what]
+    try:
+        asked = subprocess.run(
+            command, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S
+        )
+    except subprocess.TimeoutExpired:
+        return probe.SILENT, f"no answer within {PATIENCE_S} s"
+    said = (asked.stdout or asked.stderr).strip().rpartition("\n")[2]
+    return asked.returncode, without_secrets(said)[:300]
