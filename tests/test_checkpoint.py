@@ -1,5 +1,6 @@
 """What is kept of a training that may be killed."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,4 +101,16 @@ def test_identity_follows_from_the_code(monkeypatch, tmp_path):
     changed = tmp_path / "training.py"
     changed.write_bytes(Path(training.__file__).read_bytes() + b"\n")
     monkeypatch.setattr(training, "__file__", str(changed))
+    assert identity([], {}) != before
+
+
+def test_identity_follows_from_the_program(monkeypatch, tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text("fit()\n")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(script), raising=False)
+    before = identity([], {})
+    assert identity([], {}) == before
+    script.write_text("fit(clean)\n")
+    assert identity([], {}) != before
+    monkeypatch.delattr(sys.modules["__main__"], "__file__")
     assert identity([], {}) != before

@@ -125,3 +125,9 @@ def test_divergence_leaves_the_last_good_checkpoint_and_no_model(fit, monkeypatc
     with pytest.raises(BadInput, match=r"^fixed: the loss is nan at epoch 3, step 1, learning rate 0.1$"):
         fit("fixed")
     assert tree(Path()) == {f".running/fixed/00000{n}.checkpoint" for n in (1, 2)} | {".running", ".running/fixed"}
+
+
+def test_an_absolute_folder_is_refused_before_anything_is_written(fit, tmp_path, tree):
+    with pytest.raises(ValueError, match="is absolute: checkpoints would lie in it"):
+        fit(str(tmp_path / "fixed"))
+    assert tree(tmp_path) == set()

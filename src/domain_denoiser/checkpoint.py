@@ -37,15 +37,19 @@ class Damaged(Exception):
 
 
 def identity(images: Iterable[Tensor], described: Mapping[str, object]) -> str:
-    """What a training is, 64 hexadecimal digits: its images, what else it was told, and the package's code in use."""
+    """What a training is, 64 hexadecimal digits: its images, what else it was told, and the code in use.
+
+    The code is the package's and the program's own, which decides what the package is told: stages/train.py, say.
+    """
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for given in images:
         digest.update(f"{given.dtype} {list(given.shape)}".encode())
         digest.update(np.ascontiguousarray(given.cpu().numpy()))
     package = __name__.partition(".")[0]
     for name, module in sorted(sys.modules.items()):
-        if name.partition(".")[0] == package:
-            digest.update(Path(module.__file__).read_bytes())
+        file = getattr(module, "__file__", None)  # a program that was typed in has none
+        if file is not None and (name == "__main__" or name.partition(".")[0] == package):
+            digest.update(Path(file).read_bytes())
     return digest.hexdigest()
 
 
