@@ -35,6 +35,13 @@ def mlflow_points_nowhere() -> Iterator[None]:
         mlflow.set_tracking_uri(None)
 
 
+@pytest.fixture(autouse=True)
+def denormals_are_numbers() -> Iterator[None]:
+    """`compute.prepare` flushes them to zero in the whole process, which hypothesis refuses to draw numbers in."""
+    yield
+    torch.set_flush_denormal(False)
+
+
 @pytest.fixture(scope="session")
 def idx_files() -> dict[str, bytes]:
     """The uncompressed IDX files of the sample: 1,200 training and 200 test images."""
