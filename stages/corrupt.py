@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from domain_denoiser import atomic, images, noisy, params, progress, writer
+from domain_denoiser import atomic, images, params, progress, writer
 from domain_denoiser.errors import BadInput, one_sentence
 from domain_denoiser.params import Constant, Levels, Regime
 
@@ -15,6 +15,8 @@ def main(name: Annotated[str, typer.Argument(help="A key of `noisy` in params.ya
     if name not in read.noisy:
         raise BadInput(f"params.yaml: noisy has {', '.join(read.noisy)}, but not {name!r}")
     law = read.noisy[name].root
+    from domain_denoiser import noisy
+
     with atomic.folder(Path("data/noisy") / name) as folder:
         if isinstance(law, Levels):
             corrupt_levels(law, read.seed, folder)
@@ -25,6 +27,8 @@ def main(name: Annotated[str, typer.Argument(help="A key of `noisy` in params.ya
 
 def corrupt_regime(name: str, regime: Regime, seed: int, folder: Path) -> None:
     """The noisy training, val and gate images of a regime, beside the sigma of each."""
+    from domain_denoiser import noisy
+
     for split in progress.track(("train", "val", "gate"), 3, f"corrupt {name}", "sets"):
         clean = images.mapped(Path(f"data/clean/{split}_images.npy"))
         made = noisy.corrupt(clean, regime, seed, name, split)
@@ -34,6 +38,8 @@ def corrupt_regime(name: str, regime: Regime, seed: int, folder: Path) -> None:
 
 def corrupt_levels(levels: Levels, seed: int, folder: Path) -> None:
     """The noisy test and gate images at each noise level, the same bytes for every model."""
+    from domain_denoiser import noisy
+
     clean = {split: images.mapped(Path(f"data/clean/{split}_images.npy")) for split in ("test", "gate")}
     jobs = [(split, sigma) for split in clean for sigma in levels.sigmas]
     for split, sigma in progress.track(jobs, len(jobs), "corrupt at every noise level", "sets"):

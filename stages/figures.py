@@ -1,40 +1,58 @@
 """Pictures: reports/figures/."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import pandas
 import typer
-from matplotlib.figure import Figure
 
-from domain_denoiser import atomic, compute, figures, images, live, noisy, params, progress, writer
-from domain_denoiser.errors import one_sentence
-from domain_denoiser.models import stored
+from domain_denoiser import live, params, progress, writer
+from domain_denoiser.errors import BadInput, one_sentence
 from domain_denoiser.params import Constant, Regime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    import pandas
+    from matplotlib.figure import Figure
 
 FOLDER = Path("reports/figures")
 
 
 def main(names: Annotated[list[str], typer.Argument(help="The models to show.")]) -> None:
     read = params.read(Path("params.yaml"))
+    from domain_denoiser import atomic, compute, figures, images, reading, tables
+    from domain_denoiser.models import stored
+
+    def table(parse: "Callable[[bytes, str], pandas.DataFrame]", path: str) -> "pandas.DataFrame":
+        return parse(reading.content(Path(path), reading.LARGEST_TABLE), path)
+
     device = compute.prepare(read.compute)
-    with live.follow(patience_s=60.0):
+    with live.follow(patience_s=60.0), atomic.together() as new:
         for name in progress.track(names, len(names), "figures", "models"):
             original, corrupted, sigmas = shown(read.noisy[read.models[name].regime].root)
             network = stored.load(Path("models") / name, device)
             restored = images.to_uint8(network(images.to_float(corrupted, device)).clamp(0.0, 1.0))
             title = f"{name}: original, noisy, restored"
-            save(figures.digits(original, corrupted, restored, sigmas, title), f"{name}/digits.png")
-            history = pandas.read_csv(Path("models") / name / "history.csv")
-            save(figures.learning_curves(history, f"{name}: training"), f"{name}/learning_curves.png")
-        save(figures.psnr_against_noise(pandas.read_csv("reports/levels.csv")), "psnr_against_noise.png")
+            save(figures.digits(original, corrupted, restored, sigmas, title), new(FOLDER / name / "digits.png"))
+            history = table(tables.history, f"models/{name}/history.csv")
+            curves = figures.learning_curves(history, f"{name}: training")
+            save(curves, new(FOLDER / name / "learning_curves.png"))
+        levels = table(tables.levels, "reports/levels.csv")
+        save(figures.psnr_against_noise(levels), new(FOLDER / "psnr_against_noise.png"))
 
 
-def shown(regime: Regime) -> tuple[np.ndarray, np.ndarray, list[float]]:
+def shown(regime: Regime) -> "tuple[np.ndarray, np.ndarray, list[float]]":
     """The first test image of each digit, clean and at the stored noise levels that a regime trains on."""
+    import numpy as np
+
+    from domain_denoiser import figures, images, noisy
+
     clean = images.mapped(Path("data/clean/test_images.npy"))
-    chosen = figures.first_of_each(images.load_array(Path("data/clean/test_labels.npy")))
+    labels = images.load_array(Path("data/clean/test_labels.npy"))
+    if labels.shape != clean.shape[:1]:
+        raise BadInput(f"data/clean has test images {list(clean.shape)}, but labels {list(labels.shape)}")
+    chosen = figures.first_of_each(labels)
     folder = Path("data/noisy/test")
     low, high = (regime.sigma, regime.sigma) if isinstance(regime, Constant) else (regime.low, regime.high)
     sigmas = figures.levels_shown(low, high, noisy.load_levels(folder), len(chosen))
@@ -42,9 +60,10 @@ def shown(regime: Regime) -> tuple[np.ndarray, np.ndarray, list[float]]:
     return clean[chosen], np.stack([at_level[sigma][image] for image, sigma in zip(chosen, sigmas)]), sigmas
 
 
-def save(figure: Figure, name: str) -> None:
-    with atomic.file(FOLDER / name) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata=figures.as_png_metadata())
+def save(figure: "Figure", path: Path) -> None:
+    from domain_denoiser import figures
+
+    figure.savefig(path, format="png", dpi=110, metadata=figures.as_png_metadata())
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
         folder = Path("data/noisy") / settings.regime
 
         def load(split: str) -> training.Images:
-            clean, corrupted = Path(f"data/clean/{split}_images.npy"), folder / f"{split}.npy"
-            return training.Images(*(torch.from_numpy(images.mapped(path)).to(device) for path in (clean, corrupted)))
+            pair = images.mapped_pair(Path(f"data/clean/{split}_images.npy"), folder / f"{split}.npy")
+            return training.Images(*(torch.from_numpy(array).to(device) for array in pair))
 
         network = models.build(settings)
         initialise(network, settings.initialisation, generator("cpu", read.seed, "initialisation"))

@@ -1,6 +1,9 @@
+import errno
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -90,3 +93,56 @@ def test_json_refuses_what_json_cannot_say(tmp_path, tree, value):
     with pytest.raises(ValueError):
         atomic.write_json(tmp_path / "a.json", {"x": value})
     assert tree(tmp_path) == set()
+
+
+def test_files_take_their_places_together(tmp_path, tree):
+    for text in ("first", "second"):
+        with atomic.together() as new:
+            for name in ("a.csv", "below/b.csv"):
+                new(tmp_path / name).write_text(text)
+            assert not (tmp_path / "a.csv").exists() or (tmp_path / "a.csv").read_text() != text
+    assert [(tmp_path / name).read_text() for name in ("a.csv", "below/b.csv")] == ["second"] * 2
+    assert tree(tmp_path) == {"a.csv", "below", "below/b.csv"}
+
+
+def test_files_stay_together_when_the_last_one_fails(tmp_path, tree):
+    (tmp_path / "a.csv").write_text("old")
+    with pytest.raises(RuntimeError), atomic.together() as new:
+        new(tmp_path / "a.csv").write_text("new")
+        new(tmp_path / "b.csv").write_text("half")
+        raise RuntimeError
+    assert (tmp_path / "a.csv").read_text() == "old"
+    assert tree(tmp_path) == {"a.csv"}
+
+
+def test_an_error_names_the_file_and_not_its_temporary_name(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: '.*table.csv'"), atomic.file(tmp_path / "table.csv"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(FileNotFoundError, match="elsewhere"), atomic.file(tmp_path / "table.csv"):
+        (tmp_path / "elsewhere").read_text()
+
+
+def test_folder_that_is_closed_to_writing_is_replaced(tmp_path, tree):
+    (tmp_path / "noisy").mkdir()
+    (tmp_path / "noisy" / "old.npy").write_text("old")
+    (tmp_path / "noisy").chmod(0o555)
+    with atomic.folder(tmp_path / "noisy") as temporary:
+        (temporary / "new.npy").write_text("new")
+    assert tree(tmp_path) == {"noisy", "noisy/new.npy"}
+
+
+def test_folder_comes_back_when_the_new_one_cannot_take_its_place(tmp_path, tree, monkeypatch):
+    (tmp_path / "noisy").mkdir()
+    (tmp_path / "noisy" / "old.npy").write_text("old")
+    replace, calls = Path.replace, []
+
+    def failing(path, target):
+        calls.append(path)
+        if len(calls) == 2:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(OSError, match="Input/output error"), atomic.folder(tmp_path / "noisy") as temporary:
+        (temporary / "new.npy").write_text("new")
+    assert tree(tmp_path) == {"noisy", "noisy/old.npy"}

@@ -247,12 +247,18 @@ class Mirror(BaseHTTPRequestHandler):
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n" + content[:100])
             case "breaks-off":
                 self.answer(content[: len(content) // 2], len(content))
+            case "another":
+                self.answer(gzip.compress(b"another file"))
             case "sends-a-page":
                 self.answer(b"<html>Please sign in</html>")
             case "drips":
                 self.answer(content[:1], len(content))
                 while not self.server.released.wait(0.02):
                     self.wfile.write(b"\0")
+            case "drips-headers":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+                while not self.server.released.wait(0.02):
+                    self.wfile.write(b"X-More: 1\r\n")
             case "serves" | "hangs":
                 self.answer(content)
 
@@ -306,6 +312,7 @@ def test_mirror_serves(mirrors, obtain, sample):
         ("breaks-a-chunk-off", "/breaks-a-chunk-off/ "),
         ("garbage", "what is this"),
         ("sends-a-page", f"{FIRST}.gz is not a whole gzip file"),
+        ("another", f"{FIRST} has SHA-256 "),
     ],
 )
 def test_mirror_that_fails_is_named_with_its_reason(mirrors, obtain, sample, manner, reason):
@@ -319,8 +326,9 @@ def test_mirror_that_fails_is_named_with_its_reason(mirrors, obtain, sample, man
     assert_is_sample(obtain("torchvision", timeout_s=timeout_s), sample)
 
 
-def test_mirror_that_never_ends_is_given_up(mirrors, obtain):
-    mirrors("drips")
+@pytest.mark.parametrize("manner", ["drips", "drips-headers"])
+def test_mirror_that_never_ends_is_given_up(mirrors, obtain, manner):
+    mirrors(manner)
     with pytest.raises(BadInput, match="took longer than data.limit_s"):
         obtain("torchvision", limit_s=0.1)
 

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import urllib.request
 
 import numpy as np
 import pytest
@@ -68,6 +69,6 @@ def test_fashion_without_a_network(monkeypatch, data):
     def unreachable(*_, **__):
         raise OSError("no network")
 
-    monkeypatch.setattr(domains.urllib.request, "urlopen", unreachable)
+    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
     with pytest.raises(BadInput, match="torchvision: no network"):
         domains.fashion(data.model_copy(update={"sources": ["torchvision"]}), lambda _: None)

@@ -137,6 +137,11 @@ def test_equal_seed_starts_equal_weights(how):
     assert not any(one[name].equal(other[name]) for name in one if name.endswith("weight"))
 
 
+def test_unknown_start_is_no_start():
+    with pytest.raises(ValueError, match="unknown initialisation 'zeros'"):
+        started("zeros")
+
+
 # A model in a folder
 
 

@@ -90,7 +90,8 @@ def test_every_level_has_a_file_of_its_own():
         ("{}", "law.json"),
         ('{"law": "poisson"}', "'constant', 'uniform', 'levels'"),
         ('{"law": "constant", "sigma": 7.0}', "less than or equal to 1"),
-        ('{"law": "constant", "sigma": NaN}', "finite"),
+        ('{"law": "constant", "sigma": NaN}', "is not JSON: NaN"),
+        ('{"law": "constant", "sigma": 1e999}', "finite"),
         ('{"law": "constant", "sigma": 0.5, "low": 0.1}', "low is not a known key"),
     ],
 )

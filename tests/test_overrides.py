@@ -56,7 +56,7 @@ def test_a_list_is_given_whole() -> None:
         ("models.fixed.epoch=4", "params.yaml has no key 'models.fixed.epoch'"),
         ("seed.more=4", "params.yaml has no key 'seed.more'"),
         ("models.other.epochs=4", "params.yaml has no key 'models.other.epochs'"),
-        ("seed=[", "-S 'seed=[': the value is not YAML"),
+        ("seed=[", "-S 'seed=[': the value is not valid YAML"),
         ("models.fixed.epochs=0", "with these settings: models.fixed.epochs is 0, but"),
         ("models.fixed.epochs=many", "with these settings: models.fixed.epochs is 'many', but"),
     ],

@@ -179,7 +179,7 @@ def test_missing_checksum_is_named(values, write_params):
         (b"# nothing yet\n", "dictionary"),
         (b"- seed\n", "dictionary"),
         (b"seed\n", "dictionary"),
-        (b"&a [*a]\n", "dictionary"),
+        (b"&a [*a]\n", "holds itself"),
     ],
 )
 def test_file_that_is_no_mapping_in_yaml(tmp_path, content, wanted):

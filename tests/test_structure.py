@@ -19,8 +19,11 @@ STUDY = ("study/pipeline.yaml", "study/large/pipeline.yaml")
 # What cannot change a stage's bytes. params is a schema without defaults: its values are tracked instead.
 EXEMPT = {
     f"{PACKAGE}.{name}"
-    for name in ("cli", "contents", "lineage", "live", "params", "progress", "records", "revisions", "sync")
-} | {f"{PACKAGE}.{name}" for name in ("study_params", "tracking", "writer")}
+    for name in (
+        *("cli", "contents", "lineage", "live", "masking", "params", "progress", "records", "revisions", "stopping"),
+        *("study_params", "sync", "tracking", "writer"),
+    )
+}
 
 
 class Stage(NamedTuple):

@@ -8,7 +8,12 @@ HEADER = b"sigma,image,mse,psnr_db,ssim\n"
 
 
 def test_table_survives_its_file(tmp_path):
-    rows = [(0.5, 0, 0.1, 10.0, 1 / 3), (0.5, 1, 1e-10, 100.0, -0.25), (1.0, 0, 0.0, 100.0, 1.0)]
+    rows = [
+        (0.5, 0, 0.1, 10.0, 1 / 3),
+        (0.5, 1, 1e-10, 100.0, -0.25),
+        (1.0, 0, 0.0, 100.0, 1.0),
+        (1.0, 1, 0.5, 3.0, 0.0),
+    ]
     table = pandas.DataFrame(rows, columns=tables.COLUMNS)
     table.to_csv(tmp_path / "model.csv", index=False, float_format="%.9g")
     pandas.testing.assert_frame_equal(tables.load(tmp_path / "model.csv"), table, rtol=1e-8, atol=0)

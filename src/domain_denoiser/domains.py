@@ -1,9 +1,8 @@
 """Where else the models are tested: other images of 28 x 28 pixels. All are uint8 [N, 28, 28]."""
 
 import tempfile
-import urllib.request
+import time
 from collections.abc import Callable
-from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +71,7 @@ def fashion(data: Data, report: Callable[[str], None]) -> tuple[datasets.Labelle
             try:
                 place = _downloaded(Path(folder), data) if source == "torchvision" else source
                 return datasets.obtain(data.model_copy(update={"sources": [place]}), report)
-            except (OSError, ValueError, HTTPException) as error:
+            except datasets.SourceFailed as error:
                 reasons.append(f"{source}: {error}")
                 report(reasons[-1])
             except BadInput as error:
@@ -84,7 +83,8 @@ def _downloaded(folder: Path, data: Data) -> str:
     """Every file from torchvision's first mirror, as a source of datasets.obtain, which checks them."""
     from torchvision.datasets import FashionMNIST
 
+    deadline = time.monotonic() + data.limit_s
     for name in IDX_FILES:
-        with urllib.request.urlopen(f"{FashionMNIST.mirrors[0]}{name}.gz", timeout=data.timeout_s) as response:
-            (folder / f"{name}.gz").write_bytes(response.read(datasets.LARGEST_FILE + 1))
+        content = datasets.get(f"{FashionMNIST.mirrors[0]}{name}.gz", data.timeout_s, deadline)
+        (folder / f"{name}.gz").write_bytes(content)
     return f"dir:{folder}"

@@ -1,18 +1,24 @@
 """The image convention: uint8 [N, H, W] on disk, float32 [N, 1, H, W] in [0, 1] in memory."""
 
+import errno
+import io
 import itertools
+import math
+import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from tokenize import TokenError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from domain_denoiser import atomic
+from domain_denoiser import atomic, reading
 from domain_denoiser.errors import BadInput
 
 if TYPE_CHECKING:
     import torch
+
+LARGEST_HEADER = 2**16  # bytes of a .npy file's header; numpy takes 10,000 at most
 
 
 def to_float(images: np.ndarray, device: "torch.device | str") -> "torch.Tensor":
@@ -48,18 +54,18 @@ def to_uint8(images: "torch.Tensor") -> np.ndarray:
 
 def save(path: Path, array: np.ndarray) -> None:
     """Write an array as .npy, whole or not at all."""
-    with atomic.file(path) as temporary, temporary.open("wb") as opened:
-        np.save(opened, array, allow_pickle=False)
+    save_parts(path, len(array), [array])
 
 
 def save_parts(path: Path, count: int, parts: Iterable[np.ndarray]) -> None:
-    """Write `count` images that come in parts, uint8 [n, H, W] each, as `save` would write them together."""
+    """Write `count` images that come in parts, [n, H, W] of one type each, as `save` would write them together."""
     parts = iter(parts)
-    first = next(parts)
+    first = np.ascontiguousarray(next(parts))
     with atomic.file(path) as temporary, temporary.open("wb") as opened:
         described = np.lib.format.header_data_from_array_1_0(first) | {"shape": (count, *first.shape[1:])}
         np.lib.format.write_array_header_1_0(opened, described)
         for part in itertools.chain([first], parts):
+            # Not numpy's own way of writing, whose errors do not say why the disk took no more.
             opened.write(part.tobytes())
             count -= len(part)
         if count:
@@ -76,10 +82,18 @@ def load(path: Path) -> np.ndarray:
 
 def mapped(path: Path) -> np.ndarray:
     """The same images, but each read from the disk when it is asked for; what is written into them reaches no file."""
-    array = _map(path)
+    array = mapped_array(path)
     if array.dtype != np.uint8 or array.ndim != 3 or 0 in array.shape:
         raise BadInput(f"{path} holds {array.dtype} {list(array.shape)}, but uint8 images [N, H, W] are wanted")
     return array
+
+
+def mapped_pair(clean: Path, noisy: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Clean images and the noisy ones made of them, both as `mapped`. Raises BadInput if they do not fit together."""
+    pair = mapped(clean), mapped(noisy)
+    if pair[0].shape != pair[1].shape:
+        raise BadInput(f"{noisy} has the shape {list(pair[1].shape)}, but {clean} has {list(pair[0].shape)}")
+    return pair
 
 
 def load_array(path: Path) -> np.ndarray:
@@ -87,14 +101,44 @@ def load_array(path: Path) -> np.ndarray:
 
     Raises BadInput if it is missing or no plain array.
     """
-    return np.array(_map(path))
+    return np.array(mapped_array(path))
 
 
-def _map(path: Path) -> np.ndarray:
-    """A file is mapped before it is read, so that a header cannot claim more than the file holds."""
+def mapped_array(path: Path) -> np.ndarray:
+    """An array of any plain type, of which only what is looked at is read, and written into for oneself alone.
+
+    Whatever the header claims is compared with the size of the file first. Raises BadInput as `load_array`.
+    """
     try:
-        return np.lib.format.open_memmap(path, mode="c")
+        with reading.opened(path) as opened:
+            header = io.BytesIO(opened.read(LARGEST_HEADER))
+            size = os.fstat(opened.fileno()).st_size
+            shape, fortran, dtype = _described(header)
+            claimed = math.prod(shape) * dtype.itemsize
+            plain = not dtype.hasobject and dtype.itemsize > 0 and min(shape, default=0) >= 0
+            if not plain or claimed > size - header.tell():
+                raise ValueError(f"its header claims {dtype} {list(shape)}, the file has {size} bytes")
+            if 0 in shape:
+                return np.empty(shape, dtype)
+            return np.memmap(opened, dtype, "c", header.tell(), shape, "F" if fortran else "C")
     except FileNotFoundError as error:
         raise BadInput(f"{path} does not exist") from error
-    except (OSError, ValueError, EOFError, SyntaxError, OverflowError, RecursionError, TokenError, TypeError) as error:
+    except (OSError, ValueError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:  # the file is well, the machine is not
+            raise MemoryError from error
         raise BadInput(f"{path} is not a .npy array: {error}") from error
+
+
+def _described(header: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether the first index runs fastest, and type. Raises ValueError, whatever is wrong with a header."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+            version = np.lib.format.read_magic(header)
+            if version not in readers:
+                raise ValueError(f"its format has the version {version}, but 1.0 or 2.0 is wanted")
+            shape, fortran, dtype = readers[version](header)
+            return tuple(int(length) for length in shape), fortran, dtype
+    except Exception as error:  # numpy lets through whatever Python says of the expression that a header is
+        raise ValueError(f"{type(error).__name__}: {error}"[:300]) from error

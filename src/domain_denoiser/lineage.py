@@ -3,11 +3,12 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from domain_denoiser import reading
 from domain_denoiser.params import check, parse
 
 
@@ -30,9 +31,16 @@ class Stage(NamedTuple):
         return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:32]
 
 
+def _inside(path: str) -> str:
+    """dvc.lock may be anybody's: it names nothing outside the project."""
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or not (path and path.isprintable()):
+        raise ValueError(f"must be a path within the project, not {path!r}")
+    return path
+
+
 class _File(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
-    path: str
+    path: Annotated[str, AfterValidator(_inside)]
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}(\.dir)?$")]
 
 
@@ -40,7 +48,7 @@ class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
     cmd: str
     deps: list[_File] = []
-    params: dict[str, dict[str, object]] = {}
+    params: dict[str, dict[str, JsonValue]] = {}
     outs: list[_File] = []
 
 
@@ -104,7 +112,7 @@ def param(values: object, key: str) -> object:
 def workspace() -> dict[str, Stage]:
     """The stages of the dvc.lock in the working directory; none before the first reproduction."""
     lock = Path("dvc.lock")
-    return locked(lock.read_bytes(), "dvc.lock") if lock.exists() else {}
+    return locked(reading.content(lock, reading.LARGEST_TEXT), "dvc.lock") if lock.exists() else {}
 
 
 def _stage(name: str, entry: _Entry) -> Stage:

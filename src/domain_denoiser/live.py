@@ -14,6 +14,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from domain_denoiser.errors import one_line
+from domain_denoiser.masking import masked
+
 
 @contextlib.contextmanager
 def follow(patience_s: float) -> Iterator[Callable[[dict[str, float]], None]]:
@@ -53,7 +56,7 @@ def main(name: str) -> None:
     try:
         contradictions = _follow_training(name) if name.startswith("train@") else _follow_last(name)
     except Exception as error:  # whatever fails here, the training must go on: it is said once, in one line
-        reason = str(error).partition("\n")[0]
+        reason = one_line(masked(str(error)).partition("\n")[0])
         print(f"tracking: {type(error).__name__}: {reason}; `denoise sync` will bring what is missing", file=sys.stderr)
         return
     for contradiction in contradictions:

@@ -4,14 +4,13 @@ A regime's folder holds {train,val,gate}.npy, uint8 [N, 28, 28], beside {train,v
 the folder of the noise levels holds {test,gate}_<sigma>.npy. In both, law.json says what was drawn.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from domain_denoiser import images
+from domain_denoiser import images, reading
 from domain_denoiser.errors import BadInput
 from domain_denoiser.noise import add_noise, draw_sigma
 from domain_denoiser.params import Constant, Law, Levels, Regime, Uniform, check
@@ -64,10 +63,6 @@ def load_levels(folder: Path) -> list[float]:
 
 
 def _load_law(folder: Path) -> Constant | Uniform | Levels:
-    try:
-        recorded = json.loads((folder / LAW).read_bytes())
-    except OSError as error:
-        raise BadInput(f"{folder / LAW} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{folder / LAW} is not JSON: {error}") from error
-    return check(Law, recorded, str(folder / LAW)).root
+    path = folder / LAW
+    recorded = reading.from_json(reading.content(path, reading.LARGEST_TEXT), str(path))
+    return check(Law, recorded, str(path)).root

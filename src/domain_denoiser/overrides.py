@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, MutableMapping
 from pathlib import Path
 
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
 
 from domain_denoiser import atomic, params
 from domain_denoiser.errors import BadInput
@@ -36,10 +36,8 @@ def applied(content: str, settings: Iterable[str]) -> str:
         if not (separator and key):
             raise BadInput(f"-S {setting!r} is not key=value")
         holder, last = _holder(values, key)
-        try:
-            holder[last] = yaml.load(written)
-        except YAMLError as error:
-            raise BadInput(f"-S {setting!r}: the value is not YAML") from error
+        params.parse(written.encode("utf-8", "replace"), f"-S {setting!r}: the value")
+        holder[last] = yaml.load(written)
     stream = io.StringIO()
     yaml.dump(values, stream)
     # ruamel puts the comment beside an anchor on a line of its own.

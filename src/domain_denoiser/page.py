@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-import json
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jinja2
 import pandas
 
-from domain_denoiser import atomic
+from domain_denoiser import atomic, reading, summary
 from domain_denoiser.errors import BadInput
 from domain_denoiser.lineage import Stage, locked
 
@@ -188,7 +188,7 @@ def _command(lock: str, stage: Stage) -> str:
 
 
 def _locked(path: Path) -> dict[str, Stage]:
-    return locked(path.read_bytes(), str(path)) if path.exists() else {}
+    return locked(_content(path), str(path)) if path.exists() else {}
 
 
 def _source(path: Path, makers: Mapping[str, tuple[str, Stage]]) -> Source:
@@ -200,10 +200,9 @@ def _source(path: Path, makers: Mapping[str, tuple[str, Stage]]) -> Source:
 
 
 def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}; `make repro` and `make study` make it") from error
+    if not path.exists():
+        raise BadInput(f"{path} does not exist; `make repro` and `make study` make it")
+    return reading.content(path, reading.LARGEST_TABLE)
 
 
 def _picture(title: str, path: Path) -> Picture:
@@ -211,12 +210,11 @@ def _picture(title: str, path: Path) -> Picture:
 
 
 def _read(path: Path) -> pandas.DataFrame:
-    _content(path)
-    return pandas.read_csv(path)
+    return pandas.read_csv(io.BytesIO(_content(path)))
 
 
 def _metrics(path: Path) -> Table:
-    models = json.loads(_content(path))["models"]
+    models = summary.parse(_content(path), str(path))
     sigmas = list(next(iter(models.values())))
     middle = sigmas[len(sigmas) // 2]
     order = sorted(models, key=lambda name: models[name][middle]["psnr_db"])

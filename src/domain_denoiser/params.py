@@ -1,12 +1,16 @@
 """The schema of params.yaml: frozen, strict, without defaults."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
 
-from domain_denoiser.errors import BadInput
+from domain_denoiser import aliases, reading
+from domain_denoiser.errors import BadInput, one_line
+
+LARGEST = 100_000  # values of a YAML file; dvc.lock has two thousand
 
 Sigma = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
@@ -195,20 +199,26 @@ def read(path: Path) -> Params:
 
     Raises BadInput with the key, the value found and what is allowed.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}") from error
-    return check(Params, parse(content, str(path)), str(path))
+    return check(Params, parse(reading.content(path, reading.LARGEST_TEXT), str(path)), str(path))
 
 
 def parse(content: bytes, where: str) -> object:
-    """What a YAML file holds; `where` opens the sentence of the BadInput if it is none."""
+    """What a YAML file holds, up to `LARGEST` values; `where` opens the sentence of the BadInput if it is none."""
+    if len(content) > reading.LARGEST_TEXT:
+        raise BadInput(f"{where} has more than {reading.LARGEST_TEXT} bytes")
     try:
-        # The loader that DVC uses, so that both read the same values (YAML 1.2, no duplicate keys).
-        return YAML(typ="safe").load(content)
-    except (YAMLError, ValueError, LookupError, RecursionError) as error:
-        raise BadInput(f"{where} is not valid YAML: {_one_line(' '.join(str(error).split()))}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an anchor may be there twice
+            if b"*" in content:  # an alias, perhaps
+                document = YAML(typ="safe").compose(content)
+                if document is not None and aliases.written_out(document) > LARGEST:
+                    raise BadInput(f"{where} stands for more than {LARGEST} values when its aliases are written out")
+            # The loader that DVC uses, so that both read the same values (YAML 1.2, no duplicate keys).
+            return YAML(typ="safe").load(content)
+    except aliases.Recursive as error:
+        raise BadInput(f"{where} has a value that holds itself") from error
+    except (YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise BadInput(f"{where} is not valid YAML: {one_line(' '.join(str(error).split()))}") from error
 
 
 def check(schema: type[Checked], value: object, where: str) -> Checked:
@@ -216,12 +226,7 @@ def check(schema: type[Checked], value: object, where: str) -> Checked:
     try:
         return schema.model_validate(value)
     except ValidationError as error:
-        raise BadInput(f"{where}: {_one_line(_sentence(error, value))}") from error
-
-
-def _one_line(text: str) -> str:
-    """A key or a value of a file may hold line ends and control characters."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+        raise BadInput(f"{where}: {one_line(_sentence(error, value))}") from error
 
 
 def _sentence(error: ValidationError, value: object) -> str:
@@ -241,9 +246,15 @@ def _sentence(error: ValidationError, value: object) -> str:
             return f"{key} is not a known key"
         case "value_error":
             return f"{key} {wanted}"
-    found = repr(first["input"])
-    found = found if len(found) <= 80 else found[:77] + "..."
-    return f"{key} is {found}, but {wanted[0].lower() + wanted[1:]}"
+    return f"{key} is {_shown(first['input'])}, but {wanted[0].lower() + wanted[1:]}"
+
+
+def _shown(value: object) -> str:
+    try:
+        found = repr(value)
+    except ValueError:  # Python does not write out an integer of thousands of digits
+        return "a number of thousands of digits"
+    return found if len(found) <= 80 else found[:77] + "..."
 
 
 def _key(location: tuple[int | str, ...], value: object) -> list[str]:

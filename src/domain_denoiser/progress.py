@@ -11,6 +11,12 @@ from tqdm import tqdm
 Item = TypeVar("Item")
 
 
+class Bar(tqdm):
+    """A bar without tqdm's thread, whose start is waited for without end when there is no memory for it."""
+
+    monitor_interval = 0
+
+
 def track(items: Iterable[Item], total: int, doing: str, unit: str) -> Iterator[Item]:
     """Yield the items and show how far it has come; without a terminal, one line at the end."""
     with bar(total, doing, unit) as shown:
@@ -20,10 +26,10 @@ def track(items: Iterable[Item], total: int, doing: str, unit: str) -> Iterator[
 
 
 @contextmanager
-def bar(total: int, doing: str, unit: str) -> Iterator[tqdm]:
+def bar(total: int, doing: str, unit: str) -> Iterator[Bar]:
     """A bar of `total` units. Without a terminal it stays silent until one line when the block ends well."""
     terminal = sys.stderr.isatty()
-    with tqdm(total=total, desc=doing, unit=unit, disable=not terminal, unit_scale=True) as shown:
+    with Bar(total=total, desc=doing, unit=unit, disable=not terminal, unit_scale=True) as shown:
         yield shown
     if not terminal:
         print(f"{doing}: {total} {unit} done", file=sys.stderr, flush=True)
@@ -36,7 +42,7 @@ def epochs(total: int, doing: str, images: int, done: int) -> Iterator[Callable[
     images: of one epoch; done: epochs that an earlier process has behind it.
     """
     terminal = sys.stderr.isatty()
-    with tqdm(total=total, initial=done, desc=doing, unit="epoch", disable=not terminal) as shown:
+    with Bar(total=total, initial=done, desc=doing, unit="epoch", disable=not terminal) as shown:
         started = [time.perf_counter()]
 
         def show(row: dict[str, float]) -> None:
@@ -54,5 +60,5 @@ def epochs(total: int, doing: str, images: int, done: int) -> Iterator[Callable[
 
 def line(text: str) -> None:
     """One plain line above whatever bar is shown."""
-    tqdm.write(text, file=sys.stderr)
+    Bar.write(text, file=sys.stderr)
     sys.stderr.flush()

@@ -1,12 +1,10 @@
 """What MLflow shows of a run, gathered from dvc.lock and the files it names."""
 
-import io
-import json
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-import pandas
-
+from domain_denoiser import summary, tables
+from domain_denoiser.errors import BadInput
 from domain_denoiser.lineage import Stage
 
 Find = Callable[[str, str], bytes | None]  # path, MD5 -> content
@@ -61,7 +59,8 @@ def _record(stage: Stage, stages: Mapping[str, Stage], find: Find) -> Record:
             missing.append(path)
         return found
 
-    history = content(f"{folder}/history.csv")
+    history_path = f"{folder}/history.csv"
+    history = content(history_path)
     weights = {name: content(f"{folder}/{name}") for name in ("model.safetensors", "model.json")}
     return Record(
         key=stage.key,
@@ -69,7 +68,7 @@ def _record(stage: Stage, stages: Mapping[str, Stage], find: Find) -> Record:
         params=_params(stage, model, stages),
         tags=_tags(stage, model),
         inputs=_inputs(stage, stages.get(f"evaluate@{model}")),
-        history=() if history is None else tuple(pandas.read_csv(io.BytesIO(history)).to_dict("records")),
+        history=() if history is None else tuple(tables.history(history, history_path).to_dict("records")),
         finished=all(stage.outs.values()),
         outs={path: md5 for path, md5 in stage.outs.items() if md5},
         weights={} if None in weights.values() else weights,
@@ -137,17 +136,20 @@ def _evaluation(train: Stage, model: str, stages: Mapping[str, Stage], find: Fin
     evaluate, summarise = stages.get(f"evaluate@{model}"), stages.get("summarise")
     if evaluate is None or summarise is None or not _evaluates(evaluate, train):
         return None
-    table, summary = f"reports/evaluation/{model}.csv", "reports/metrics.json"
-    if summarise.deps.get(table) != evaluate.outs.get(table) or summary not in summarise.outs:
+    table, metrics = f"reports/evaluation/{model}.csv", "reports/metrics.json"
+    if summarise.deps.get(table) != evaluate.outs.get(table) or metrics not in summarise.outs:
         return None
-    content = find(summary, summarise.outs[summary])
+    content = find(metrics, summarise.outs[metrics])
     if content is None:
-        missing.append(summary)
+        missing.append(metrics)
         return None
+    means = summary.parse(content, metrics)
+    if model not in means:
+        raise BadInput(f"{metrics} has the models {', '.join(means)}, but not {model}")
     # The means depend on how they were summarised too, but not on the other models in the same file.
     summarised = {path: md5 for path, md5 in summarise.deps.items() if not path.startswith("reports/")}
     work = Stage("evaluation", summarise.cmd.partition(".py")[0], summarised, {"evaluate": evaluate.key}, {})
-    return Part(work.key, json.loads(content)["models"][model])
+    return Part(work.key, means[model])
 
 
 def _figures(model: str, train: Stage, stages: Mapping[str, Stage], find: Find, missing: list[str]) -> Part | None:

@@ -1,10 +1,13 @@
 """What git knows: commits, experiments, and files as they were."""
 
+import os
 import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from domain_denoiser.errors import BadInput
+
+LARGEST = 2**26  # bytes of a file in git; the pipeline's have 3 million at most
 
 
 def git(*arguments: str) -> bytes | None:
@@ -32,8 +35,9 @@ def head() -> str | None:
 
 
 def show(commit: str, path: str) -> bytes | None:
-    """A file of a commit, or None if the commit has none at that path."""
-    return git("show", f"{commit}:./{path}")
+    """A file of a commit, or None if the commit has none at that path, or one of more than LARGEST bytes."""
+    size = git("cat-file", "-s", f"{commit}:./{path}")
+    return None if size is None or int(size) > LARGEST else git("cat-file", "blob", f"{commit}:./{path}")
 
 
 def dirty(written_by_dvc: Iterable[str]) -> bool:
@@ -45,7 +49,7 @@ def dirty(written_by_dvc: Iterable[str]) -> bool:
 def changed() -> list[str]:
     """Files that differ from the commit, or lie there untracked and not ignored."""
     status = git("status", "--porcelain", "--untracked-files=all", "-z", "--no-renames")
-    return [] if status is None else [entry[3:].decode() for entry in status.split(b"\0") if entry]
+    return [] if status is None else [os.fsdecode(entry[3:]) for entry in status.split(b"\0") if entry]
 
 
 def tracks(path: str) -> bool:

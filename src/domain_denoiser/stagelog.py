@@ -1,11 +1,11 @@
 """What a retraining saw of each stage: that it ran, or that DVC restored it from its cache."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from domain_denoiser import atomic
+from domain_denoiser import atomic, reading
+from domain_denoiser.errors import BadInput
 from domain_denoiser.lineage import Stage
 
 PATH = Path(".dvc/tmp/retraining.json")  # of this machine alone: git and DVC ignore it
@@ -31,6 +31,7 @@ def how(stage: Stage) -> str | None:
 
 def _read() -> dict[str, str]:
     try:
-        return json.loads(PATH.read_bytes())
-    except (OSError, ValueError):
+        found = reading.from_json(reading.content(PATH, reading.LARGEST_TEXT), str(PATH))
+    except BadInput:
         return {}
+    return found if isinstance(found, dict) else {}

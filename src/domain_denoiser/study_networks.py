@@ -1,13 +1,12 @@
 """Networks that only the study trains, beside those of the package `models`."""
 
-import json
 from pathlib import Path
 
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from domain_denoiser import atomic, models
+from domain_denoiser import atomic, models, reading
 from domain_denoiser.errors import BadInput
 from domain_denoiser.models import stored
 from domain_denoiser.params import MlpModel, UnetModel, check, network
@@ -57,10 +56,7 @@ def described(settings: MlpModel | UnetModel | KerasModel) -> BaseModel:
 def load(folder: Path, device: "torch.device | str") -> nn.Module:
     """The network with its weights, ready to restore. Raises BadInput if the folder holds none."""
     path = folder / stored.SETTINGS
-    try:
-        recorded = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path} cannot be read: {error}") from error
+    recorded = reading.from_json(reading.content(path, reading.LARGEST_TEXT), str(path))
     if not (isinstance(recorded, dict) and recorded.get("architecture") == "keras"):
         return stored.load(folder, device)
     made = Keras(check(KerasModel, recorded, str(path)).channels)

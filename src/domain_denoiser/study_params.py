@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from domain_denoiser.errors import BadInput
+from domain_denoiser import reading
 from domain_denoiser.params import (
     Compute,
     Count,
@@ -101,8 +101,4 @@ class StudyParams(Strict):
 
 def read(path: Path) -> StudyParams:
     """Read and check study/params.yaml. Raises BadInput with the key, the value found and what is allowed."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}") from error
-    return check(StudyParams, parse(content, str(path)), str(path))
+    return check(StudyParams, parse(reading.content(path, reading.LARGEST_TEXT), str(path)), str(path))

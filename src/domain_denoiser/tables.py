@@ -1,30 +1,67 @@
-"""The per-image table that the evaluate stage writes: a row for each test image at each noise level."""
+"""The CSV files that stages write: a row for each test image at each noise level, for each epoch, or for each level."""
 
 import io
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pandas
 
+from domain_denoiser import reading
 from domain_denoiser.errors import BadInput
 
 COLUMNS = ["sigma", "image", "mse", "psnr_db", "ssim"]  # image: its number among the test images
+HISTORY = ["epoch", "train_loss", "val_loss", "val_psnr_db", "learning_rate"]
+LEVELS = ["model", "sigma", "psnr_db", "psnr_db_global", "mse", "ssim"]
 
 
 def load(path: Path) -> pandas.DataFrame:
-    """Read a table. Raises BadInput if it is none."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}") from error
-    return parse(content, str(path))
+    """Read a per-image table. Raises BadInput if it is none."""
+    return parse(reading.content(path, reading.LARGEST_TABLE), str(path))
 
 
 def parse(content: bytes, where: str) -> pandas.DataFrame:
-    """The table of a CSV file; `where` opens the sentence of the BadInput if it is none."""
+    """The per-image table of a CSV file: at each noise level the images 0, 1, 2, ... in this order.
+
+    `where` opens the sentence of the BadInput if it is none.
+    """
+    table = _numbers(content, where, COLUMNS)
+    levels = table.groupby("sigma")
+    if (table["image"] != levels.cumcount()).any() or levels.size().nunique() != 1:
+        raise BadInput(f"{where} has not the same images 0, 1, 2, ... at each noise level")
+    return table.astype({"image": int})
+
+
+def history(content: bytes, where: str) -> pandas.DataFrame:
+    """The epochs 1, 2, 3, ... of a history.csv; `where` opens the sentence of the BadInput if it is none."""
+    table = _numbers(content, where, HISTORY)
+    if list(table["epoch"]) != list(range(1, len(table) + 1)):
+        raise BadInput(f"{where} has not the epochs 1, 2, 3, ...")
+    return table.astype({"epoch": int})
+
+
+def levels(content: bytes, where: str) -> pandas.DataFrame:
+    """The means of each model at each noise level, of a levels.csv; `where` opens the sentence if it is none."""
+    return _numbers(content, where, LEVELS)
+
+
+def _numbers(content: bytes, where: str, columns: list[str]) -> pandas.DataFrame:
+    """The rows of a CSV file with just these columns, finite numbers but for the model's name; one at least."""
     try:
-        table = pandas.read_csv(io.BytesIO(content))
-        if list(table.columns) != COLUMNS:
-            raise BadInput(f"{where} has the columns {', '.join(table.columns)}, but {', '.join(COLUMNS)} are wanted")
-        return table.astype(dict.fromkeys(COLUMNS, float) | {"image": int})
-    except ValueError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of columns of mixed types: they are refused below
+            table = pandas.read_csv(io.BytesIO(content), keep_default_na=False)
+    except (ValueError, OverflowError) as error:
         raise BadInput(f"{where} is not a table: {error}") from error
+    # A row with more values than there are columns makes pandas take the first ones for a name of the row.
+    if list(table.columns) != columns or not isinstance(table.index, pandas.RangeIndex):
+        found = ", ".join(map(str, table.columns))
+        raise BadInput(f"{where} has the columns {found}, but {', '.join(columns)} are wanted")
+    numbers = [column for column in columns if column != "model"]
+    try:
+        table = table.astype(dict.fromkeys(numbers, float))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BadInput(f"{where} is not a table of numbers: {error}") from error
+    if table.empty or not np.isfinite(table[numbers].to_numpy()).all():
+        raise BadInput(f"{where} has no rows, or numbers that are not finite")
+    return table

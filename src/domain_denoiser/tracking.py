@@ -6,7 +6,6 @@
 import hashlib
 import json
 import os
-import re
 import socket
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +18,7 @@ from filelock import FileLock
 
 from domain_denoiser import atomic
 from domain_denoiser.errors import BadInput
+from domain_denoiser.masking import masked
 from domain_denoiser.records import Record
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def connect(root: Path, retries: int, timeout_s: int) -> Store:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # what fails is raised too, and said in one sentence
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it would stand in the middle of --json
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout_s),
@@ -96,7 +96,7 @@ def connect(root: Path, retries: int, timeout_s: int) -> Store:
     mlflow.set_tracking_uri(uri)
     # A server keeps artifacts itself; beside SQLite they lie at the root, or they would follow the working directory.
     artifacts = (root / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
-    name = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    name = hashlib.sha256(masked(uri).encode()).hexdigest()[:16]  # seen by everybody on this machine
     lock = FileLock(Path(tempfile.gettempdir()) / f"domain-denoiser-{os.getuid()}-{name}.lock")
     # Processes that meet a fresh SQLite store at once would collide in its migrations.
     with lock, _one_sentence(uri):
@@ -110,8 +110,8 @@ def connect(root: Path, retries: int, timeout_s: int) -> Store:
             client.restore_experiment(found.experiment_id)
     if artifacts is not None and found.artifact_location != artifacts:
         raise BadInput(
-            f"{uri} keeps its artifacts in {found.artifact_location}, not in {artifacts}: it is the store of another "
-            "project, or this one was copied or moved; without it, `denoise sync` makes a new one"
+            f"{masked(uri)} keeps its artifacts in {found.artifact_location}, not in {artifacts}: it is the store of "
+            "another project, or this one was copied or moved; without it, `denoise sync` makes a new one"
         )
     return Store(client, uri, found.experiment_id, uri == own, lock)
 
@@ -135,15 +135,21 @@ def _make_whole(uri: str) -> None:
 
 @contextmanager
 def _one_sentence(uri: str) -> Iterator[None]:
+    from alembic.util import CommandError
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError) as error:
-        shown = re.sub(r"//[^/@]*@", "//***@", uri)
-        reason = str(error).partition("\n")[0][:300].replace(uri, shown)
-        raise BadInput(f"the tracking store at {shown} fails: {reason}") from error
+    except (MlflowException, SQLAlchemyError, CommandError) as error:  # MLflow does not wrap all that databases say
+        # Masked before it is cut: half a password would not be recognised.
+        lines = [line for line in masked(str(error)).splitlines() if not line.startswith("(raised as a result of")]
+        reason = " ".join(lines[:1])[:300]
+        raise BadInput(f"the tracking store at {masked(uri)} fails: {reason}") from error
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, f"the tracking store at {masked(uri)}") from error
 
 
 def _create_experiment(client: "MlflowClient", artifacts: str | None, tags: Mapping[str, str]) -> str:

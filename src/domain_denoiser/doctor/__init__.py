@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from domain_denoiser.checks import Check
-from domain_denoiser.commands import without_secrets
 from domain_denoiser.errors import BadInput
+from domain_denoiser.masking import masked
 
 WRONG = "wrong"
 
@@ -44,5 +44,5 @@ def examined(look: Look, root: Path) -> Check:
     except BadInput as error:
         return Check(WRONG, f"{look.__name__}: {error}")
     except Exception as error:
-        said = without_secrets(" ".join(str(error).split()))[:300]
+        said = masked(" ".join(str(error).split()))[:300]
         return Check(WRONG, f"{look.__name__}: could not be looked at: {type(error).__name__}: {said}")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from domain_denoiser.commands import without_secrets
+from domain_denoiser.masking import masked
 
 ANSWERS, SILENT, DOUBTFUL = 0, 1, 3  # exit statuses
 TIMEOUT_S = 5  # for each step of a connection
@@ -76,7 +76,7 @@ def main(look: Callable[[], tuple[int, str]]) -> int:
         status, said = look()
     except Exception as error:
         status, said = SILENT, f"{type(error).__name__}: {' '.join(str(error).split())}"
-    print(without_secrets(said))
+    print(masked(said))
     return status
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from domain_denoiser.checks import NOTE, OK, Check
-from domain_denoiser.commands import without_secrets
 from domain_denoiser.doctor import WRONG, probe
+from domain_denoiser.masking import masked
 
 PATIENCE_S = 20  # half of it may be imports on a busy machine
 SQLITE = "sqlite:///"
@@ -69,4 +69,4 @@ def _ask(root: Path, what: str) -> tuple[int, str]:
     except subprocess.TimeoutExpired:
         return probe.SILENT, f"no answer within {PATIENCE_S} s"
     said = (asked.stdout or asked.stderr).strip().rpartition("\n")[2]
-    return asked.returncode, without_secrets(said)[:300]
+    return asked.returncode, masked(said)[:300]

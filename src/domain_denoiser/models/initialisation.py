@@ -28,3 +28,5 @@ def initialise(network: nn.Module, how: str, generator: torch.Generator) -> None
                 bound = layer.weight[0].numel() ** -0.5
                 nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
                 nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+            case unknown:
+                raise ValueError(f"unknown initialisation {unknown!r}")

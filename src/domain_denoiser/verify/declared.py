@@ -5,8 +5,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
-from domain_denoiser.commands import without_secrets
 from domain_denoiser.errors import BadInput
+from domain_denoiser.masking import masked
 
 
 class Declared(NamedTuple):
@@ -48,7 +48,7 @@ def read() -> Project:
             cache = cache.relative_to(Path.cwd()) if cache.is_relative_to(Path.cwd()) else cache
             return Project(_sorted(stages), cache, remote, repo.dvcignore.is_ignored_file)
     except (DvcException, SCMError, CycleError, OSError) as error:
-        raise BadInput(f"DVC cannot read the project: {without_secrets(' '.join(str(error).split()))[:300]}") from error
+        raise BadInput(f"DVC cannot read the project: {masked(' '.join(str(error).split()))[:300]}") from error
 
 
 def within(path: str, folder: str) -> bool:

@@ -1,0 +1,380 @@
+"""Full disks, folders that take no writing, too little memory, signals: for each stage, `denoise restore` and `sync`.
+
+Each ends with one sentence, a status that is not 0, and outputs that are the old ones or the new ones, never half.
+"""
+
+import copy
+import gzip
+import hashlib
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import psutil
+import pytest
+from faulty import NOT_PERMITTED, PATIENCE_S, Done, Faulty, seen
+from pipeline import Pipeline
+from ruamel.yaml import YAML
+
+from domain_denoiser import lineage
+from domain_denoiser.atomic import PREFIX
+
+ROOT = Path(__file__).parent.parent
+IMAGES = {"train": 40, "t10k": 20}
+# Each command with what it writes, and the folder that must take writing for that.
+COMMANDS = {
+    "download": (("stages/download.py",), ("data/clean/",), "data"),
+    "corrupt": (("stages/corrupt.py", "fixed"), ("data/noisy/fixed/",), "data/noisy"),
+    "corrupt-test": (("stages/corrupt.py", "test"), ("data/noisy/test/",), "data/noisy"),
+    "train": (("stages/train.py", "fixed"), ("models/fixed/",), "models/fixed"),
+    "evaluate": (("stages/evaluate.py", "fixed"), ("reports/evaluation/",), "reports/evaluation"),
+    "summarise": (("stages/summarise.py", "fixed"), ("reports/metrics.json", "reports/levels.csv"), "reports"),
+    "figures": (("stages/figures.py", "fixed"), ("reports/figures/",), "reports/figures"),
+    "restore": (
+        ("denoise", "restore", "--model", "fixed", "noisy.npy", "restored/images.npy"),
+        ("restored/",),
+        "restored",
+    ),
+}
+each_command = pytest.mark.parametrize("name", COMMANDS)
+
+
+@pytest.fixture(scope="module")
+def faulty() -> Iterator[Faulty]:
+    asked = Faulty()
+    yield asked
+    asked.close()
+
+
+def write_project(root: Path, values: dict, seed: int) -> None:
+    """A project of a few images, so that no command takes longer than a moment."""
+    shutil.copytree(ROOT / "stages", root / "stages")
+    (root / ".dvc").mkdir()
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    (root / "idx").mkdir()
+    pixels = np.random.default_rng(2018)
+    for prefix, count in IMAGES.items():
+        images = pixels.integers(0, 256, (count, 28, 28), np.uint8).tobytes()
+        labels = (np.arange(count) % 10).astype(np.uint8).tobytes()
+        for kind, sizes, content in (
+            ("images-idx3", (count, 28, 28), images),
+            ("labels-idx1", (count,), labels),
+        ):
+            name = f"{prefix}-{kind}-ubyte"
+            whole = struct.pack(f">HBB{len(sizes)}I", 0, 8, len(sizes), *sizes) + content
+            (root / "idx" / f"{name}.gz").write_bytes(gzip.compress(whole, mtime=0))
+            values["data"]["sha256"][name] = hashlib.sha256(whole).hexdigest()
+    values["data"] |= {"sources": ["dir:idx"], "split": {"train": 24, "val": 8, "gate": 8}}
+    fixed = values["models"]["fixed"] | {"epochs": 2, "hidden": 16}
+    values |= {"seed": seed, "models": {"fixed": fixed}, "compute": {"device": "cpu", "threads": 1}}
+    YAML().dump(values, root / "params.yaml")
+    np.save(root / "noisy.npy", pixels.random((20, 28, 28)) if seed == 1 else pixels.random((20, 28, 28)) / 2)
+
+
+class Case(NamedTuple):
+    """A command in a project that has all that it reads of the new results, and what it had written of the old ones."""
+
+    root: Path
+    command: tuple[str, ...]
+    closed: Path  # the folder that must take writing for it
+    before: dict[str, str]
+    after: dict[str, str]  # if it ends well
+
+
+@pytest.fixture(scope="module")
+def finished(faulty: Faulty, committed: dict, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two finished projects with other results, by another seed: the old one, and the new one."""
+    made = []
+    for seed in (1, 2):
+        root = tmp_path_factory.mktemp("projects") / f"seed {seed}"
+        root.mkdir()
+        write_project(root, copy.deepcopy(committed), seed)
+        for command, *_ in COMMANDS.values():
+            done = faulty.run(root, *command)
+            assert done.status == 0, done.err
+        made.append(root)
+    return made
+
+
+@pytest.fixture
+def case(name: str, finished: list[Path], tmp_path: Path) -> Case:
+    old, new = finished
+    root, (command, written, closed) = tmp_path / "a project", COMMANDS[name]
+    shutil.copytree(new, root)
+    after = outputs(seen(new))
+    for path in after:
+        if path.startswith(written):
+            shutil.copy(old / path, root / path)
+    before = outputs(seen(root))
+    assert {path for path in after if before[path] != after[path]}
+    return Case(root, command, root / closed, before, after)
+
+
+def judge(case: Case, done: Done, status: int, wanted: str) -> None:
+    """One sentence, the status, every output old or new, and nothing left behind."""
+    last = done.err.splitlines()[-1]
+    assert "Traceback" not in done.err
+    assert re.fullmatch(f"error: .*{wanted}.*", last), done.err
+    assert sum(line.startswith("error: ") for line in done.err.splitlines()) == 1
+    assert done.status == status
+    files = outputs(done.files)
+    assert files.keys() == case.before.keys()  # no file too few, no temporary one
+    for path, digest in files.items():
+        assert digest in (case.before[path], case.after[path]), f"{path} is neither the old one nor the new one"
+    if case.command[0] != "stages/train.py":  # its four files come one after another; the others' all at once
+        assert files == case.before
+
+
+def outputs(files: dict[str, str]) -> dict[str, str]:
+    """Without locks, and without the whole checkpoints that a training leaves for the next one; but no half ones."""
+    return {path: md5 for path, md5 in files.items() if not path.startswith(".running/") or PREFIX in path}
+
+
+@each_command
+def test_a_command_without_a_fault_ends_well(faulty: Faulty, case: Case) -> None:
+    done = faulty.run(case.root, *case.command)
+    assert done.status == 0
+    assert outputs(done.files) == case.after
+
+
+@each_command
+def test_a_file_that_may_not_grow(faulty: Faulty, case: Case) -> None:
+    done = faulty.run(case.root, *case.command, file_size={"largest": 100})
+    judge(case, done, 1, "File too large")
+
+
+@each_command
+def test_a_full_disk(faulty: Faulty, case: Case) -> None:
+    done = faulty.run(case.root, *case.command, full_disk={"folder": str(case.closed), "left": 0})
+    permitted(done)
+    judge(case, done, 1, "No space left on device")
+
+
+@each_command
+def test_a_read_only_file_system(faulty: Faulty, case: Case) -> None:
+    done = faulty.run(case.root, *case.command, read_only={"folder": str(case.closed)})
+    permitted(done)
+    judge(case, done, 2 if case.command[0] == "denoise" else 1, "Read-only file system")
+
+
+@each_command
+def test_a_folder_without_permission(faulty: Faulty, case: Case) -> None:
+    done = faulty.run(case.root, *case.command, no_permission={"folder": str(case.closed)})
+    case.closed.chmod(0o755)
+    judge(case, done, 2 if case.command[0] == "denoise" else 1, "Permission denied")
+
+
+@pytest.mark.parametrize("left", [0, 2**20, 2**22])
+@each_command
+def test_too_little_memory(faulty: Faulty, case: Case, left: int) -> None:
+    """As little as makes each of them fail, and a little more, at which they fail elsewhere or not at all."""
+    done = faulty.run(case.root, *case.command, memory={"left": left})
+    if done.status == 0:
+        assert left > 0 or "download" in case.command[0]
+        assert outputs(done.files) == case.after
+    else:
+        judge(case, done, 1, "not enough memory")
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@each_command
+def test_a_signal(faulty: Faulty, case: Case, number: signal.Signals, again: bool) -> None:
+    """When the first file is about to be finished; the second one comes while that is cleared away."""
+    done = faulty.run(case.root, *case.command, signals={"number": number, "at": 1, "again": again})
+    judge(case, done, 128 + number, f"stopped by {number.name}")
+
+
+@pytest.mark.parametrize("name", ["download", "corrupt", "train", "summarise", "figures"])
+@pytest.mark.parametrize("at", [2, 3, 4])
+def test_a_signal_between_two_files(faulty: Faulty, case: Case, at: int) -> None:
+    done = faulty.run(case.root, *case.command, signals={"number": signal.SIGTERM, "at": at, "again": False})
+    if done.status == 0:  # it finishes fewer files
+        assert outputs(done.files) == case.after
+    else:
+        judge(case, done, 143, "stopped by SIGTERM")
+
+
+def permitted(done: Done) -> None:
+    """Skip where no file system may be mounted: neither as root nor in a user namespace."""
+    if NOT_PERMITTED in done.err:
+        pytest.skip("mounting a file system is not permitted here")
+
+
+# In a process of their own
+
+
+@contextmanager
+def started(*words: str, **options: object) -> Iterator[subprocess.Popen[str]]:
+    """Python with these words; killed when it takes too long, which ends what waits for its output."""
+    pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen([sys.executable, *words], text=True, **pipes, **options) as running:
+        patience = threading.Timer(PATIENCE_S, running.kill)
+        patience.start()
+        try:
+            yield running
+        finally:
+            patience.cancel()
+            running.kill()
+
+
+def ended(program: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """A program after its end."""
+    return subprocess.run([sys.executable, "-c", program], text=True, timeout=PATIENCE_S, **options)
+
+
+def test_ctrl_c_in_a_training(finished: list[Path], tmp_path: Path) -> None:
+    """As a person presses it: while epochs go by, without anything prepared in the process."""
+    root = tmp_path / "a project"
+    shutil.copytree(finished[1], root)
+    values = YAML().load(root / "params.yaml")
+    values["models"]["fixed"]["epochs"] = 100_000
+    YAML().dump(values, root / "params.yaml")
+    before = outputs(seen(root))
+    with started("stages/train.py", "fixed", cwd=root, env=plain()) as training:
+        assert "epoch 1/100000" in training.stderr.readline()
+        training.send_signal(signal.SIGINT)
+        _, said = training.communicate()
+    assert said.splitlines()[-1] == "error: stopped by SIGINT"
+    assert "Traceback" not in said
+    assert training.returncode == 130
+    assert outputs(seen(root)) == before
+
+
+def test_a_command_that_is_stopped_stops_what_it_started() -> None:
+    program = (
+        "from domain_denoiser import commands\nfrom domain_denoiser.errors import one_sentence\n"
+        "with one_sentence(): commands.run('sh', '-c', 'echo $$; exec sleep 600')"
+    )
+    with started("-u", "-c", program) as running:
+        assert running.stdout.readline().startswith("$ sh -c")
+        below = int(running.stdout.readline())
+        running.terminate()
+        _, said = running.communicate()
+    assert (running.returncode, said) == (143, "error: stopped by SIGTERM\n")
+    assert not psutil.pid_exists(below)
+
+
+def test_output_that_nobody_can_take() -> None:
+    """Standard output on a full disk: one sentence, and none more at the very end of the program."""
+    program = "from domain_denoiser.errors import one_sentence\nwith one_sentence(): print('a result')"
+    with Path("/dev/full").open("w") as full:
+        done = ended(program, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
+
+
+def test_a_mistake_in_the_program_keeps_its_traceback() -> None:
+    """But not the secrets in it."""
+    program = (
+        "from domain_denoiser.errors import one_sentence\n"
+        "with one_sentence(): raise ZeroDivisionError('at http://user:hunter2@example.invalid')"
+    )
+    done = ended(program, capture_output=True)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "ZeroDivisionError: at http://***@example.invalid" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def plain() -> dict[str, str]:
+    """The environment without DVC's own words, as when a stage is run by hand."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}
+
+
+# denoise sync: MLflow's store and what lies in it
+
+
+@pytest.fixture
+def storeless(pipeline: Pipeline, tmp_path: Path) -> Path:
+    """The finished pipeline, whose tracking store was lost."""
+    root = pipeline.copy(tmp_path / "a copy").root
+    (root / "mlflow.db").unlink()
+    shutil.rmtree(root / "mlartifacts")
+    return root
+
+
+SYNC_FAULTS = {
+    "no-file": ({"file_size": {"largest": 0}}, 2, "the tracking store at .* fails: .*disk I/O error"),
+    "small-files": ({"file_size": {"largest": 1_100_000}}, 1, "the tracking store at .*: File too large"),
+    "no-permission": ({"no_permission": {"folder": "{root}"}}, 1, "mlflow.db: Permission denied"),
+    "read-only": ({"read_only": {"folder": "{root}"}}, 1, "mlflow.db: Read-only file system"),
+    "full-disk": ({"full_disk": {"folder": "{root}", "left": 200_000}}, 2, "database or disk is full"),
+    "memory": ({"memory": {"left": 2**24}}, 1, "not enough memory"),
+    "SIGTERM-store": ({"signals": {"number": 15, "at": 1, "again": False}}, 143, "stopped by SIGTERM"),
+    "SIGINT-twice": (
+        {"signals": {"number": 2, "at": 2, "again": True, "call": "domain_denoiser.tracking._publish_params"}},
+        130,
+        "stopped by SIGINT",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", SYNC_FAULTS)
+def test_a_sync_under_a_fault(faulty: Faulty, storeless: Path, fault: str) -> None:
+    faults, status, wanted = SYNC_FAULTS[fault]
+    filled = {
+        name: {key: value.format(root=storeless) if isinstance(value, str) else value for key, value in given.items()}
+        for name, given in faults.items()
+    }
+    before = seen(storeless)
+    done = faulty.run(storeless, "denoise", "sync", **filled)
+    permitted(done)
+    storeless.chmod(0o755)
+    assert re.fullmatch(f"error: .*{wanted}.*\n", done.err), done.err
+    assert done.status == status
+    left = {path for path in done.files.keys() - before.keys() if not path.startswith(("mlflow.db", "mlartifacts/"))}
+    assert not {path for path in left if not path.startswith(".dvc/tmp")}
+    assert not [path for path in left if PREFIX in path]
+    if fault == "SIGINT-twice":  # it had begun; the next one brings the rest
+        again = faulty.run(storeless, "denoise", "sync")
+        assert again.status == 0, again.err
+        stages = lineage.locked((storeless / "dvc.lock").read_bytes(), "dvc.lock")
+        trained = {stage.key for name, stage in stages.items() if name.startswith("train@")}
+        assert statuses_by_key(storeless) == dict.fromkeys(trained, "FINISHED")
+
+
+# A training that diverges
+
+
+def test_a_training_that_diverges_is_published_as_failed(pipeline: Pipeline, tmp_path: Path) -> None:
+    copied = pipeline.copy(tmp_path / "a copy")
+    before = lineage.locked((copied.root / "dvc.lock").read_bytes(), "dvc.lock")["train@conv"]
+    deep = {"learning_rate": 10.0, "schedule": "constant", "fine_blocks": 6, "coarse_blocks": 6, "epochs": 200}
+    copied.params(lambda values: values["models"]["conv"].update(deep))
+    done = copied.run("dvc", "repro", "train@conv", check=False)
+    assert done.returncode != 0
+    [said] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert re.fullmatch(r"error: models/conv: the loss is (nan|inf) at epoch \d+, step \d+, learning rate 10", said)
+    assert "Traceback" not in done.stderr
+    # Nothing is there that could be taken for a result of it.
+    locked = lineage.locked((copied.root / "dvc.lock").read_bytes(), "dvc.lock")["train@conv"]
+    assert locked.key == before.key
+    written = [path for path in before.outs if (copied.root / path).exists()]
+    assert not written
+    statuses = statuses_by_key(copied.root)
+    known = {stage.key for stage in lineage.locked((copied.root / "dvc.lock").read_bytes(), "dvc.lock").values()}
+    assert statuses[before.key] == "FINISHED"
+    if "tracking: not done" not in done.stderr:  # a machine too busy for it within the stage's patience
+        assert {status for key, status in statuses.items() if key not in known} == {"FAILED"}
+
+
+def statuses_by_key(root: Path) -> dict[str, str]:
+    """Of every run in the store."""
+    with sqlite3.connect(root / "mlflow.db") as store:
+        return dict(
+            store.execute(
+                "SELECT tags.value, runs.status FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid "
+                "WHERE tags.key = 'key'"
+            )
+        )
