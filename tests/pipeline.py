@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 CHECKOUT = Path(__file__).parent.parent
 SAMPLE = CHECKOUT / "tests/data/mnist"
 BIN = Path(sys.executable).parent
+PATIENCE_S = 900  # a command that takes so long hangs, however busy the machine is
 
 
 class Pipeline(NamedTuple):
@@ -27,7 +28,12 @@ class Pipeline(NamedTuple):
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the clone, with the programs of this environment and the clone's own package."""
         done = subprocess.run(
-            command, cwd=self.root, env=clean_environment(self.root) | environment, capture_output=True, text=True
+            command,
+            cwd=self.root,
+            env=clean_environment(self.root) | environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
