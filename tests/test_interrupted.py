@@ -36,6 +36,7 @@ def test_a_lock_that_is_cut_off_anywhere_can_be_read_again(repository: bytes):
             mended += 1
             assert LOCK.read_bytes() == repository
             assert "is that of HEAD again" in told[0]
+            assert (interrupted.BUSY.parent / "dvc.lock.cut-off").read_bytes() == repository[:end]
         else:
             assert LOCK.read_bytes() == repository[:end]
             assert set(stages) <= set(lineage.locked(repository, "HEAD"))
@@ -64,6 +65,13 @@ def test_what_is_sound_stays(repository: bytes):
     assert interrupted.mend() == []
     assert interrupted.BUSY.read_text() == "{}"
     assert LOCK.read_bytes() == repository
+
+
+def test_a_merge_that_waits_for_somebody_is_left_alone(repository: bytes):
+    conflict = b"<<<<<<< HEAD\n" + repository + b"=======\n>>>>>>> theirs\n"
+    LOCK.write_bytes(conflict)
+    assert interrupted.mend() == []
+    assert LOCK.read_bytes() == conflict
 
 
 def test_nothing_is_touched_while_another_dvc_is_at_work(repository: bytes):

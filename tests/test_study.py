@@ -184,7 +184,7 @@ def test_a_missing_result_is_one_sentence(studied, tmp_path, monkeypatch):
     from domain_denoiser.errors import BadInput
 
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BadInput, match="reports/metrics.json cannot be read.*make study"):
+    with pytest.raises(BadInput, match="reports/metrics.json does not exist.*make study"):
         page.write(tmp_path / "page.html")
     assert list(tmp_path.iterdir()) == []
 
@@ -238,3 +238,20 @@ def test_a_network_in_numpy_is_the_network_in_torch(studied):
     again = runpy.run_path(str(ROOT / "benchmarks/recompute.py"))["unet"](noisy, weights, settings.model_dump())
     with torch.inference_mode():
         assert again == pytest.approx(network(torch.from_numpy(noisy)[:, None])[:, 0].numpy(), abs=1e-9)
+
+
+def test_a_result_that_is_another_table_is_one_sentence(studied, tmp_path, monkeypatch):
+    from domain_denoiser import page
+    from domain_denoiser.errors import BadInput
+
+    copied = tmp_path / "copy"
+    shutil.copytree(studied / "reports", copied / "reports")
+    for lock in page.LOCKS:
+        if (studied / lock).exists():
+            (copied / lock).parent.mkdir(exist_ok=True)
+            shutil.copy(studied / lock, copied / lock)
+    monkeypatch.chdir(copied)
+    (copied / "reports/study/levels.csv").write_text("other,columns\n1,2\n")
+    with pytest.raises(BadInput, match="reports/study/levels.csv is not the table that `make study` writes there"):
+        page.write(tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()

@@ -28,9 +28,7 @@ def mend() -> list[str]:
             with _list_lock():
                 if _broken_list(BUSY):
                     BUSY.unlink()
-                    told.append(
-                        f"{BUSY} was cut off, as DVC leaves it when it is killed while it writes it, and is removed"
-                    )
+                    told.append(f"{BUSY} {CUT_OFF} is removed")
         for lock in filter(_broken_lock, LOCKS):
             with Repo(".") as repo, repo.lock:
                 if _broken_lock(lock):
@@ -64,8 +62,10 @@ def _broken_lock(path: Path) -> bool:
 
     if not path.exists():
         return False
+    content = path.read_bytes()
+    if any(line.startswith(b"<<<<<<< ") for line in content.splitlines()):  # a merge that waits for somebody
+        return False
     try:
-        content = path.read_bytes()
         lineage.locked(content, str(path))
         COMPILED_LOCKFILE_SCHEMA(parse(content, str(path)) or {})
     except (BadInput, Invalid):
@@ -74,6 +74,9 @@ def _broken_lock(path: Path) -> bool:
 
 
 def _committed(lock: Path) -> str:
+    kept = BUSY.with_name(f"{'-'.join(lock.parts)}.cut-off")
+    with atomic.file(kept) as temporary:
+        temporary.write_bytes(lock.read_bytes())
     committed = revisions.show("HEAD", str(lock))
     if committed is None:
         lock.unlink()
@@ -82,4 +85,4 @@ def _committed(lock: Path) -> str:
         with atomic.file(lock) as temporary:
             temporary.write_bytes(committed)
         done = "is that of HEAD again; `dvc repro` brings the rest"
-    return f"{lock} {CUT_OFF} {done}"
+    return f"{lock} {CUT_OFF} {done} (what it held: {kept})"

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from domain_denoiser.lineage import Stage, locked
 
 PAGE = Path("reports/report.html")
 STUDY = Path("reports/study")
+MODEL = "conv"  # the one whose differences from all others are told
 # A pipeline and the command that reproduces it.
 LOCKS = {"dvc.lock": "make repro", "study/dvc.lock": "make study", "study/large/dvc.lock": "make large"}
 WEIGHTS = "model.safetensors"
@@ -107,7 +108,7 @@ def sections(makers: Mapping[str, tuple[str, Stage]]) -> list[Section]:
             "Without noise the noisy input is perfect, and every network only adds error. Other noise than this one "
             "(not Gaussian, not clipped, not independent from pixel to pixel) was not tried.",
             [figures / "psnr_against_noise.png"],
-            [_levels(levels)],
+            [_table_of(_levels, levels)],
             [levels],
         ),
         section(
@@ -117,7 +118,7 @@ def sections(makers: Mapping[str, tuple[str, Stage]]) -> list[Section]:
             "between the best and the worst seed.",
             "The intervals are about the choice of test images; three seeds give only a rough idea of the rest.",
             [],
-            [_differences(differences, "conv"), _spread(spread)],
+            [_table_of(_differences, differences), _table_of(_spread, spread)],
             [differences, spread],
         ),
         section(
@@ -143,7 +144,7 @@ def sections(makers: Mapping[str, tuple[str, Stage]]) -> list[Section]:
             "conv_fashion is the network of conv trained on Fashion-MNIST, for fewer epochs.",
             "How much of a domain a model would need to see to work there.",
             [figures / "domains.png"],
-            [_domains(domains)],
+            [_table_of(_domains, domains)],
             [domains],
         ),
         section(
@@ -152,7 +153,7 @@ def sections(makers: Mapping[str, tuple[str, Stage]]) -> list[Section]:
             "on clean val digits; it never saw a noisy or restored one.",
             "A classifier trained on noisy or restored digits would read more of them.",
             [],
-            [_accuracy(accuracy)],
+            [_table_of(_accuracy, accuracy)],
             [accuracy],
         ),
         section(
@@ -166,10 +167,9 @@ def sections(makers: Mapping[str, tuple[str, Stage]]) -> list[Section]:
         ),
     ]
     if ceiling.exists():
+        limits = "That no network could do better."
         shows = "A larger network of the same kind, trained for longer, minus conv, on the same images."
-        told.append(
-            section("The ceiling", shows, "That no network could do better.", [], [_ceiling(ceiling)], [ceiling])
-        )
+        told.append(section("The ceiling", shows, limits, [], [_table_of(_ceiling, ceiling)], [ceiling]))
     return told
 
 
@@ -222,6 +222,14 @@ def _metrics(path: Path) -> Table:
     return _table("PSNR in dB at σ =", sigmas, values, "{:.2f}")
 
 
+def _table_of(build: Callable[[Path], Table], path: Path) -> Table:
+    """Raises BadInput if the file does not hold what the study writes there."""
+    try:
+        return build(path)
+    except (LookupError, ValueError, TypeError) as error:
+        raise BadInput(f"{path} is not the table that `make study` writes there: {error}") from error
+
+
 def _levels(path: Path) -> Table:
     wide = _read(path).pivot(index="method", columns="sigma", values="psnr_db")
     wide = wide.loc[list(dict.fromkeys(_read(path)["method"]))]
@@ -240,16 +248,16 @@ def _table(corner: str, columns: list[str], values: Mapping[str, list[float]], f
     return Table([corner, *columns], rows)
 
 
-def _differences(path: Path, model: str) -> Table:
-    """The model against every method, turned so that it stands first, and the verdict where it does not win."""
+def _differences(path: Path) -> Table:
+    """conv against every method, turned so that it stands first, and the verdict where it does not win."""
     table = _read(path)
     table = table[table["sigma"].isin([0.0, 0.1, 0.3, 0.5, 0.7, 1.0, 1.5])]
-    turned = table[table["than"] == model].rename(
+    turned = table[table["than"] == MODEL].rename(
         columns={"method": "than", "than": "method", "low": "high", "high": "low"}
     )
     turned[["difference_db", "low", "high"]] *= -1
     turned["verdict"] = turned["verdict"].map({"better": "worse", "worse": "better", "noise": "noise"})
-    mine = pandas.concat([table[table["method"] == model], turned])
+    mine = pandas.concat([table[table["method"] == MODEL], turned])
     sigmas = sorted(mine["sigma"].unique())
     rows = []
     for than, found in mine.groupby("than", sort=False):
@@ -257,7 +265,7 @@ def _differences(path: Path, model: str) -> Table:
         cells = [by_sigma.loc[sigma] for sigma in sigmas]
         rows.append(
             [
-                Cell(f"{model} − {than.replace('_', ' ')}"),
+                Cell(f"{MODEL} − {than.replace('_', ' ')}"),
                 *(
                     Cell(
                         f"{cell['difference_db']:+.2f}",
