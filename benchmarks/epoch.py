@@ -94,9 +94,9 @@ def loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[[], N
     exact = settings.model_copy(update={"precision": "float32"})
     batches = -(-len(clean) // settings.batch_size)
     return {
-        "the post's loop, 0 workers": PostLoop(clean, settings, 0),
-        "the post's loop, 1 worker": PostLoop(clean, settings, 1),
-        "the post's loop, 2 workers": PostLoop(clean, settings, 2),
+        "the post's loop, 0 workers": PostLoop(clean, settings, 0.5, 0),
+        "the post's loop, 1 worker": PostLoop(clean, settings, 0.5, 1),
+        "the post's loop, 2 workers": PostLoop(clean, settings, 0.5, 2),
         "a good ordinary loop": Ordinary(images.to_float(clean, "cpu"), settings),
         "ours, in float32": Ours(train, settings.batch_size, exact, network(settings)),
         "ours, through autograd": Ours(train, settings.batch_size, settings, by_autograd(settings)),

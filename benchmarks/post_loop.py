@@ -12,7 +12,7 @@ from domain_denoiser.seeds import generator
 
 
 class Noisy(Dataset):
-    """Clean images in [0, 1], made noisy one by one as they are asked for."""
+    """Clean images in [0, 1], made noisy one by one as they are asked for; as they are with sigma 0."""
 
     def __init__(self, clean: np.ndarray, sigma: float) -> None:
         self.clean, self.sigma = clean, sigma
@@ -22,19 +22,22 @@ class Noisy(Dataset):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         clean = self.clean[index].astype(np.float32) / 255
-        noise = np.random.normal(0.0, 1.0, clean.shape)  # noqa: NPY002 - as the post does
-        corrupted = np.clip(clean + self.sigma * noise, 0.0, 1.0).astype(np.float32)
+        if self.sigma == 0.0:
+            corrupted = clean
+        else:
+            noise = np.random.normal(0.0, 1.0, clean.shape)  # noqa: NPY002 - as the post does
+            corrupted = np.clip(clean + self.sigma * noise, 0.0, 1.0).astype(np.float32)
         return torch.from_numpy(corrupted).unsqueeze(0), torch.from_numpy(clean).unsqueeze(0)
 
 
 class PostLoop:
     """A training by the post's loop; each call is one more epoch over uint8 images [N, 28, 28]."""
 
-    def __init__(self, clean: np.ndarray, settings: Model, workers: int) -> None:
+    def __init__(self, clean: np.ndarray, settings: Model, sigma: float, workers: int) -> None:
         self._network = models.build(settings)
         initialise(self._network, settings.initialisation, generator("cpu", 2018, "initialisation"))
         self._optimizer = torch.optim.RMSprop(self._network.parameters(), lr=settings.learning_rate)
-        self._loader = DataLoader(Noisy(clean, 0.5), batch_size=settings.batch_size, shuffle=True, num_workers=workers)
+        self._loader = DataLoader(Noisy(clean, sigma), settings.batch_size, shuffle=True, num_workers=workers)
 
     def __call__(self) -> None:
         for corrupted, clean in self._loader:

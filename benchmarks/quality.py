@@ -10,8 +10,10 @@ from domain_denoiser import compute, images, models, noisy, params, progress, tr
 from domain_denoiser.models.initialisation import initialise
 from domain_denoiser.seeds import generator
 
-# Model, epochs, goal in dB. A schedule that ends early gets there early; the whole one gets further.
-TRIALS = (("fixed", 8, 19.0), ("fixed", 30, 19.0), ("conv", 3, 20.42), ("conv", 5, 20.42))
+# Model, epochs, goal in dB: a little below what the post's network can reach, and the best published number that was
+# found for a network of conv's kind (47,000 weights, 50 epochs, one noise level).
+# A schedule that ends early gets there early; the whole one gets further.
+TRIALS = (("fixed", 8, 19.0), ("fixed", 30, 19.0), ("conv", 3, 20.42), ("conv", 9, 20.42))
 
 
 def val(sigma: float) -> training.Images:

@@ -41,8 +41,8 @@ def restore(
 ) -> None:
     """Clean noisy images: the output has the kind, size and type of the input.
 
-    A .npy file holds uint8 images, or float ones in [0, 1], of the shape [N, 28, 28]; a PNG is 8-bit
-    greyscale, 28 x 28.
+    A .npy file holds uint8 images, or float ones in [0, 1], of the shape [N, H, W]; a PNG is 8-bit
+    greyscale. `conv` takes any size, the others 28 x 28.
     """
     from domain_denoiser import revisions
 
