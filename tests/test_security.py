@@ -27,7 +27,7 @@ from ruamel.yaml import YAML
 
 from domain_denoiser import images, lineage, masking, params
 from domain_denoiser.errors import BadInput
-from domain_denoiser.masking import masked
+from domain_denoiser.masking import LONGEST, masked
 
 ROOT = Path(__file__).parent.parent
 SECRET = "-".join(("hunter2", "and", "more"))  # not as one word: files are searched for it
@@ -280,6 +280,12 @@ def test_text_is_shown_without_its_secrets(text: str) -> None:
 )
 def test_text_without_secrets_stays_as_it_is(text: str) -> None:
     assert masked(text) == text
+
+
+@pytest.mark.parametrize("part", ["a-", "//:", "//a", "token", "basic "])
+def test_a_text_made_to_be_looked_through_for_ever_is_not(part: str) -> None:
+    shown = masked(part * 2**20)
+    assert shown == f"{(part * 2**20)[:LONGEST]} ..."
 
 
 # Without ids of their own, pytest would put the values into the environment.

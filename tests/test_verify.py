@@ -416,7 +416,7 @@ def test_a_forged_table_is_found_by_evaluating_again(
     rows = pandas.read_csv(table)
     outputs = inventory.take(stages, declares)
     with cleanroom.opened() as folder:
-        cleanroom.bring(stages["evaluate-noisy"], outputs, folder)
+        cleanroom.bring(stages["evaluate-noisy"], outputs, [], folder)
         cleanroom.run(stages["evaluate-noisy"], folder, None)
         # The last bits are another machine's right, and no more.
         for factor, verdicts in ((1.0, ["ok", "ok"]), (1 + 1e-6, ["differs", "ok"]), (1.01, ["differs", "differs"])):
@@ -450,6 +450,28 @@ def test_a_model_of_another_machine_may_reach_a_little_more_or_less(
     assert check.verdict == "differs"
     with pytest.raises(cleanroom.Unable, match="has no plain to compare with"):
         retrained.compared(stages["train@plain"], [], Path("reports/evaluation/fixed.csv"))
+
+
+def test_a_forged_model_of_another_machine_is_found_by_retraining(forged: Pipeline) -> None:
+    here = json.loads(Path("models/plain/platform.json").read_bytes())
+    there = json.dumps(here | {"cpu_capability": "another"}).encode()
+    forge("models/plain/platform.json", there)
+    for path in Path("models").glob("*/platform.json"):  # they were all the same
+        put(path, there)
+    [*_, check] = verify.checks(["train@plain"], quick=True)
+    assert (check.verdict, "that is more than machines differ" in check.said) == ("differs", True)
+
+
+def test_what_is_computed_again_is_not_there_before(forged: Pipeline) -> None:
+    stages = lineage.workspace()
+    outputs = inventory.take(stages, declared.read())
+    made = [output for output in outputs if output.path.startswith("reports/")]
+    with cleanroom.opened() as folder:
+        cleanroom.bring(stages["summarise"], outputs, made, folder)
+        assert not (folder / "reports").exists()
+        idle = stages["summarise"]._replace(cmd="true")
+        with pytest.raises(cleanroom.Unable, match="ended well, but wrote no reports/metrics.json"):
+            cleanroom.run(idle, folder, None)
 
 
 def test_equal_bytes_are_wanted_of_this_machine_alone(promoted: Pipeline) -> None:
@@ -586,8 +608,10 @@ def test_other_machines_are_granted_what_docs_say_and_no_more() -> None:
     near = tolerance.read(Path("levels.csv"), b"model,sigma,psnr_db,ssim\nfixed,0.5,19.009,0.80009\n")
     far = tolerance.read(Path("levels.csv"), b"model,sigma,psnr_db,ssim\nfixed,0.5,19.011,0.8\n")
     other = tolerance.read(Path("levels.csv"), b"model,sigma,psnr_db,ssim\nrandom,0.5,19.0,0.8\n")
-    lost = tolerance.read(Path("levels.csv"), b"model,sigma,psnr_db,ssim\nfixed,0.5,,0.8\n")
+    lost = tolerance.read(Path("levels.csv"), b"model,sigma,psnr_db,ssim\nfixed,0.5,,0.8\nfixed,1.0,19.0,0.8\n")
+    two = tolerance.read(Path("levels.csv"), b"model,sigma,psnr_db,ssim\nfixed,0.5,19.0,0.8\nfixed,1.0,19.0,0.8\n")
     assert tolerance.within(tolerance.distance(stored, near))
     assert not tolerance.within(tolerance.distance(stored, far))
     assert tolerance.distance(stored, other) is None
-    assert not tolerance.within(tolerance.distance(stored, lost))
+    assert tolerance.within(tolerance.distance(two, two))
+    assert not tolerance.within(tolerance.distance(two, lost))

@@ -11,7 +11,7 @@ class Check(NamedTuple):
 
     verdict: str  # OK, NOTE, or in one word how it is wrong
     said: str
-    mend: str | None = None  # a shell command, to be run in the project's root
+    mend: str | None = None  # a shell command for the project's root, or what to do
 
     @property
     def fine(self) -> bool:

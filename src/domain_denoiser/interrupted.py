@@ -1,5 +1,6 @@
 """What a DVC that was killed leaves half written: it writes its lists in place, not under a temporary name first."""
 
+import hashlib
 import json
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -32,7 +33,7 @@ def mend() -> list[str]:
         for lock in filter(_broken_lock, LOCKS):
             with Repo(".") as repo, repo.lock:
                 if _broken_lock(lock):
-                    told.append(_committed(lock))
+                    told += _restored(lock)
     except LockError as error:
         raise BadInput("another DVC is at work here: run this again when it has ended") from error
     return told
@@ -56,28 +57,43 @@ def _broken_list(path: Path) -> bool:
 
 
 def _broken_lock(path: Path) -> bool:
-    """Whether DVC or we would refuse it. One that ends between two entries lacks the rest, which DVC makes anew."""
+    """Whether DVC refuses it; or we do, and it ends within a line, as no lock does that DVC has written to its end.
+
+    One that ends between two entries lacks the rest, which DVC makes anew.
+    """
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
     from voluptuous import Invalid
 
     if not path.exists():
         return False
     content = path.read_bytes()
-    if any(line.startswith(b"<<<<<<< ") for line in content.splitlines()):  # a merge that waits for somebody
+    if any(line.startswith((b"<<<<<<< ", b">>>>>>> ")) for line in content.splitlines()):  # waits for somebody
         return False
     try:
-        lineage.locked(content, str(path))
         COMPILED_LOCKFILE_SCHEMA(parse(content, str(path)) or {})
     except (BadInput, Invalid):
         return True
-    return False
+    return not content.endswith(b"\n") and not _understood(content)
 
 
-def _committed(lock: Path) -> str:
-    kept = BUSY.with_name(f"{'-'.join(lock.parts)}.cut-off")
+def _understood(content: bytes) -> bool:
+    try:
+        lineage.locked(content, "dvc.lock")
+    except BadInput:
+        return False
+    return True
+
+
+def _restored(lock: Path) -> list[str]:
+    """Put what HEAD has in its place, or nothing if HEAD has none; what it held is kept aside."""
+    if revisions.head() is None:
+        return []
+    committed, cut_off = revisions.show("HEAD", str(lock)), lock.read_bytes()
+    if committed == cut_off:
+        return []
+    kept = BUSY.with_name(f"{'-'.join(lock.parts)}.{hashlib.sha256(cut_off).hexdigest()[:8]}")
     with atomic.file(kept) as temporary:
-        temporary.write_bytes(lock.read_bytes())
-    committed = revisions.show("HEAD", str(lock))
+        temporary.write_bytes(cut_off)
     if committed is None:
         lock.unlink()
         done = "is removed; the next `dvc repro` writes it anew"
@@ -85,4 +101,4 @@ def _committed(lock: Path) -> str:
         with atomic.file(lock) as temporary:
             temporary.write_bytes(committed)
         done = "is that of HEAD again; `dvc repro` brings the rest"
-    return f"{lock} {CUT_OFF} {done} (what it held: {kept})"
+    return [f"{lock} {CUT_OFF} {done} (what it held: {kept})"]

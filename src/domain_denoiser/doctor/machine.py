@@ -1,5 +1,6 @@
 """Has the machine room, memory, processors and the device for a reproduction?"""
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ def disk(root: Path) -> Check:
     if free >= DISK_GB:
         return Check(OK, f"disk: {free:,.1f} GB free")
     said = f"disk: {free:,.2f} GB free in {root}, but a reproduction wants {DISK_GB:g} GB"
-    return Check(WRONG, said, "dvc gc --all-commits, which drops from the cache what no commit names")
+    return Check(WRONG, said, "make room there")
 
 
 def memory(root: Path) -> Check:
@@ -42,9 +43,11 @@ def _memory() -> int:
     free = psutil.virtual_memory().available
     try:
         limit, used = ((CGROUP / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        counted = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
     except OSError:
         return free
-    return free if limit == "max" else min(free, int(limit) - int(used))
+    # Files that were read count as used, but make room when it is wanted.
+    return free if limit == "max" else min(free, int(limit) - int(used) + int(counted["inactive_file"]))
 
 
 def writable(root: Path) -> Check:
@@ -58,7 +61,9 @@ def writable(root: Path) -> Check:
             wrong.append(f"{folder} ({error.strerror})")
     if not wrong:
         return Check(OK, f"folders: {root} can be written to")
-    return Check(WRONG, f"folders: cannot be written to: {', '.join(wrong)}", f"sudo chown -R $(id -un) {root}")
+    return Check(
+        WRONG, f"folders: cannot be written to: {', '.join(wrong)}", f"sudo chown -R $(id -un) {shlex.quote(str(root))}"
+    )
 
 
 def threads(root: Path) -> Check:

@@ -1,6 +1,7 @@
 """Do the DVC remote and the tracking store answer? Asked in processes of their own, which are ended when they hang."""
 
 import os
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -43,17 +44,23 @@ def _sqlite(path: Path) -> Check:
         try:
             tempfile.TemporaryFile(dir=path.parent).close()
         except OSError as error:
-            return Check(WRONG, f"tracking store: {path} cannot be made: {error.strerror}", f"mkdir -p {path.parent}")
+            return Check(
+                WRONG,
+                f"tracking store: {path} cannot be made: {error.strerror}",
+                f"mkdir -p {shlex.quote(str(path.parent))}",
+            )
         return Check(OK, f"tracking store: {path}, made at the first use")
     store = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=1)
     try:
         store.execute("BEGIN IMMEDIATE")  # as a writer would; nothing is written
         store.rollback()
     except sqlite3.OperationalError as error:  # locked, or read-only
-        mend = f"end what writes to it (fuser {path}), or chmod u+w {path}"
+        quoted = shlex.quote(str(path))
+        mend = f"end what writes to it (fuser {quoted}), or chmod u+w {quoted}"
         return Check(WRONG, f"tracking store: {path} cannot be written: {error}", mend)
     except sqlite3.DatabaseError as error:
-        return Check(WRONG, f"tracking store: {path}: {error}", f"rm {path} && denoise sync, which makes it again")
+        aside = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.damaged')}"
+        return Check(WRONG, f"tracking store: {path}: {error}", f"{aside} && denoise sync --all-commits")
     finally:
         store.close()
     return Check(OK, f"tracking store: {path}")

@@ -90,7 +90,7 @@ def _files(stages: Mapping[str, Stage], outputs: Collection[Output]) -> Iterator
 
 
 def _changed(path: Path, problem: str, md5: str, names: list[str]) -> Check:
-    said = f"{path}: {problem or 'changed'} since {_all(names)} read it"
+    said = f"{path}: {problem or 'changed'} since {_all(names)} read it (if that is meant: `{mends.REPRODUCE}`)"
     return Check(STALE, said, mends.committed(path) if mends.in_commit(path, md5) else mends.REPRODUCE)
 
 
@@ -108,7 +108,10 @@ def _params(stages: Mapping[str, Stage], params: object) -> Iterator[Break]:
         names = [stage.name for stage in read]
         before = all(lineage.param(committed, key) == stage.params[key] for stage in read for key in stage.params)
         mend = mends.committed(PARAMS) if before else mends.REPRODUCE
-        yield Break(tuple(names), Check(STALE, f"{PARAMS}: {name} is {now}, but {_all(names)} read {then}", mend))
+        meant = f"(if that is meant: `{mends.REPRODUCE}`)"
+        yield Break(
+            tuple(names), Check(STALE, f"{PARAMS}: {name} is {now}, but {_all(names)} read {then} {meant}", mend)
+        )
 
 
 def _committed_params() -> object:

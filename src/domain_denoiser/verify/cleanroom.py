@@ -39,12 +39,16 @@ def opened() -> Iterator[Path]:
         yield folder
 
 
-def bring(stage: Stage, outputs: Collection[Output], folder: Path) -> None:
-    """Copy there what a stage read, as far as it is not there yet. Raises Unable if it is not to be had any more."""
+def bring(stage: Stage, outputs: Collection[Output], made: Collection[Output], folder: Path) -> None:
+    """Copy there what a stage read, as far as it is not there yet.
+
+    made: those of the outputs that are made there, and so never brought. Raises Unable if something is not to be had.
+    """
+    brought = [output for output in outputs if output not in made]
     for path in stage.deps:
         if Path(path).is_file() and not any(within(path, output.path) for output in outputs):
             _copy(Path(path), folder / path)
-        for item in _items(path, outputs):
+        for item in _items(path, brought):
             if (folder / item.path).exists():
                 continue
             if item.place is None:
@@ -53,7 +57,10 @@ def bring(stage: Stage, outputs: Collection[Output], folder: Path) -> None:
 
 
 def run(stage: Stage, folder: Path, shown: IO[str] | None) -> None:
-    """Run the command of a stage there. shown: where what it prints goes, if anywhere. Raises Unable if it fails."""
+    """Run the command of a stage there. shown: where what it prints goes, if anywhere.
+
+    Raises Unable if it fails, or does not write what it should.
+    """
     done = subprocess.run(
         stage.cmd,
         shell=True,
@@ -68,6 +75,8 @@ def run(stage: Stage, folder: Path, shown: IO[str] | None) -> None:
     if done.returncode != 0:
         last = (done.stdout or "").strip().rpartition("\n")[2]
         raise Unable(f"its command ended with status {done.returncode}{last and f': {last}'}")
+    if missing := [path for path in stage.outs if not (folder / path).exists()]:
+        raise Unable(f"its command ended well, but wrote no {', '.join(missing)}")
 
 
 def _environment(present: Mapping[str, str]) -> dict[str, str]:

@@ -28,9 +28,9 @@ def check(
     at_once = max(1, min(commands.processors() // params.threads, AT_ONCE))
     evaluations = [stage for name, stage in stages.items() if name.startswith("evaluate")]
     again = [*evaluations, *(stage for name, stage in stages.items() if name == "summarise")]
-    inputs = [output for output in outputs if output.stage not in {stage.name for stage in again}]
+    made = [output for output in outputs if output.stage in {stage.name for stage in again}]
     with cleanroom.opened() as folder, ThreadPoolExecutor(at_once) as threads:
-        unable = {stage.name: _unable(stage, broken, inputs, folder) for stage in again}
+        unable = {stage.name: _unable(stage, broken, outputs, made, folder) for stage in again}
         running = [stage for stage in evaluations if unable[stage.name] is None]
         unable |= zip((stage.name for stage in running), threads.map(lambda stage: _run(stage, folder), running))
         for stage in again:
@@ -42,12 +42,14 @@ def check(
             yield from (compared(output, folder, here) for output in outputs if output.stage == stage.name)
 
 
-def _unable(stage: Stage, broken: Collection[str], inputs: Collection[Output], folder: Path) -> str | None:
+def _unable(
+    stage: Stage, broken: Collection[str], outputs: Collection[Output], made: Collection[Output], folder: Path
+) -> str | None:
     """Bring what a stage reads; why it cannot run, or None."""
     if stage.name in broken:
         return "its code or params have changed"
     try:
-        cleanroom.bring(stage, inputs, folder)
+        cleanroom.bring(stage, outputs, made, folder)
     except cleanroom.Unable as error:
         return str(error)
     return None

@@ -28,7 +28,7 @@ def check(stage: Stage, stages: Mapping[str, Stage], outputs: Collection[Output]
         if stage.name in broken:
             raise cleanroom.Unable("its code or params have changed")
         with cleanroom.opened() as folder:
-            cleanroom.bring(stage, outputs, folder)
+            cleanroom.bring(stage, outputs, made, folder)
             cleanroom.run(stage, folder, sys.stderr)
             different = [output for output in made if hashing.find(folder / output.path).md5 != output.md5]
             if not different:
@@ -39,7 +39,7 @@ def check(stage: Stage, stages: Mapping[str, Stage], outputs: Collection[Output]
                 return Check(DIFFERS, said, mends.again(stage.name))
             if evaluate is None or evaluate.name in broken:
                 raise cleanroom.Unable("other bytes, on another kind of machine, and no evaluation to compare")
-            cleanroom.bring(evaluate, [output for output in outputs if output not in made], folder)
+            cleanroom.bring(evaluate, outputs, made, folder)
             cleanroom.run(evaluate, folder, None)
             table = next(iter(evaluate.outs))
             return compared(stage, outputs, folder / table)

@@ -56,7 +56,7 @@ def distance(stored: pandas.DataFrame, again: pandas.DataFrame) -> dict[str, flo
     """The largest absolute difference of each metric; None if they do not measure the same things."""
     if not (stored.index.equals(again.index) and list(stored.columns) == list(again.columns)):
         return None
-    return (stored - again).abs().max().to_dict()
+    return (stored - again).abs().max(skipna=False).to_dict()
 
 
 def within(apart: Mapping[str, float]) -> bool:
