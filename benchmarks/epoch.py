@@ -1,4 +1,4 @@
-"""An epoch of the `fixed` model by several loops, in turn: `make bench`."""
+"""An epoch of the models `fixed` and `conv` by several loops, in turn: `make bench`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,8 @@ from domain_denoiser.optimizers import Optimizer
 from domain_denoiser.seeds import generator
 
 REPEATS = 5
-FOLDER = Path("data/noisy/fixed")
+NOISY = Path("data/noisy")
+CONV_IMAGES = 10_000  # of an epoch of `conv`: a fifth, as it is slow and the images/s are the same
 
 
 def network(settings: params.Model) -> torch.nn.Module:
@@ -48,7 +49,8 @@ class Ours:
     def __init__(self, train: training.Images, val: int, settings: params.Model, built: torch.nn.Module) -> None:
         many = settings.model_copy(update={"epochs": REPEATS + 1})
         first = training.Images(train.clean[:val], train.noisy[:val])
-        self._epochs = training.fit(built, train, first, noisy.load_regime(FOLDER), many, 2018, None)
+        regime = noisy.load_regime(NOISY / settings.regime)
+        self._epochs = training.fit(built, train, first, regime, many, 2018, None)
         next(self._epochs)  # the first epoch reads the stored noise
 
     def __call__(self) -> None:
@@ -82,6 +84,30 @@ class Products:
                 self._optimizer.step(1e-9)
 
 
+class Convolutions:
+    """The convolutions of each batch, forward and backward, and nothing else."""
+
+    def __init__(self, settings: params.Model, dtype: torch.dtype, batches: int) -> None:
+        self._batches, self._each = batches, []
+        built = network(settings)
+
+        def keep(module: torch.nn.Conv2d, given: tuple[torch.Tensor], result: torch.Tensor) -> None:
+            weight = module.weight.detach().to(dtype).requires_grad_()
+            taken = given[0].detach().to(dtype).requires_grad_(bool(self._each))  # nobody asks for that of the images
+            self._each.append((taken, weight, module.stride, module.padding, torch.rand_like(result).to(dtype)))
+
+        for module in built.modules():
+            if isinstance(module, torch.nn.Conv2d):
+                module.register_forward_hook(keep)
+        built(torch.rand(settings.batch_size, 1, 28, 28))
+
+    def __call__(self) -> None:
+        for _ in range(self._batches):
+            for taken, weight, stride, padding, gradient in self._each:
+                result = F.conv2d(taken, weight, None, stride, padding)
+                torch.autograd.grad(result, [weight, taken] if taken.requires_grad else [weight], gradient)
+
+
 def by_autograd(settings: params.Model) -> torch.nn.Module:
     """The same network without its own way to the gradient."""
     built = network(settings)
@@ -89,8 +115,13 @@ def by_autograd(settings: params.Model) -> torch.nn.Module:
     return built
 
 
+def stored(clean: np.ndarray, regime: str) -> training.Images:
+    corrupted = images.load(NOISY / regime / "train.npy")[: len(clean)]
+    return training.Images(torch.from_numpy(clean), torch.from_numpy(corrupted))
+
+
 def loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[[], None]]:
-    train = training.Images(torch.from_numpy(clean), torch.from_numpy(images.load(FOLDER / "train.npy")))
+    train = stored(clean, settings.regime)
     exact = settings.model_copy(update={"precision": "float32"})
     batches = -(-len(clean) // settings.batch_size)
     return {
@@ -108,6 +139,22 @@ def loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[[], N
     }
 
 
+def conv_loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[[], None]]:
+    train = stored(clean, settings.regime)
+    exact = settings.model_copy(update={"precision": "float32"})
+    batches = -(-len(clean) // settings.batch_size)
+    return {
+        "ours, in float32": Ours(train, settings.batch_size, exact, network(settings)),
+        "**ours**": Ours(train, settings.batch_size, settings, network(settings)),
+        "its convolutions in float32": Convolutions(settings, torch.float32, batches),
+        "its convolutions in bfloat16": Convolutions(settings, torch.bfloat16, batches),
+    }
+
+
+def threads_as_text(threads: int) -> str:
+    return f"{threads} thread{'s' * (threads > 1)}"
+
+
 def main() -> None:
     read = params.read(Path("params.yaml"))
     clean = images.load(Path("data/clean/train_images.npy"))
@@ -121,9 +168,18 @@ def main() -> None:
             [name, f"{value:.2f}", f"{len(clean) / value:,.0f}", f"{fastest / value:.2f}", f"{value / floor:.2f}"]
             for name, value in medians.items()
         ]
-        columns = "s an epoch | images/s | times the post's speed | times the five products in float32"
-        header = f"{threads} thread{'s' * (threads > 1)} | {columns}"
-        parts.append(measure.table(header, rows))
+        columns = "s an epoch | images/s | speed / the post's loop | time / the five products in float32"
+        parts.append(measure.table(f"{threads_as_text(threads)} | {columns}", rows))
+    for threads in progress.track((2, 1), 2, "an epoch of conv", "numbers of threads"):
+        compute.prepare(read.compute.model_copy(update={"threads": threads}))
+        medians = measure.interleaved(conv_loops(read.models["conv"], clean[:CONV_IMAGES]), REPEATS)
+        floor = medians["its convolutions in bfloat16"]
+        rows = [
+            [name, f"{value * len(clean) / CONV_IMAGES:.1f}", f"{CONV_IMAGES / value:,.0f}", f"{value / floor:.2f}"]
+            for name, value in medians.items()
+        ]
+        columns = "s an epoch | images/s | time / its convolutions in bfloat16"
+        parts.append(measure.table(f"`conv`, {threads_as_text(threads)} | {columns}", rows))
     measure.keep(measure.PERFORMANCE, "an epoch", "\n\n".join(parts))
 
 
