@@ -93,7 +93,7 @@ bench: $(READY)  ## measure what docs/performance.md says, and write it there; t
 
 lock: $(READY)  ## choose new versions of the dependencies
 	uv pip compile -q --universal --generate-hashes --upgrade --python-version 3.11 --extra dev --extra study --no-header pyproject.toml \
-	  -o requirements/all.lock
+	  -c requirements/floors.txt -o requirements/all.lock
 
 $(READY): requirements/all.lock requirements/uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python >= 3.11 is wanted"; exit 1; }
