@@ -130,10 +130,13 @@ def test_only_packages_for_this_machine_are_wanted(project: Path) -> None:
 def test_room_and_memory_are_measured(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "memory.max").write_text("2000000000\n")
     (tmp_path / "memory.current").write_text("1900000000\n")
+    (tmp_path / "memory.stat").write_text("anon 1900000000\ninactive_file 0\n")
     monkeypatch.setattr(machine, "CGROUP", tmp_path)
     monkeypatch.setattr(machine, "DISK_GB", 1e9)
     assert about(machine.memory).said == "memory: 0.10 GB free, but the largest stage wants 1.5 GB"
     assert about(machine.disk).verdict == "wrong"
+    (tmp_path / "memory.stat").write_text("anon 100000000\ninactive_file 1800000000\n")  # files that were read
+    assert about(machine.memory).fine
     (tmp_path / "memory.max").write_text("max\n")
     assert about(machine.memory).fine
 

@@ -305,7 +305,7 @@ def storeless(pipeline: Pipeline, tmp_path: Path) -> Path:
 
 
 SYNC_FAULTS = {
-    "no-file": ({"file_size": {"largest": 0}}, 2, "the tracking store at .* fails: .*disk I/O error"),
+    "tiny-files": ({"file_size": {"largest": 4_096}}, 2, "the tracking store at .* fails: .*disk I/O error"),
     "small-files": ({"file_size": {"largest": 1_100_000}}, 1, "the tracking store at .*: File too large"),
     "no-permission": ({"no_permission": {"folder": "{root}"}}, 1, "mlflow.db: Permission denied"),
     "read-only": ({"read_only": {"folder": "{root}"}}, 1, "mlflow.db: Read-only file system"),

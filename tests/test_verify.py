@@ -470,7 +470,7 @@ def test_what_is_computed_again_is_not_there_before(forged: Pipeline) -> None:
         cleanroom.bring(stages["summarise"], outputs, made, folder)
         assert not (folder / "reports").exists()
         idle = stages["summarise"]._replace(cmd="true")
-        with pytest.raises(cleanroom.Unable, match="ended well, but wrote no reports/metrics.json"):
+        with pytest.raises(cleanroom.Unable, match="ended well, but wrote no .*reports/metrics.json"):
             cleanroom.run(idle, folder, None)
 
 
