@@ -73,3 +73,9 @@ def test_the_readme_has_the_numbers_of_the_study() -> None:
         f"{domains.loc[('conv', 'digits'), 'gain_over_linear_db']:.1f}",
         f"{-domains.loc[('conv', 'fashion'), 'gain_over_linear_db']:.1f}",
     ]
+
+
+def test_the_readme_has_what_the_large_model_gains() -> None:
+    ceiling = pandas.read_csv(ROOT / "reports/study/ceiling.csv").set_index("sigma")
+    [told] = re.findall(r"larger network for longer: ([\d.]+) dB above `conv` at σ = 0.5", README)
+    assert told == f"{ceiling.loc[0.5, 'difference_db']:.2f}"
