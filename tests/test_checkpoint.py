@@ -51,6 +51,14 @@ def test_there_is_none_at_first_and_none_at_the_end(three, tmp_path, tree):
     assert tree(tmp_path) == set()
 
 
+def test_those_of_another_training_cost_none_of_this_one(three, tmp_path):
+    other, written = Checkpoints(tmp_path / "fixed", "other"), checkpoint(1)
+    other.save(written)  # where the first training had come to epoch 3
+    found, refused = other.last()
+    assert equal(found, written)
+    assert len(refused) == 2
+
+
 @pytest.mark.parametrize("position", [0, 40, 100, -1], ids=["digest", "header", "middle", "end"])
 def test_a_flipped_bit_is_noticed_and_the_one_before_is_used(three, tmp_path, position):
     path = tmp_path / "fixed" / "000003.checkpoint"

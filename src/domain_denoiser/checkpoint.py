@@ -73,7 +73,8 @@ class Checkpoints:
         with atomic.passing_file(path) as temporary, temporary.open("wb") as opened:
             for part in (digest.digest(), header, body):
                 opened.write(part)
-        for older in self._newest_first()[KEPT:]:
+        # Another training's may be of later epochs; it is left until this one ends.
+        for older in [kept for kept in self._newest_first() if kept.name <= path.name][KEPT:]:
             older.unlink()
 
     def last(self) -> tuple[Checkpoint | None, list[str]]:

@@ -39,7 +39,8 @@ def one_sentence() -> Iterator[None]:
             try:
                 yield
             finally:
-                sys.stdout.flush()  # what cannot be written any more is an error too
+                if sys.stdout is not None:  # as it is where somebody closed it
+                    sys.stdout.flush()  # what cannot be written any more is an error too
     except BadInput as error:
         end(str(error), 2)
     except Stopped as stopped:

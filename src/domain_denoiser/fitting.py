@@ -32,10 +32,10 @@ def fit(folder: Path, task: Task, described: BaseModel, on: Compute, tell: Calla
 
     described: what model.json says; on: where `compute.prepare` has prepared to compute; tell: called with each epoch's
     row of history, those before an interruption too. Raises BadInput if the training diverges; the checkpoint before
-    it stays. Raises ValueError if `folder` is absolute.
+    it stays. Raises ValueError if `folder` is absolute or leads upwards.
     """
-    if folder.is_absolute():  # joined to another one, it stands alone
-        raise ValueError(f"{folder} is absolute: checkpoints would lie in it, to be removed with it, not in {RUNNING}")
+    if folder.is_absolute() or ".." in folder.parts:
+        raise ValueError(f"{folder} leads out of the project: its checkpoints would not lie in {RUNNING}")
     platform = compute.describe(on)
     told = {"regime": task.regime, "settings": task.settings, "network": described}
     told = {name: value.model_dump() for name, value in told.items()}

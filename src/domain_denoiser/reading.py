@@ -60,7 +60,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"the key {key!r} is there twice")
+            raise ValueError(f"the key {key[:100]!r} is there twice")
         found[key] = value
     return found
 
