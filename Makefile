@@ -84,7 +84,7 @@ crash: $(READY)  ## kill a small pipeline 200 times, start four at once, and see
 	PYTHONPATH=src:tests python benchmarks/crash.py --kills 200 --seed 1
 	PYTHONPATH=src:tests python benchmarks/at_once.py --rounds 10
 
-bench: $(READY)  ## measure what docs/performance.md says, and write it there; takes a quarter of an hour
+bench: $(READY)  ## measure what docs/performance.md says, and write it there; takes half an hour
 	python benchmarks/epoch.py
 	python benchmarks/quality.py
 	python benchmarks/memory.py
