@@ -44,8 +44,7 @@ ui: $(READY)  ## MLflow's pages on this machine
 	  --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts
 
 fresh: $(READY)  ## check that dvc.lock is what code and params say; needs no data
-	@planned=$$(dvc repro --dry --allow-missing) || { echo "$$planned"; exit 1; }; \
-	  stale=$$(echo "$$planned" | grep 'Running stage' || true); [ -z "$$stale" ] || { echo "error: dvc.lock is stale, run \`make repro\` and commit it:"; echo "$$stale"; exit 1; }
+	denoise fresh
 
 verify: $(READY)  ## check that what lies here is what dvc.lock says; evaluates once more (docs/verify.md)
 	denoise verify
@@ -85,7 +84,7 @@ crash: $(READY)  ## kill a small pipeline 200 times, start four at once, and see
 	PYTHONPATH=src:tests python benchmarks/crash.py --kills 200 --seed 1
 	PYTHONPATH=src:tests python benchmarks/at_once.py --rounds 10
 
-bench: $(READY)  ## measure what docs/performance.md says, and write it there; takes a quarter of an hour
+bench: $(READY)  ## measure what docs/performance.md says, and write it there; takes half an hour
 	python benchmarks/epoch.py
 	python benchmarks/quality.py
 	python benchmarks/memory.py

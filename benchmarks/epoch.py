@@ -1,12 +1,13 @@
 """An epoch of the models `fixed` and `conv` by several loops, in turn: `make bench`."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import measure
 import numpy as np
+import post_loop
 import torch
-from post_loop import PostLoop
 from torch.nn import functional as F
 
 from domain_denoiser import compute, images, models, noisy, params, progress, training
@@ -18,6 +19,7 @@ from domain_denoiser.seeds import generator
 
 REPEATS = 5
 NOISY = Path("data/noisy")
+LATE = 20  # the epoch from which the post's loop is as slow as it becomes
 CONV_IMAGES = 10_000  # of an epoch of `conv`: a fifth, as it is slow and the images/s are the same
 
 
@@ -125,9 +127,6 @@ def loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[[], N
     exact = settings.model_copy(update={"precision": "float32"})
     batches = -(-len(clean) // settings.batch_size)
     return {
-        "the post's loop, 0 workers": PostLoop(clean, settings, 0.5, 0),
-        "the post's loop, 1 worker": PostLoop(clean, settings, 0.5, 1),
-        "the post's loop, 2 workers": PostLoop(clean, settings, 0.5, 2),
         "a good ordinary loop": Ordinary(images.to_float(clean, "cpu"), settings),
         "ours, in float32": Ours(train, settings.batch_size, exact, network(settings)),
         "ours, through autograd": Ours(train, settings.batch_size, settings, by_autograd(settings)),
@@ -137,6 +136,28 @@ def loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[[], N
         "the five products in bfloat16": Products(settings, torch.bfloat16, batches, False),
         "the same, and noise and optimizer": Products(settings, torch.bfloat16, batches, True),
     }
+
+
+def post_loops(threads: int, stack: ExitStack) -> dict[str, Callable[[], None]]:
+    """The post's loop in processes of its own, which end with the stack; the first is the one to compare with."""
+
+    def begun(workers: int, learning_rate: float | None) -> post_loop.Beside:
+        return stack.enter_context(post_loop.beside("fixed", threads, workers, learning_rate))
+
+    works = {
+        f"the post's loop, {workers} worker{'s' * (workers != 1)}, first epochs": begun(workers, None)
+        for workers in (0, 1, 2)
+    }
+    if threads == 1:
+        return works
+    late = {
+        f"the post's loop, from epoch {LATE} on": begun(0, None),
+        f"the same with learning rate 0.001, from epoch {LATE} on": begun(0, 0.001),
+    }
+    for name, work in late.items():
+        for _ in progress.track(range(1, LATE), LATE - 1, name, "epochs before"):
+            work()
+    return works | late
 
 
 def conv_loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[[], None]]:
@@ -161,14 +182,16 @@ def main() -> None:
     parts = []
     for threads in progress.track((2, 1), 2, "an epoch", "numbers of threads"):
         compute.prepare(read.compute.model_copy(update={"threads": threads}))
-        medians = measure.interleaved(loops(read.models["fixed"], clean), REPEATS)
-        fastest = min(value for name, value in medians.items() if name.startswith("the post's"))
+        with ExitStack() as stack:
+            works = post_loops(threads, stack) | loops(read.models["fixed"], clean)
+            medians = measure.interleaved(works, REPEATS)
+        fastest = min(value for name, value in medians.items() if "first epochs" in name)
         floor = medians["the five products in float32"]
         rows = [
             [name, f"{value:.2f}", f"{len(clean) / value:,.0f}", f"{fastest / value:.2f}", f"{value / floor:.2f}"]
             for name, value in medians.items()
         ]
-        columns = "s an epoch | images/s | speed / the post's loop | time / the five products in float32"
+        columns = "s an epoch | images/s | speed / the post's first epochs | time / the five products in float32"
         parts.append(measure.table(f"{threads_as_text(threads)} | {columns}", rows))
     for threads in progress.track((2, 1), 2, "an epoch of conv", "numbers of threads"):
         compute.prepare(read.compute.model_copy(update={"threads": threads}))

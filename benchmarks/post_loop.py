@@ -1,43 +1,59 @@
-"""The post's own loop, written plainly: a Dataset that draws NumPy noise for each item, a DataLoader, RMSprop."""
+"""The post's own loop, written plainly: a Dataset that draws NumPy noise for each item, a DataLoader, RMSprop.
 
+As a program it is a process of its own, with torch as it comes: numbers too small for float32's full precision
+(denormals) are computed, slowly. It says when it is ready, trains an epoch for each line that it reads, and says how
+long that took.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import measure
 import numpy as np
 import torch
+import typer
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from domain_denoiser import models
+from domain_denoiser import images, models, params, study_params
 from domain_denoiser.models.initialisation import initialise
-from domain_denoiser.params import Model
+from domain_denoiser.params import Constant, Mlp, Regime
 from domain_denoiser.seeds import generator
 
 
 class Noisy(Dataset):
     """Clean images in [0, 1], made noisy one by one as they are asked for; as they are with sigma 0."""
 
-    def __init__(self, clean: np.ndarray, sigma: float) -> None:
-        self.clean, self.sigma = clean, sigma
+    def __init__(self, clean: np.ndarray, regime: Regime) -> None:
+        self.clean, self.regime = clean, regime
 
     def __len__(self) -> int:
         return len(self.clean)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        clean = self.clean[index].astype(np.float32) / 255
-        if self.sigma == 0.0:
+        clean, regime = self.clean[index].astype(np.float32) / 255, self.regime
+        # NumPy's global generator, as the post has it.
+        sigma = regime.sigma if isinstance(regime, Constant) else np.random.uniform(regime.low, regime.high)  # noqa: NPY002
+        if sigma == 0.0:
             corrupted = clean
         else:
-            noise = np.random.normal(0.0, 1.0, clean.shape)  # noqa: NPY002 - as the post does
-            corrupted = np.clip(clean + self.sigma * noise, 0.0, 1.0).astype(np.float32)
+            noise = np.random.normal(0.0, 1.0, clean.shape)  # noqa: NPY002
+            corrupted = np.clip(clean + sigma * noise, 0.0, 1.0).astype(np.float32)
         return torch.from_numpy(corrupted).unsqueeze(0), torch.from_numpy(clean).unsqueeze(0)
 
 
 class PostLoop:
     """A training by the post's loop; each call is one more epoch over uint8 images [N, 28, 28]."""
 
-    def __init__(self, clean: np.ndarray, settings: Model, sigma: float, workers: int) -> None:
+    def __init__(self, clean: np.ndarray, settings: Mlp, seed: int, regime: Regime, workers: int) -> None:
         self._network = models.build(settings)
-        initialise(self._network, settings.initialisation, generator("cpu", 2018, "initialisation"))
+        initialise(self._network, settings.initialisation, generator("cpu", seed, "initialisation"))
         self._optimizer = torch.optim.RMSprop(self._network.parameters(), lr=settings.learning_rate)
-        self._loader = DataLoader(Noisy(clean, sigma), settings.batch_size, shuffle=True, num_workers=workers)
+        self._loader = DataLoader(Noisy(clean, regime), settings.batch_size, shuffle=True, num_workers=workers)
 
     def __call__(self) -> None:
         for corrupted, clean in self._loader:
@@ -45,3 +61,53 @@ class PostLoop:
             loss = F.mse_loss(self._network(corrupted), clean)
             loss.backward()
             self._optimizer.step()
+
+
+def of(read: params.Params, model: str, workers: int, learning_rate: float | None) -> PostLoop:
+    """With the post's own settings, as the study has them, for the noise of `model`; or another learning rate."""
+    post = study_params.read(Path("study/params.yaml")).networks["post"]
+    settings = post.settings
+    if learning_rate is not None:
+        settings = settings.model_copy(update={"learning_rate": learning_rate})
+    clean = images.load(Path("data/clean/train_images.npy"))
+    return PostLoop(clean, settings, post.seed, read.noisy[read.models[model].regime].root, workers)
+
+
+class Beside:
+    """The loop in its own process; each call waits for one more epoch."""
+
+    def __init__(self, running: subprocess.Popen[str]) -> None:
+        self._running = running
+        self._answer()  # it is ready
+
+    def __call__(self) -> None:
+        self._running.stdin.write("\n")
+        self._running.stdin.flush()
+        self._answer()
+
+    def _answer(self) -> None:
+        if not self._running.stdout.readline():
+            raise SystemExit("the post's loop failed")
+
+
+@contextmanager
+def beside(model: str, threads: int, workers: int, learning_rate: float | None) -> Iterator[Beside]:
+    """Start that process; it ends with the block."""
+    command = [sys.executable, __file__, model, str(threads), str(workers)]
+    if learning_rate is not None:
+        command += ["--learning-rate", str(learning_rate)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        yield Beside(running)
+        running.stdin.close()
+
+
+def main(model: str, threads: int, workers: int, learning_rate: Annotated[float | None, typer.Option()] = None) -> None:
+    torch.set_num_threads(threads)
+    epoch = of(params.read(Path("params.yaml")), model, workers, learning_rate)
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        print(f"{measure.seconds(epoch):.3f} s", flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -266,6 +266,23 @@ def test_a_command_that_is_stopped_stops_what_it_started() -> None:
     assert not psutil.pid_exists(below)
 
 
+def test_a_verification_that_is_stopped_stops_what_it_computes() -> None:
+    program = (
+        "from concurrent.futures import ThreadPoolExecutor\nfrom domain_denoiser.errors import one_sentence\n"
+        "from domain_denoiser.lineage import Stage\nfrom domain_denoiser.verify import cleanroom\n"
+        "stage = Stage('evaluate', 'echo $$ $PWD > /proc/$PPID/fd/1; sleep 600; true', {}, {}, {})\n"
+        "with one_sentence(), ThreadPoolExecutor(2) as threads, cleanroom.opened() as room:\n"
+        "    list(threads.map(lambda _: room.run(stage, None), range(5)))"
+    )
+    with started("-u", "-c", program, cwd=ROOT) as running:
+        told = [running.stdout.readline().split(maxsplit=1) for _ in range(2)]
+        running.terminate()
+        _, said = running.communicate()
+    assert (running.returncode, said) == (143, "error: stopped by SIGTERM\n")
+    assert [psutil.pid_exists(int(number)) for number, _ in told] == [False, False]
+    assert not any(Path(folder.strip()).exists() for _, folder in told)
+
+
 def test_output_that_nobody_can_take() -> None:
     """Standard output on a full disk: one sentence, and none more at the very end of the program."""
     program = "from domain_denoiser.errors import one_sentence\nwith one_sentence(): print('a result')"

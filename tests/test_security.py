@@ -299,9 +299,10 @@ def test_a_text_made_to_be_looked_through_for_ever_is_not(part: str) -> None:
         ("PGPASSWORD", "a b/ü" + SECRET, "a%20b%2F%C3%BC" + SECRET),
         ("MLFLOW_TRACKING_URI", f"http://somebody:{SECRET}@host:5000", SECRET),
         ("MLFLOW_TRACKING_URI", f"http://somebody:a%2F{SECRET}@host:5000", f"a/{SECRET}"),
+        ("SSH_PRIVATE_KEY", f"-----BEGIN-----\n  {SECRET}\r\n-----END-----\n", SECRET),
         ("GIT_CONFIG_KEY_0", f"url.https://x-access-token:{SECRET}@github.com/.insteadOf", SECRET),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_the_secrets_of_the_environment_are_not_shown(
     name: str, value: str, shown: str, monkeypatch: pytest.MonkeyPatch

@@ -415,9 +415,9 @@ def test_a_forged_table_is_found_by_evaluating_again(
     table, stages, declares = Path("reports/evaluation/noisy.csv"), lineage.workspace(), declared.read()
     rows = pandas.read_csv(table)
     outputs = inventory.take(stages, declares)
-    with cleanroom.opened() as folder:
-        cleanroom.bring(stages["evaluate-noisy"], outputs, [], folder)
-        cleanroom.run(stages["evaluate-noisy"], folder, None)
+    with cleanroom.opened() as room:
+        room.bring(stages["evaluate-noisy"], outputs, [])
+        room.run(stages["evaluate-noisy"], None)
         # The last bits are another machine's right, and no more.
         for factor, verdicts in ((1.0, ["ok", "ok"]), (1 + 1e-6, ["differs", "ok"]), (1.01, ["differs", "differs"])):
             changed = rows.copy()
@@ -425,7 +425,7 @@ def test_a_forged_table_is_found_by_evaluating_again(
             forge(str(table), changed.to_csv(index=False, float_format="%.9g", lineterminator="\n").encode())
             assert wrong() == []
             [output] = [output for output in inventory.take(lineage.workspace(), declares) if output.path == str(table)]
-            assert [recomputed.compared(output, folder, same).verdict for same in (True, False)] == verdicts
+            assert [recomputed.compared(output, room.folder, same).verdict for same in (True, False)] == verdicts
 
 
 def test_a_model_of_another_machine_may_reach_a_little_more_or_less(
@@ -466,12 +466,12 @@ def test_what_is_computed_again_is_not_there_before(forged: Pipeline) -> None:
     stages = lineage.workspace()
     outputs = inventory.take(stages, declared.read())
     made = [output for output in outputs if output.path.startswith("reports/")]
-    with cleanroom.opened() as folder:
-        cleanroom.bring(stages["summarise"], outputs, made, folder)
-        assert not (folder / "reports").exists()
+    with cleanroom.opened() as room:
+        room.bring(stages["summarise"], outputs, made)
+        assert not (room.folder / "reports").exists()
         idle = stages["summarise"]._replace(cmd="true")
         with pytest.raises(cleanroom.Unable, match="ended well, but wrote no .*reports/metrics.json"):
-            cleanroom.run(idle, folder, None)
+            room.run(idle, None)
 
 
 def test_equal_bytes_are_wanted_of_this_machine_alone(promoted: Pipeline) -> None:

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from domain_denoiser.errors import printable
+
 OK = "ok"
 NOTE = "note"  # worth knowing; nothing is wrong
 
@@ -21,7 +23,7 @@ class Check(NamedTuple):
     def line(self) -> str:
         """For a terminal. Names of files may hold line ends and control characters; they stay on the line."""
         text = self.said if self.mend is None else f"{self.said}; mend: {self.mend}"
-        return f"{self.verdict:<9}{''.join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)}"
+        return f"{self.verdict:<9}{printable(text)}"
 
     def as_json(self) -> dict[str, str | None]:
         """The same for programs."""

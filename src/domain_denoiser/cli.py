@@ -289,6 +289,20 @@ def verify(
 
 
 @app.command()
+def fresh(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say whether dvc.lock is what code and params say, and the study's locks too; needs no data.
+
+    Exit status 0: dvc.lock is, 1: it is not. A stale study is noted only: it takes an hour, and nothing rests on it.
+    """
+    from domain_denoiser import freshness
+
+    root = _go_to_root()
+    _report(freshness.checks(), root, as_json)
+
+
+@app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

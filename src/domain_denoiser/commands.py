@@ -21,7 +21,7 @@ def run(*command: str, on_line: Callable[[str], None] = lambda line: None) -> in
     print(f"$ {masked(shlex.join(command))}", flush=True)
     with subprocess.Popen(
         command,
-        env=_environment(),
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
@@ -55,7 +55,7 @@ def must(*command: str, on_line: Callable[[str], None] = lambda line: None) -> N
 def output(*command: str) -> str:
     """What a command prints. Raises Failed, with what it said, unless it ends well."""
     done = subprocess.run(
-        command, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+        command, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
     )
     if done.returncode != 0:
         said = " ".join((done.stderr or done.stdout).split())
@@ -69,6 +69,6 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _environment() -> dict[str, str]:
-    """This environment, with the programs that were installed beside this Python first."""
+def environment() -> dict[str, str]:
+    """That of the commands: this one, with the programs that were installed beside this Python first."""
     return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}

@@ -39,5 +39,6 @@ def _secrets() -> Iterator[str]:
     for name, value in os.environ.items():
         found = [value] if NAMES.search(name) else []
         found += [address[2:-1].partition(":")[2] for address in _WITH_PASSWORD.findall(value)]
-        for secret in found:
+        # A key of several lines is shown a line at a time by whoever prints lines.
+        for secret in [part for whole in found for part in {whole, *map(str.strip, whole.splitlines())}]:
             yield from (way for way in (secret, unquote(secret), quote(secret, safe="")) if len(way) >= SHORTEST)

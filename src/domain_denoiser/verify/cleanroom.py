@@ -6,11 +6,12 @@ command writes does not reach the project.
 
 import os
 import shutil
+import signal
 import subprocess
-import sys
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +21,7 @@ from domain_denoiser.verify.declared import within
 from domain_denoiser.verify.inventory import Item, Output
 
 CODE = ("src", "stages", "params.yaml", "dvc.yaml", "dvc.lock", ".dvc", ".dvcignore", "pyproject.toml")
+PATIENCE_S = 10.0  # with a command that is asked to end
 
 
 class Unable(Exception):
@@ -27,62 +29,97 @@ class Unable(Exception):
 
 
 @contextmanager
-def opened() -> Iterator[Path]:
+def opened() -> Iterator["Room"]:
     """A temporary folder with the project's code and params, and none of what its stages wrote.
 
-    Raises commands.Failed if there is no room for it.
+    When the block ends, so do the commands that still run there. Raises commands.Failed if there is no space for it.
     """
     with tempfile.TemporaryDirectory(prefix="denoise-verify-") as name:
-        folder = Path(name)
+        room = Room(Path(name))
         for path in _in_git():
-            _copy(path, folder / path)
-        yield folder
+            _copy(path, room.folder / path)
+        try:
+            yield room
+        finally:
+            room.close()
 
 
-def bring(stage: Stage, outputs: Collection[Output], made: Collection[Output], folder: Path) -> None:
-    """Copy there what a stage read, as far as it is not there yet.
+class Room:
+    """The folder, and the commands that run in it; several threads may run one each."""
 
-    made: those of the outputs that are made there, and so never brought. Raises Unable if something is not to be had.
-    """
-    brought = [output for output in outputs if output not in made]
-    for path in stage.deps:
-        if Path(path).is_file() and not any(within(path, output.path) for output in outputs):
-            _copy(Path(path), folder / path)
-        for item in _items(path, brought):
-            if (folder / item.path).exists():
-                continue
-            if item.place is None:
-                raise Unable(f"{item.path}, which it read, is neither here nor in the cache as dvc.lock says")
-            _copy(item.place, folder / item.path)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._running: set[subprocess.Popen[str]] = set()
+        self._closed = False
+        self._entrance = threading.Lock()
+
+    def bring(self, stage: Stage, outputs: Collection[Output], made: Collection[Output]) -> None:
+        """Copy here what a stage read, as far as it is not here yet.
+
+        made: those of the outputs that are made here, and so never brought. Raises Unable if something is not to be
+        had.
+        """
+        brought = [output for output in outputs if output not in made]
+        for path in stage.deps:
+            if Path(path).is_file() and not any(within(path, output.path) for output in outputs):
+                _copy(Path(path), self.folder / path)
+            for item in _items(path, brought):
+                if (self.folder / item.path).exists():
+                    continue
+                if item.place is None:
+                    raise Unable(f"{item.path}, which it read, is neither here nor in the cache as dvc.lock says")
+                _copy(item.place, self.folder / item.path)
+
+    def run(self, stage: Stage, shown: IO[str] | None) -> None:
+        """Run the command of a stage here. shown: where what it prints goes, if anywhere.
+
+        Raises Unable if it fails, or does not write what it should.
+        """
+        running = self._started(stage, shown)
+        try:
+            printed, _ = running.communicate()
+        finally:
+            if running.returncode is not None:
+                self._running.discard(running)
+        if running.returncode != 0:
+            last = (printed or "").strip().rpartition("\n")[2]
+            raise Unable(f"its command ended with status {running.returncode}{last and f': {last}'}")
+        if missing := [path for path in stage.outs if not (self.folder / path).exists()]:
+            raise Unable(f"its command ended well, but wrote no {', '.join(missing)}")
+
+    def _started(self, stage: Stage, shown: IO[str] | None) -> subprocess.Popen[str]:
+        with self._entrance:
+            if self._closed:
+                raise Unable("verify was stopped")
+            running = subprocess.Popen(
+                stage.cmd,
+                shell=True,
+                cwd=self.folder,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if shown is None else shown,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,  # so that the shell ends together with what it has started
+            )
+            self._running.add(running)
+            return running
+
+    def close(self) -> None:
+        """End what still runs here, and let nothing more begin."""
+        with self._entrance:
+            self._closed = True
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for running in self._running.copy():
+                with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                    os.killpg(running.pid, number)
+                    running.wait(PATIENCE_S)
 
 
-def run(stage: Stage, folder: Path, shown: IO[str] | None) -> None:
-    """Run the command of a stage there. shown: where what it prints goes, if anywhere.
-
-    Raises Unable if it fails, or does not write what it should.
-    """
-    done = subprocess.run(
-        stage.cmd,
-        shell=True,
-        cwd=folder,
-        env=_environment(os.environ),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if shown is None else shown,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    if done.returncode != 0:
-        last = (done.stdout or "").strip().rpartition("\n")[2]
-        raise Unable(f"its command ended with status {done.returncode}{last and f': {last}'}")
-    if missing := [path for path in stage.outs if not (folder / path).exists()]:
-        raise Unable(f"its command ended well, but wrote no {', '.join(missing)}")
-
-
-def _environment(present: Mapping[str, str]) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """Without what would have a stage tracked, or send it elsewhere."""
-    kept = {name: value for name, value in present.items() if not name.startswith(("DVC_", "MLFLOW_"))}
-    return kept | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{present['PATH']}"}
+    return {name: value for name, value in commands.environment().items() if not name.startswith(("DVC_", "MLFLOW_"))}
 
 
 def _in_git() -> list[Path]:

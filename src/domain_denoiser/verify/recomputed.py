@@ -29,36 +29,36 @@ def check(
     evaluations = [stage for name, stage in stages.items() if name.startswith("evaluate")]
     again = [*evaluations, *(stage for name, stage in stages.items() if name == "summarise")]
     made = [output for output in outputs if output.stage in {stage.name for stage in again}]
-    with cleanroom.opened() as folder, ThreadPoolExecutor(at_once) as threads:
-        unable = {stage.name: _unable(stage, broken, outputs, made, folder) for stage in again}
+    with ThreadPoolExecutor(at_once) as threads, cleanroom.opened() as room:
+        unable = {stage.name: _unable(stage, broken, outputs, made, room) for stage in again}
         running = [stage for stage in evaluations if unable[stage.name] is None]
-        unable |= zip((stage.name for stage in running), threads.map(lambda stage: _run(stage, folder), running))
+        unable |= zip((stage.name for stage in running), threads.map(lambda stage: _run(stage, room), running))
         for stage in again:
             if stage not in evaluations and unable[stage.name] is None:  # it reads what those have written
-                unable[stage.name] = _run(stage, folder)
+                unable[stage.name] = _run(stage, room)
             if (reason := unable[stage.name]) is not None:
                 yield Check(FAILED, f"{stage.name} was not run again: {reason}")
                 continue
-            yield from (compared(output, folder, here) for output in outputs if output.stage == stage.name)
+            yield from (compared(output, room.folder, here) for output in outputs if output.stage == stage.name)
 
 
 def _unable(
-    stage: Stage, broken: Collection[str], outputs: Collection[Output], made: Collection[Output], folder: Path
+    stage: Stage, broken: Collection[str], outputs: Collection[Output], made: Collection[Output], room: cleanroom.Room
 ) -> str | None:
     """Bring what a stage reads; why it cannot run, or None."""
     if stage.name in broken:
         return "its code or params have changed"
     try:
-        cleanroom.bring(stage, outputs, made, folder)
+        room.bring(stage, outputs, made)
     except cleanroom.Unable as error:
         return str(error)
     return None
 
 
-def _run(stage: Stage, folder: Path) -> str | None:
+def _run(stage: Stage, room: cleanroom.Room) -> str | None:
     """Why it did not end well, or None."""
     try:
-        cleanroom.run(stage, folder, None)
+        room.run(stage, None)
     except cleanroom.Unable as error:
         return str(error)
     return None

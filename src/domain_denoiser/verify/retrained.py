@@ -27,22 +27,22 @@ def check(stage: Stage, stages: Mapping[str, Stage], outputs: Collection[Output]
     try:
         if stage.name in broken:
             raise cleanroom.Unable("its code or params have changed")
-        with cleanroom.opened() as folder:
-            cleanroom.bring(stage, outputs, made, folder)
-            cleanroom.run(stage, folder, sys.stderr)
-            different = [output for output in made if hashing.find(folder / output.path).md5 != output.md5]
+        with cleanroom.opened() as room:
+            room.bring(stage, outputs, made)
+            room.run(stage, sys.stderr)
+            different = [output for output in made if hashing.find(room.folder / output.path).md5 != output.md5]
             if not different:
                 return Check(OK, f"{stage.name}: trained again, equal bytes")
-            if not _elsewhere(made, folder):
+            if not _elsewhere(made, room.folder):
                 listed = ", ".join(output.path for output in different)
                 said = f"{stage.name}: trained again on the same kind of machine, and {listed} came out otherwise"
                 return Check(DIFFERS, said, mends.again(stage.name))
             if evaluate is None or evaluate.name in broken:
                 raise cleanroom.Unable("other bytes, on another kind of machine, and no evaluation to compare")
-            cleanroom.bring(evaluate, outputs, made, folder)
-            cleanroom.run(evaluate, folder, None)
+            room.bring(evaluate, outputs, made)
+            room.run(evaluate, None)
             table = next(iter(evaluate.outs))
-            return compared(stage, outputs, folder / table)
+            return compared(stage, outputs, room.folder / table)
     except cleanroom.Unable as error:
         return Check(FAILED, f"{stage.name} was not trained again: {error}")
 
