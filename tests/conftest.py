@@ -4,6 +4,7 @@ import copy
 import gzip
 import hashlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ SAMPLE = ROOT / "tests/data/mnist"
 # The processes that tests start import the package of this checkout, as pytest itself does.
 os.environ["PYTHONPATH"] = str(ROOT / "src")
 torch.set_num_threads(1)
+# A shell that runs the tests in the background has them, and all that they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # No test depends on how fast the machine is, nor on what an earlier run found.
 hypothesis_settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 hypothesis_settings.load_profile("repeatable")
