@@ -15,6 +15,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -266,17 +267,23 @@ def test_a_command_that_is_stopped_stops_what_it_started() -> None:
     assert not psutil.pid_exists(below)
 
 
-def test_a_verification_that_is_stopped_stops_what_it_computes() -> None:
+@pytest.mark.parametrize("command", ["sleep 600; true", "trap '' TERM; sleep 600; true"], ids=["obeys", "does not"])
+@pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
+def test_a_verification_that_is_stopped_stops_what_it_computes(command: str, again: bool) -> None:
     program = (
         "from concurrent.futures import ThreadPoolExecutor\nfrom domain_denoiser.errors import one_sentence\n"
         "from domain_denoiser.lineage import Stage\nfrom domain_denoiser.verify import cleanroom\n"
-        "stage = Stage('evaluate', 'echo $$ $PWD > /proc/$PPID/fd/1; sleep 600; true', {}, {}, {})\n"
+        f"""stage = Stage('evaluate', "echo $$ $PWD > /proc/$PPID/fd/1; {command}", {{}}, {{}}, {{}})\n"""
+        "cleanroom.PATIENCE_S = 1.0\n"
         "with one_sentence(), ThreadPoolExecutor(2) as threads, cleanroom.opened() as room:\n"
         "    list(threads.map(lambda _: room.run(stage, None), range(5)))"
     )
     with started("-u", "-c", program, cwd=ROOT) as running:
         told = [running.stdout.readline().split(maxsplit=1) for _ in range(2)]
         running.terminate()
+        if again:
+            time.sleep(0.3)
+            running.terminate()
         _, said = running.communicate()
     assert (running.returncode, said) == (143, "error: stopped by SIGTERM\n")
     assert [psutil.pid_exists(int(number)) for number, _ in told] == [False, False]

@@ -230,12 +230,8 @@ def test_a_queued_experiment_uses_the_source_of_its_own_copy(changed: Pipeline) 
 
 def test_fresh_names_what_would_run(pipeline: Pipeline, tmp_path: Path) -> None:
     copied = pipeline.copy(tmp_path / "a copy")
-    before = copied.run("git", "status", "--short").stdout
-    first, *study = copied.run("denoise", "fresh").stdout.splitlines()
-    assert first.split(maxsplit=1) == ["ok", "dvc.lock is what code and params say"]
-    assert [line.split()[:2] for line in study] == [["note", "study/dvc.lock"], ["note", "study/large/dvc.lock"]]
-    assert "study/dvc.yaml:" in study[0]  # it never ran here
-    assert copied.run("git", "status", "--short").stdout == before
+    said = copied.run("denoise", "fresh").stdout
+    assert said.split(maxsplit=1) == ["ok", "dvc.lock is what code and params say\n"]
     copied.params(lambda values: values["models"]["fixed"].update(hidden=9))
     shutil.rmtree(copied.root / "data")  # as in a checkout
     stale = copied.run("denoise", "fresh", check=False)

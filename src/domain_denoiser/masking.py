@@ -11,6 +11,7 @@ NAMES = re.compile(
     r"TOKEN|SECRET|PASSW(OR)?D|PASSPHRASE|CREDENTIAL|PRIVATE_?KEY|ACCESS_?KEY|API_?KEY|AUTHORIZATION", re.IGNORECASE
 )
 SHORTEST = 6  # characters: what is shorter would be found in many a word that is no secret
+SHORTEST_LINE = 16  # characters, of a secret of several lines, as these may hold brackets and common words too
 LONGEST = 2**16  # characters; what is longer is cut, as it may be a stranger's, made to be looked through for ever
 
 # A password may hold a slash, as databases allow, or an at sign: the last one before the host counts.
@@ -40,5 +41,6 @@ def _secrets() -> Iterator[str]:
         found = [value] if NAMES.search(name) else []
         found += [address[2:-1].partition(":")[2] for address in _WITH_PASSWORD.findall(value)]
         # A key of several lines is shown a line at a time by whoever prints lines.
-        for secret in [part for whole in found for part in {whole, *map(str.strip, whole.splitlines())}]:
+        lines = [line.strip() for whole in found for line in whole.splitlines()]
+        for secret in found + [line for line in lines if len(line) >= SHORTEST_LINE]:
             yield from (way for way in (secret, unquote(secret), quote(secret, safe="")) if len(way) >= SHORTEST)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,11 +18,12 @@ from typing import IO
 
 from domain_denoiser import commands, revisions
 from domain_denoiser.lineage import Stage
+from domain_denoiser.stopping import undisturbed
 from domain_denoiser.verify.declared import within
 from domain_denoiser.verify.inventory import Item, Output
 
 CODE = ("src", "stages", "params.yaml", "dvc.yaml", "dvc.lock", ".dvc", ".dvcignore", "pyproject.toml")
-PATIENCE_S = 10.0  # with a command that is asked to end
+PATIENCE_S = 5.0  # with commands that are asked to end
 
 
 class Unable(Exception):
@@ -34,14 +36,16 @@ def opened() -> Iterator["Room"]:
 
     When the block ends, so do the commands that still run there. Raises commands.Failed if there is no space for it.
     """
-    with tempfile.TemporaryDirectory(prefix="denoise-verify-") as name:
-        room = Room(Path(name))
+    temporary = tempfile.TemporaryDirectory(prefix="denoise-verify-", ignore_cleanup_errors=True)
+    room = Room(Path(temporary.name))
+    try:
         for path in _in_git():
             _copy(path, room.folder / path)
-        try:
-            yield room
-        finally:
+        yield room
+    finally:
+        with undisturbed():
             room.close()
+            temporary.cleanup()
 
 
 class Room:
@@ -88,7 +92,7 @@ class Room:
             raise Unable(f"its command ended well, but wrote no {', '.join(missing)}")
 
     def _started(self, stage: Stage, shown: IO[str] | None) -> subprocess.Popen[str]:
-        with self._entrance:
+        with undisturbed(), self._entrance:
             if self._closed:
                 raise Unable("verify was stopped")
             running = subprocess.Popen(
@@ -110,11 +114,16 @@ class Room:
         """End what still runs here, and let nothing more begin."""
         with self._entrance:
             self._closed = True
+        rest = self._running.copy()
         for number in (signal.SIGTERM, signal.SIGKILL):
-            for running in self._running.copy():
-                with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            rest = {running for running in rest if running.poll() is None}
+            for running in rest:
+                with suppress(ProcessLookupError):
                     os.killpg(running.pid, number)
-                    running.wait(PATIENCE_S)
+            deadline = time.monotonic() + PATIENCE_S
+            for running in rest:
+                with suppress(subprocess.TimeoutExpired):
+                    running.wait(max(0.0, deadline - time.monotonic()))
 
 
 def _environment() -> dict[str, str]:
