@@ -139,7 +139,7 @@ def loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[[], N
 
 
 def post_loops(threads: int, stack: ExitStack) -> dict[str, Callable[[], None]]:
-    """The post's loop in processes of its own, which end with the stack; the first is the one to compare with."""
+    """The post's loop in processes of its own, which end with the stack."""
 
     def begun(workers: int, learning_rate: float | None) -> post_loop.Beside:
         return stack.enter_context(post_loop.beside("fixed", threads, workers, learning_rate))

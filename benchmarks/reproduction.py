@@ -22,7 +22,7 @@ MLPS = ("plain", "fixed", "random")  # what the post trains
 
 
 def post_training(read: params.Params, model: str) -> float:
-    """Seconds of all epochs of one model by the post's loop, with 0 workers: the fastest here (see the first table)."""
+    """Seconds of all epochs of one model by the post's loop, with 0 workers: the fastest, at least at first."""
     with post_loop.beside(model, read.compute.threads, workers=0, learning_rate=None) as epoch:
         epochs = range(read.models[model].epochs)
         return sum(measure.seconds(epoch) for _ in progress.track(epochs, len(epochs), f"the post's {model}", "epochs"))
@@ -115,10 +115,10 @@ def main() -> None:
         trained = sum(read.models[name].epochs for name in MLPS)
         said = (
             f"`dvc repro --force` with an empty cache: {whole:.0f} s. The stages that train the post's three models "
-            f"take {stages['train']:.1f} s, from start to end. The same {trained} epochs took the post's loop "
-            f"{goal:.0f} s ({', '.join(f'{value:.0f} s `{name}`' for name, value in post.items())}): the stages take "
+            f"take {stages['train']:.1f} s, from start to end. After that the same {trained} epochs took the "
+            f"post's loop {goal:.0f} s ({', '.join(f'{value:.0f} s `{name}`' for name, value in post.items())}): the stages take "
             f"**{stages['train'] / goal:.0%}** of that. With denormals flushed to zero, as ours are, the post's loop "
-            f"would take {flushed:.0f} s, and the stages **{stages['train'] / flushed:.0%}** of it."
+            f"would take {flushed:.0f} s (by one epoch of each), and the stages **{stages['train'] / flushed:.0%}** of it."
         )
         commands = progress.track(
             [("dvc", "repro"), ("dvc", "status"), ("denoise", "sync")],
