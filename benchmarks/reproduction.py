@@ -113,12 +113,13 @@ def main() -> None:
         rows.append(["of it: the rest", f"{rest:.1f}", f"{rest / whole:.0%}"])
         shares = measure.table("stage | s | share", rows)
         trained = sum(read.models[name].epochs for name in MLPS)
+        each = ", ".join(f"{value:.0f} s `{name}`" for name, value in post.items())
         said = (
             f"`dvc repro --force` with an empty cache: {whole:.0f} s. The stages that train the post's three models "
-            f"take {stages['train']:.1f} s, from start to end. After that the same {trained} epochs took the "
-            f"post's loop {goal:.0f} s ({', '.join(f'{value:.0f} s `{name}`' for name, value in post.items())}): the stages take "
-            f"**{stages['train'] / goal:.0%}** of that. With denormals flushed to zero, as ours are, the post's loop "
-            f"would take {flushed:.0f} s (by one epoch of each), and the stages **{stages['train'] / flushed:.0%}** of it."
+            f"take {stages['train']:.1f} s, from start to end. Then the same {trained} epochs took the post's loop "
+            f"{goal:.0f} s ({each}): the stages take **{stages['train'] / goal:.0%}** of that. With denormals flushed "
+            f"to zero, as ours are, the post's loop would take {flushed:.0f} s (by one epoch of each), and the stages "
+            f"**{stages['train'] / flushed:.0%}** of it."
         )
         commands = progress.track(
             [("dvc", "repro"), ("dvc", "status"), ("denoise", "sync")],
