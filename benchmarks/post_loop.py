@@ -75,6 +75,8 @@ def of(read: params.Params, model: str, workers: int, learning_rate: float | Non
     if learning_rate is not None:
         settings = settings.model_copy(update={"learning_rate": learning_rate})
     clean = images.load(Path("data/clean/train_images.npy"))
+    torch.manual_seed(SEED)
+    np.random.seed(SEED)  # noqa: NPY002
     return PostLoop(clean, settings, post.seed, read.noisy[read.models[model].regime].root, workers)
 
 
@@ -108,8 +110,6 @@ def beside(model: str, threads: int, workers: int, learning_rate: float | None) 
 
 def main(model: str, threads: int, workers: int, learning_rate: Annotated[float | None, typer.Option()] = None) -> None:
     torch.set_num_threads(threads)
-    torch.manual_seed(SEED)
-    np.random.seed(SEED)  # noqa: NPY002
     epoch = of(params.read(Path("params.yaml")), model, workers, learning_rate)
     print("ready", flush=True)
     for _ in sys.stdin:
