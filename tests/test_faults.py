@@ -253,6 +253,20 @@ def test_ctrl_c_in_a_training(finished: list[Path], tmp_path: Path) -> None:
     assert outputs(seen(root)) == before
 
 
+@pytest.mark.parametrize(
+    ("closed", "said"), [(">&-", "error: x: No space left on device\n"), ("2>&-", ""), (">&- 2>&-", "")]
+)
+def test_a_failing_machine_with_closed_outputs(closed: str, said: str) -> None:
+    """Neither a traceback, nor the sentence where data was wanted."""
+    program = (
+        "from domain_denoiser.errors import one_sentence\n"
+        "with one_sentence(): raise OSError(28, 'No space left on device', 'x')"
+    )
+    command = ["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
 def test_a_command_that_is_stopped_stops_what_it_started() -> None:
     program = (
         "from domain_denoiser import commands\nfrom domain_denoiser.errors import one_sentence\n"

@@ -31,6 +31,7 @@ def test_columns_have_the_same_types_whatever_the_numbers():
         (b"\xff\xfe\x00", "is not a table"),
         (b"a,b\n1,2\n1,2,3\n", "is not a table"),
         (b"sigma,image\n0.5,1\n", "has the columns sigma, image, but sigma, image, mse, psnr_db, ssim are wanted"),
+        (b",".join(b"c%d" % column for column in range(21)) + b"\n", r"has the columns c0, .*c19, \.\.\., but sigma"),
         (HEADER + b"0.5,1,low,10,0.5\n", "is not a table"),
         (HEADER + b"0.5,,0.1,10,0.5\n", "is not a table"),
     ],

@@ -39,8 +39,7 @@ def one_sentence() -> Iterator[None]:
             try:
                 yield
             finally:
-                if sys.stdout is not None:  # as it is where somebody closed it
-                    sys.stdout.flush()  # what cannot be written any more is an error too
+                _flush()  # what cannot be written any more is an error too
     except BadInput as error:
         end(str(error), 2)
     except Stopped as stopped:
@@ -57,13 +56,13 @@ def one_sentence() -> Iterator[None]:
         if isinstance(error, sqlite3.Error):  # DVC keeps notes in databases
             end(f"a database fails: {error}", 1)
         # A mistake in the program: whoever mends it needs to know where, but not the passwords.
-        print(masked(traceback.format_exc()), file=sys.stderr)
+        _say(masked(traceback.format_exc()))
         sys.exit(1)
 
 
 def end(sentence: str, status: int) -> None:
     """Say it in one line, without control characters and without secrets, and end the program with the status."""
-    print(f"error: {one_line(masked(sentence))}", file=sys.stderr)
+    _say(f"error: {one_line(masked(sentence))}")
     sys.exit(status)
 
 
@@ -90,7 +89,17 @@ def _lacks_memory(error: Exception) -> bool:
 def _forget_output() -> None:
     """What standard output could not take is not tried again at the end of the program, which would complain again."""
     try:
-        sys.stdout.flush()
+        _flush()
     except OSError:
         with suppress(OSError), Path(os.devnull).open("w") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # as it is where somebody closed it
+        sys.stdout.flush()
+
+
+def _say(text: str) -> None:
+    if sys.stderr is not None:  # print would take standard output for it
+        print(text, file=sys.stderr)

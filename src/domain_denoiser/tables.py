@@ -55,7 +55,7 @@ def _numbers(content: bytes, where: str, columns: list[str]) -> pandas.DataFrame
         raise BadInput(f"{where} is not a table: {error}") from error
     # A row with more values than there are columns makes pandas take the first ones for a name of the row.
     if list(table.columns) != columns or not isinstance(table.index, pandas.RangeIndex):
-        found = ", ".join(str(column)[:100] for column in table.columns[:20])
+        found = ", ".join([str(column)[:100] for column in table.columns[:20]] + ["..."] * (len(table.columns) > 20))
         raise BadInput(f"{where} has the columns {found}, but {', '.join(columns)} are wanted")
     numbers = [column for column in columns if column != "model"]
     try:
