@@ -1,6 +1,7 @@
 """The real `dvc repro` on a small real sample: what it makes, what MLflow shows, what a change reruns."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -238,3 +239,10 @@ def test_fresh_names_what_would_run(pipeline: Pipeline, tmp_path: Path) -> None:
     assert stale.returncode == 1
     assert "train@fixed" in stale.stdout
     assert "train@plain" not in stale.stdout
+    being_written = {copied.root.as_posix(): {"pid": os.getpid(), "cmd": "dvc repro"}}
+    (copied.root / ".dvc/tmp").mkdir(exist_ok=True)
+    (copied.root / ".dvc/tmp/rwlock").write_text(json.dumps({"read": {}, "write": being_written}))
+    busy = copied.run("denoise", "fresh", check=False)
+    assert busy.returncode == 2
+    assert busy.stdout == ""
+    assert "is busy" in busy.stderr

@@ -18,13 +18,14 @@ def check() -> Check:
 def stale_stages() -> list[str]:
     """The stages that would have to run, as far as is known without running them; none needs its data to be here.
 
-    Raises commands.Failed if DVC cannot read the pipeline.
+    Raises commands.Failed if DVC cannot read the pipeline, or not now.
     """
     try:
         planned = commands.output("dvc", "repro", "--dry", "--allow-missing")
     except commands.Failed as error:
-        # DVC wants to hash what a stale stage reads, and gives up on the first whose data is not here.
-        stale = re.search(r"failed to reproduce '([^']+)'", str(error))
+        # DVC wants to hash what a stale stage reads, and gives up on the first whose data is not here. What else it may
+        # give up on (a path that another DVC writes, a damaged list of locks) says nothing of a stage.
+        stale = re.search(r"failed to reproduce '([^']+)': (\[Errno 2\]|missing data)", str(error))
         if stale is None:
             raise
         return [stale[1]]
