@@ -243,6 +243,5 @@ def test_fresh_names_what_would_run(pipeline: Pipeline, tmp_path: Path) -> None:
     (copied.root / ".dvc/tmp").mkdir(exist_ok=True)
     (copied.root / ".dvc/tmp/rwlock").write_text(json.dumps({"read": {}, "write": being_written}))
     busy = copied.run("denoise", "fresh", check=False)
-    assert busy.returncode == 2
-    assert busy.stdout == ""
+    assert (busy.returncode, busy.stdout) == (1, "")
     assert "is busy" in busy.stderr
