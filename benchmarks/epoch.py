@@ -155,7 +155,7 @@ def post_loops(threads: int, stack: ExitStack) -> dict[str, Callable[[], None]]:
         f"the same with learning rate 0.001, from epoch {LATE} on": begun(0, 0.001),
     }
     for name, work in late.items():
-        for _ in progress.track(range(1, LATE), LATE - 1, name, "epochs before"):
+        for _ in progress.track(range(2, LATE), LATE - 2, name, "epochs before"):
             work()
     return works | late
 
