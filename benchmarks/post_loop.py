@@ -8,7 +8,7 @@ that it reads.
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +24,7 @@ from domain_denoiser.models.initialisation import initialise
 from domain_denoiser.params import Constant, Mlp, Regime
 from domain_denoiser.seeds import generator
 
-MOST_SEEDS = 100
+MOST_SEEDS = 100  # that are tried
 
 
 class Died(Exception):
@@ -86,10 +86,8 @@ def begun(read: params.Params, model: str, workers: int, learning_rate: float | 
         torch.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002
         loop = PostLoop(clean, settings, post.seed, read.noisy[read.models[model].regime].root, workers)
-        try:
+        with suppress(Died):
             return loop, measure.seconds(loop)
-        except Died:
-            continue
     raise Died
 
 

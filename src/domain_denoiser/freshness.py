@@ -25,7 +25,7 @@ def stale_stages() -> list[str]:
     except commands.Failed as error:
         # DVC wants to hash what a stale stage reads, and gives up on the first whose data is not here. What else it may
         # give up on (a path that another DVC writes, a damaged list of locks) says nothing of a stage.
-        stale = re.search(r"failed to reproduce '([^']+)': (\[Errno 2\]|missing data)", str(error))
+        stale = re.search(r"failed to reproduce '([^']+)': \[Errno 2\]", str(error))
         if stale is None:
             raise
         return [stale[1]]
