@@ -1,5 +1,6 @@
 """An epoch of the models `fixed` and `conv` by several loops, in turn: `make bench`."""
 
+import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,7 @@ from domain_denoiser.seeds import generator
 REPEATS = 5
 NOISY = Path("data/noisy")
 LATE = 20  # the epoch from which the post's loop is as slow as it becomes
+NEAR = 1.3  # times the speed of one thread that two threads have in small products, at least, if their cores are near
 CONV_IMAGES = 10_000  # of an epoch of `conv`: a fifth, as it is slow and the images/s are the same
 
 
@@ -84,6 +86,25 @@ class Products:
             if self._more:
                 add_noise(self._clean, self._sigma, self._draw)
                 self._optimizer.step(1e-9)
+
+
+class Near:
+    """Are the machine's two cores near each other just now?
+
+    A virtual machine's cores move about on the host: with caches of their own, what one writes costs the other more to
+    read. Nothing in the virtual machine says so but the time that it takes.
+    """
+
+    def __init__(self, settings: params.Model) -> None:
+        self._products = Products(settings, torch.bfloat16, 40, False)
+
+    def __call__(self) -> bool:
+        one, two = self._seconds(1), self._seconds(2)  # leaves two threads
+        return one / two >= NEAR
+
+    def _seconds(self, threads: int) -> float:
+        torch.set_num_threads(threads)
+        return min(measure.seconds(self._products) for _ in range(3))
 
 
 class Convolutions:
@@ -172,6 +193,17 @@ def conv_loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[
     }
 
 
+def epochs_table(name: str, medians: dict[str, float], count: int) -> str:
+    fastest = min((value for work, value in medians.items() if "first epochs" in work), default=math.nan)
+    floor = medians.get("the five products in float32", math.nan)
+    rows = [
+        [work, f"{value:.2f}", f"{count / value:,.0f}", f"{fastest / value:.2f}", f"{value / floor:.2f}"]
+        for work, value in medians.items()
+    ]
+    columns = "s an epoch | images/s | speed / the post's first epochs | time / the five products in float32"
+    return measure.table(f"{name} | {columns}", rows)
+
+
 def threads_as_text(threads: int) -> str:
     return f"{threads} thread{'s' * (threads > 1)}"
 
@@ -184,15 +216,12 @@ def main() -> None:
         compute.prepare(read.compute.model_copy(update={"threads": threads}))
         with ExitStack() as stack:
             works = post_loops(threads, stack) | loops(read.models["fixed"], clean)
-            medians = measure.interleaved(works, REPEATS)
-        fastest = min(value for name, value in medians.items() if "first epochs" in name)
-        floor = medians["the five products in float32"]
-        rows = [
-            [name, f"{value:.2f}", f"{len(clean) / value:,.0f}", f"{fastest / value:.2f}", f"{value / floor:.2f}"]
-            for name, value in medians.items()
-        ]
-        columns = "s an epoch | images/s | speed / the post's first epochs | time / the five products in float32"
-        parts.append(measure.table(f"{threads_as_text(threads)} | {columns}", rows))
+            if threads == 1:
+                measured = {"1 thread": measure.interleaved(works, REPEATS)}
+            else:
+                near, far = measure.interleaved_by(works, REPEATS, Near(read.models["fixed"]))
+                measured = {"2 threads, cores near each other": near, "2 threads, cores far apart": far}
+            parts += [epochs_table(name, medians, len(clean)) for name, medians in measured.items() if medians]
     for threads in progress.track((2, 1), 2, "an epoch of conv", "numbers of threads"):
         compute.prepare(read.compute.model_copy(update={"threads": threads}))
         medians = measure.interleaved(conv_loops(read.models["conv"], clean[:CONV_IMAGES]), REPEATS)

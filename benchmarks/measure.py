@@ -26,6 +26,26 @@ def interleaved(works: Mapping[str, Callable[[], object]], repeats: int) -> dict
     return {name: statistics.median(values) for name, values in measured.items()}
 
 
+def interleaved_by(
+    works: Mapping[str, Callable[[], object]], repeats: int, holds: Callable[[], bool]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The same in two: while `holds()` did before and after the work, and otherwise.
+
+    Each is measured until it has `repeats` of the first kind, in at most four times as many rounds. Without any of a
+    kind it is absent there.
+    """
+    held, others = {name: [] for name in works}, {name: [] for name in works}
+    for _ in range(4 * repeats):
+        for name, work in works.items():
+            if len(held[name]) < repeats:
+                before, taken, after = holds(), seconds(work), holds()
+                (held if before and after else others)[name].append(taken)
+    first, second = (
+        {name: statistics.median(values) for name, values in kind.items() if values} for kind in (held, others)
+    )
+    return first, second
+
+
 def table(header: str, rows: list[list[str]]) -> str:
     """A Markdown table; `header` has its columns between bars, all but the first to the right."""
     columns = [column.strip() for column in header.split("|")]
