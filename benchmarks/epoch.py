@@ -1,6 +1,5 @@
 """An epoch of the models `fixed` and `conv` by several loops, in turn: `make bench`."""
 
-import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -91,8 +90,8 @@ class Products:
 class Near:
     """Are the machine's two cores near each other just now?
 
-    A virtual machine's cores move about on the host: with caches of their own, what one writes costs the other more to
-    read. Nothing in the virtual machine says so but the time that it takes.
+    A virtual machine's cores seem to move about on the host: with caches of their own, what one writes costs the other
+    more to read. Nothing in the virtual machine says so but the time that it takes.
     """
 
     def __init__(self, settings: params.Model) -> None:
@@ -194,8 +193,8 @@ def conv_loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[
 
 
 def epochs_table(name: str, medians: dict[str, float], count: int) -> str:
-    fastest = min((value for work, value in medians.items() if "first epochs" in work), default=math.nan)
-    floor = medians.get("the five products in float32", math.nan)
+    fastest = min(value for work, value in medians.items() if "first epochs" in work)
+    floor = medians["the five products in float32"]
     rows = [
         [work, f"{value:.2f}", f"{count / value:,.0f}", f"{fastest / value:.2f}", f"{value / floor:.2f}"]
         for work, value in medians.items()
@@ -221,7 +220,10 @@ def main() -> None:
             else:
                 near, far = measure.interleaved_by(works, REPEATS, Near(read.models["fixed"]))
                 measured = {"2 threads, cores near each other": near, "2 threads, cores far apart": far}
-            parts += [epochs_table(name, medians, len(clean)) for name, medians in measured.items() if medians]
+            met = {name: medians for name, medians in measured.items() if len(medians) == len(works)}
+            if not met:
+                raise SystemExit("the cores moved so often that neither kind was met by every loop; try once more")
+            parts += [epochs_table(name, medians, len(clean)) for name, medians in met.items()]
     for threads in progress.track((2, 1), 2, "an epoch of conv", "numbers of threads"):
         compute.prepare(read.compute.model_copy(update={"threads": threads}))
         medians = measure.interleaved(conv_loops(read.models["conv"], clean[:CONV_IMAGES]), REPEATS)
