@@ -50,7 +50,7 @@ class Ours:
     """`training.fit`; each call is one epoch of fresh noise with `val` images to validate on."""
 
     def __init__(self, train: training.Images, val: int, settings: params.Model, built: torch.nn.Module) -> None:
-        many = settings.model_copy(update={"epochs": REPEATS + 1})
+        many = settings.model_copy(update={"epochs": measure.ROUNDS * REPEATS + 1})
         first = training.Images(train.clean[:val], train.noisy[:val])
         regime = noisy.load_regime(NOISY / settings.regime)
         self._epochs = training.fit(built, train, first, regime, many, 2018, None)
@@ -161,18 +161,18 @@ def loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[[], N
 def post_loops(threads: int, stack: ExitStack) -> dict[str, Callable[[], None]]:
     """The post's loop in processes of its own, which end with the stack."""
 
-    def begun(workers: int, learning_rate: float | None) -> post_loop.Beside:
-        return stack.enter_context(post_loop.beside("fixed", threads, workers, learning_rate))
+    def begun(workers: int, learning_rate: float | None, first: int | None) -> post_loop.Beside:
+        return stack.enter_context(post_loop.beside("fixed", threads, workers, learning_rate, first))
 
     works = {
-        f"the post's loop, {workers} worker{'s' * (workers != 1)}, first epochs": begun(workers, None)
+        f"the post's loop, {workers} worker{'s' * (workers != 1)}, first epochs": begun(workers, None, REPEATS)
         for workers in (0, 1, 2)
     }
     if threads == 1:
         return works
     late = {
-        f"the post's loop, from epoch {LATE} on": begun(0, None),
-        f"the same with learning rate 0.001, from epoch {LATE} on": begun(0, 0.001),
+        f"the post's loop, from epoch {LATE} on": begun(0, None, None),
+        f"the same with learning rate 0.001, from epoch {LATE} on": begun(0, 0.001, None),
     }
     for name, work in late.items():
         for _ in progress.track(range(2, LATE), LATE - 2, name, "epochs before"):

@@ -8,6 +8,8 @@ from pathlib import Path
 from domain_denoiser import atomic
 
 PERFORMANCE = Path("docs/performance.md")
+ROUNDS = 4  # times as many as repeats, at most, in which both of two kinds of times are looked for
+LEAST = 3  # times that make a median
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -31,17 +33,18 @@ def interleaved_by(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """The same in two: while `holds()` did before and after the work, and otherwise.
 
-    Each is measured until it has `repeats` of the first kind, in at most four times as many rounds. Without any of a
-    kind it is absent there.
+    Each is measured until it has `repeats` of the first kind, in at most ROUNDS times as many rounds. With fewer than
+    LEAST of a kind it is absent there.
     """
     held, others = {name: [] for name in works}, {name: [] for name in works}
-    for _ in range(4 * repeats):
+    for _ in range(ROUNDS * repeats):
         for name, work in works.items():
             if len(held[name]) < repeats:
                 before, taken, after = holds(), seconds(work), holds()
                 (held if before and after else others)[name].append(taken)
     first, second = (
-        {name: statistics.median(values) for name, values in kind.items() if values} for kind in (held, others)
+        {name: statistics.median(values) for name, values in kind.items() if len(values) >= LEAST}
+        for kind in (held, others)
     )
     return first, second
 

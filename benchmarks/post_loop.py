@@ -2,9 +2,11 @@
 
 As a program it is a process of its own, with torch as it comes: numbers too small for float32's full precision
 (denormals) are computed, slowly. It trains the first epoch and says how long that took, then one more for each line
-that it reads.
+that it reads. With `--first N` it goes back to where the first epoch ended after each N of these: it becomes slower as
+it goes on.
 """
 
+import copy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,6 +72,24 @@ class PostLoop:
         if loss.item() > 0.8 * clean.square().mean().item():
             raise Died
 
+    def state(self) -> dict[str, object]:
+        """A copy of what the next epoch begins with."""
+        return copy.deepcopy(
+            {
+                "network": self._network.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "order": torch.get_rng_state(),
+                "noise": np.random.get_state(),  # noqa: NPY002
+            }
+        )
+
+    def back(self, state: dict[str, object]) -> None:
+        """Begin the next epoch with that."""
+        self._network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # whose tensors are taken, not copied
+        torch.set_rng_state(state["order"])
+        np.random.set_state(state["noise"])  # noqa: NPY002
+
 
 def begun(read: params.Params, model: str, workers: int, learning_rate: float | None) -> tuple[PostLoop, float]:
     """The loop after its first epoch, and how many seconds that took.
@@ -111,21 +131,32 @@ class Beside:
 
 
 @contextmanager
-def beside(model: str, threads: int, workers: int, learning_rate: float | None) -> Iterator[Beside]:
+def beside(model: str, threads: int, workers: int, learning_rate: float | None, first: int | None) -> Iterator[Beside]:
     """Start that process; it ends with the block."""
     command = [sys.executable, __file__, model, str(threads), str(workers)]
     if learning_rate is not None:
         command += ["--learning-rate", str(learning_rate)]
+    if first is not None:
+        command += ["--first", str(first)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         yield Beside(running)
         running.stdin.close()
 
 
-def main(model: str, threads: int, workers: int, learning_rate: Annotated[float | None, typer.Option()] = None) -> None:
+def main(
+    model: str,
+    threads: int,
+    workers: int,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    first: Annotated[int | None, typer.Option()] = None,
+) -> None:
     torch.set_num_threads(threads)
     epoch, first_s = begun(params.read(Path("params.yaml")), model, workers, learning_rate)
+    after_first = epoch.state()
     print(first_s, flush=True)
-    for _ in sys.stdin:
+    for asked, _ in enumerate(sys.stdin):
+        if first is not None and asked % first == 0:
+            epoch.back(after_first)
         print(measure.seconds(epoch), flush=True)
 
 

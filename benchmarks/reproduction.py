@@ -23,7 +23,7 @@ MLPS = ("plain", "fixed", "random")  # what the post trains
 
 def post_training(read: params.Params, model: str) -> float:
     """Seconds of all epochs of one model by the post's loop, with 0 workers: the fastest, at least at first."""
-    with post_loop.beside(model, read.compute.threads, workers=0, learning_rate=None) as epoch:
+    with post_loop.beside(model, read.compute.threads, workers=0, learning_rate=None, first=None) as epoch:
         later = range(1, read.models[model].epochs)
         told = progress.track(later, len(later), f"the post's {model}", "epochs after the first")
         return epoch.first_s + sum(measure.seconds(epoch) for _ in told)
