@@ -10,7 +10,7 @@ import post_loop
 import torch
 from torch.nn import functional as F
 
-from domain_denoiser import compute, images, models, noisy, params, progress, training
+from domain_denoiser import compute, images, models, noisy, params, precision, progress, training
 from domain_denoiser.flat import Flat
 from domain_denoiser.models.initialisation import initialise
 from domain_denoiser.noise import add_noise
@@ -28,6 +28,12 @@ def network(settings: params.Model) -> torch.nn.Module:
     built = models.build(settings)
     initialise(built, settings.initialisation, generator("cpu", 2018, "initialisation"))
     return built
+
+
+def dtypes() -> list[tuple[str, torch.dtype]]:
+    """What products are computed in: float32, and bfloat16 where the processor has instructions for it."""
+    kept_in = precision.of("bfloat16", torch.device("cpu")).kept_in
+    return [("float32", torch.float32)] + [("bfloat16", kept_in)] * (kept_in == torch.bfloat16)
 
 
 class Ordinary:
@@ -95,7 +101,7 @@ class Near:
     """
 
     def __init__(self, settings: params.Model) -> None:
-        self._products = Products(settings, torch.bfloat16, 40, False)
+        self._products = Products(settings, dtypes()[-1][1], 40, False)
 
     def __call__(self) -> bool:
         one, two = self._seconds(1), self._seconds(2)  # leaves two threads
@@ -133,7 +139,7 @@ class Convolutions:
 def by_autograd(settings: params.Model) -> torch.nn.Module:
     """The same network without its own way to the gradient."""
     built = network(settings)
-    built.gradient = lambda weights, dtype: training.Autograd(built, weights, dtype, "mse")
+    built.gradient = lambda weights, factors: training.Autograd(built, weights, factors, "mse")
     return built
 
 
@@ -152,9 +158,8 @@ def loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[[], N
         "ours, through autograd": Ours(train, settings.batch_size, settings, by_autograd(settings)),
         "**ours**": Ours(train, settings.batch_size, settings, network(settings)),
         "ours, with validation": Ours(train, 5_000, settings, network(settings)),
-        "the five products in float32": Products(settings, torch.float32, batches, False),
-        "the five products in bfloat16": Products(settings, torch.bfloat16, batches, False),
-        "the same, and noise and optimizer": Products(settings, torch.bfloat16, batches, True),
+        **{f"the five products in {name}": Products(settings, dtype, batches, False) for name, dtype in dtypes()},
+        "the same, and noise and optimizer": Products(settings, dtypes()[-1][1], batches, True),
     }
 
 
@@ -187,8 +192,7 @@ def conv_loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[
     return {
         "ours, in float32": Ours(train, settings.batch_size, exact, network(settings)),
         "**ours**": Ours(train, settings.batch_size, settings, network(settings)),
-        "its convolutions in float32": Convolutions(settings, torch.float32, batches),
-        "its convolutions in bfloat16": Convolutions(settings, torch.bfloat16, batches),
+        **{f"its convolutions in {name}": Convolutions(settings, dtype, batches) for name, dtype in dtypes()},
     }
 
 
@@ -227,12 +231,17 @@ def main() -> None:
     for threads in progress.track((2, 1), 2, "an epoch of conv", "numbers of threads"):
         compute.prepare(read.compute.model_copy(update={"threads": threads}))
         medians = measure.interleaved(conv_loops(read.models["conv"], clean[:CONV_IMAGES]), REPEATS)
-        floor = medians["its convolutions in bfloat16"]
+        fastest = f"its convolutions in {dtypes()[-1][0]}"
         rows = [
-            [name, f"{value * len(clean) / CONV_IMAGES:.1f}", f"{CONV_IMAGES / value:,.0f}", f"{value / floor:.2f}"]
+            [
+                name,
+                f"{value * len(clean) / CONV_IMAGES:.1f}",
+                f"{CONV_IMAGES / value:,.0f}",
+                f"{value / medians[fastest]:.2f}",
+            ]
             for name, value in medians.items()
         ]
-        columns = "s an epoch | images/s | time / its convolutions in bfloat16"
+        columns = f"s an epoch | images/s | time / {fastest}"
         parts.append(measure.table(f"`conv`, {threads_as_text(threads)} | {columns}", rows))
     measure.keep(measure.PERFORMANCE, "an epoch", "\n\n".join(parts))
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from domain_denoiser import images, metrics, models, noisy
+from domain_denoiser import compute, images, metrics, models, noisy
 from domain_denoiser.models.initialisation import initialise
 from domain_denoiser.params import Constant, Uniform
 from domain_denoiser.seeds import generator
@@ -107,7 +107,7 @@ def test_training_learns_to_denoise(train_sample, sample_images):
     ],
     ids=["plain", "all", "autograd"],
 )
-def test_two_trainings_give_the_same_bytes(train_sample, changed):
+def test_two_trainings_give_the_same_bytes(train_sample, changed, instructions):
     (history, weights), (history_again, weights_again) = train_sample(**changed), train_sample(**changed)
     assert history == history_again
     for one, again in zip(weights, weights_again):
@@ -115,8 +115,14 @@ def test_two_trainings_give_the_same_bytes(train_sample, changed):
     assert not weights[0]["decoder.bias"].equal(weights[1]["decoder.bias"])
 
 
+@pytest.fixture(params=[[], ["bf16"]], ids=["without instructions", "with instructions"])
+def instructions(request, monkeypatch):
+    """Of the processor for products in bfloat16, whatever it has."""
+    monkeypatch.setattr(compute, "bfloat16_instructions", lambda: request.param)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_written_out_gradient_trains_as_autograd_does(train_sample, monkeypatch, precision):
+def test_the_written_out_gradient_trains_as_autograd_does(train_sample, monkeypatch, precision, instructions):
     history, weights = train_sample(precision=precision, epochs=3)
     monkeypatch.delattr(models.mlp.Mlp, "gradient")
     by_autograd, weights_by_autograd = train_sample(precision=precision, epochs=3)

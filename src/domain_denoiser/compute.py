@@ -11,6 +11,8 @@ from domain_denoiser.params import Compute
 if TYPE_CHECKING:
     import torch
 
+# Those for products in bfloat16, as torch.cpu.get_capabilities names them on x86 and on ARM.
+BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")
 # Of glibc's <malloc.h>: how much freed memory stays with the process, and up to which size it is taken from there.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 
@@ -49,9 +51,18 @@ def describe(compute: Compute) -> dict[str, str | int]:
         "torch": torch.__version__,
         "numpy": numpy.__version__,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "bfloat16_instructions": ", ".join(bfloat16_instructions()) or "none",
         "device": torch.cuda.get_device_name() if compute.device == "cuda" else "cpu",
         "threads": compute.threads,
     }
+
+
+def bfloat16_instructions() -> list[str]:
+    """The processor's instructions for products in bfloat16; none if torch was built without what uses them."""
+    import torch
+
+    there = torch.cpu.get_capabilities() if torch.backends.mkldnn.is_available() else {}
+    return [name for name in BFLOAT16 if there.get(name, False)]
 
 
 def _keep_freed_memory() -> None:

@@ -11,16 +11,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from domain_denoiser import metrics
+from domain_denoiser import metrics, precision
 from domain_denoiser.errors import BadInput
 from domain_denoiser.flat import Flat
 from domain_denoiser.images import scaled
 from domain_denoiser.noise import add_noise, draw_sigma
 from domain_denoiser.optimizers import Optimizer
 from domain_denoiser.params import Constant, Regime, Training
+from domain_denoiser.precision import Precision
 from domain_denoiser.seeds import generator
 
-PRECISION = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # From the mean squared error of each image, [B], to the loss. The root counts an image that is nearly right for more,
 # as the mean of per-image PSNR does.
 LOSSES = {
@@ -134,26 +134,26 @@ def batches(
 
 def gradient_of(network: nn.Module, weights: Flat, settings: Training) -> Callable[[Tensor, Tensor], Tensor]:
     """What computes loss and gradient of a batch: the network's own way for the mean squared error, or autograd's."""
-    dtype = PRECISION[settings.precision]
+    factors = precision.of(settings.precision, weights.values.device)
     if settings.loss == "mse" and hasattr(network, "gradient"):
-        return network.gradient(weights, dtype)
-    return Autograd(network, weights, dtype, settings.loss)
+        return network.gradient(weights, factors)
+    return Autograd(network, weights, factors, settings.loss)
 
 
 class Autograd:
-    """The gradient of the loss of any network. The network computes in `dtype`; weights and gradient are float32."""
+    """The gradient of the loss of any network, which multiplies in `factors`; weights and gradient are float32."""
 
-    def __init__(self, network: nn.Module, weights: Flat, dtype: torch.dtype, loss: str) -> None:
-        self._weights, self._loss, self._dtype = weights, LOSSES[loss], dtype
-        exact = dtype == torch.float32
-        self._low = network if exact else copy.deepcopy(network).to(dtype)
+    def __init__(self, network: nn.Module, weights: Flat, factors: Precision, loss: str) -> None:
+        self._weights, self._loss, self._factors = weights, LOSSES[loss], factors
+        exact = factors.rounded_to == torch.float32
+        self._low = network if exact else factors.lower(copy.deepcopy(network))
         self._low_weights = weights if exact else Flat(self._low)
 
     def __call__(self, noisy: Tensor, clean: Tensor) -> Tensor:
         """The mean squared error, float32 []; the gradient of the loss is in the weights' `gradient`."""
-        self._low_weights.values.copy_(self._weights.values)
+        self._low_weights.values.copy_(self._factors.rounded(self._weights.values))
         self._low_weights.gradient.zero_()
-        restored = self._low(noisy.to(self._dtype)).float()
+        restored = self._low(self._factors.factor(noisy)).float()
         each = (restored - clean).square().flatten(1).mean(1)
         self._loss(each).backward()
         self._weights.gradient.copy_(self._low_weights.gradient)

@@ -11,6 +11,7 @@ from domain_denoiser import params
 
 if TYPE_CHECKING:
     from domain_denoiser.flat import Flat
+    from domain_denoiser.precision import Precision
 
 PIXELS = 28 * 28
 
@@ -51,9 +52,9 @@ class Mlp(nn.Module):
         code = torch.relu(self.encoder(noisy.flatten(1)))
         return self.output.function(self.decoder(code)).view_as(noisy)
 
-    def gradient(self, weights: "Flat", dtype: torch.dtype) -> "Gradient":
-        """What training uses in autograd's place; the matrix products are computed in `dtype`."""
-        return Gradient(self.output, weights, dtype)
+    def gradient(self, weights: "Flat", factors: "Precision") -> "Gradient":
+        """What training uses in autograd's place; `factors`: of the matrix products."""
+        return Gradient(self.output, weights, factors)
 
 
 class Gradient:
@@ -63,26 +64,26 @@ class Gradient:
     float32 whatever the products are.
     """
 
-    def __init__(self, output: Output, weights: "Flat", dtype: torch.dtype) -> None:
-        self._output, self._flat = output, weights
-        self._low, self._low_gradient = weights.values.to(dtype), weights.gradient.to(dtype)
+    def __init__(self, output: Output, weights: "Flat", factors: "Precision") -> None:
+        self._output, self._flat, self._factors = output, weights, factors
+        self._low, self._low_gradient = (flat.to(factors.kept_in) for flat in (weights.values, weights.gradient))
         self._weight, self._gradient = weights.views(self._low), weights.views(self._low_gradient)
 
     def __call__(self, noisy: Tensor, clean: Tensor) -> Tensor:
         """The loss, float32 []; its gradient is in the weights' `gradient`. noisy, clean: float32 [B, 1, 28, 28]."""
-        weight, gradient = self._weight, self._gradient  # code and back: [hidden, B]
-        self._low.copy_(self._flat.values)
-        noisy, clean = noisy.flatten(1).to(self._low.dtype), clean.flatten(1)
+        weight, gradient, factor = self._weight, self._gradient, self._factors.factor  # code and back: [hidden, B]
+        self._low.copy_(self._factors.rounded(self._flat.values))
+        noisy, clean = factor(noisy.flatten(1)), clean.flatten(1)
         # With the images as columns, oneDNN takes the weights as they lie; as rows, it packs them anew each time.
-        code = torch.addmm(weight["encoder.bias"].unsqueeze(1), weight["encoder.weight"], noisy.t()).relu_()
+        code = factor(torch.addmm(weight["encoder.bias"].unsqueeze(1), weight["encoder.weight"], noisy.t())).relu_()
         values = torch.addmm(weight["decoder.bias"], code.t(), weight["decoder.weight"].t()).float()  # [B, 784]
         restored = self._output.function(values)
         error = restored - clean
         loss = torch.dot(error.view(-1), error.view(-1)) / error.numel()
-        delta = self._output.backward(error.mul_(2.0 / error.numel()), values, restored).to(code.dtype)
+        delta = factor(self._output.backward(error.mul_(2.0 / error.numel()), values, restored))
         torch.mm(delta.t(), code.t(), out=gradient["decoder.weight"])
         torch.sum(delta, 0, out=gradient["decoder.bias"])
-        back = torch.ops.aten.threshold_backward(weight["decoder.weight"].t() @ delta.t(), code, 0.0)
+        back = torch.ops.aten.threshold_backward(factor(weight["decoder.weight"].t() @ delta.t()), code, 0.0)
         torch.mm(back, noisy, out=gradient["encoder.weight"])
         torch.sum(back, 1, out=gradient["encoder.bias"])
         self._flat.gradient.copy_(self._low_gradient)

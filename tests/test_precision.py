@@ -1,0 +1,148 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from domain_denoiser import compute, models, params, precision, study_networks
+from domain_denoiser.flat import Flat
+from domain_denoiser.models.initialisation import initialise
+from domain_denoiser.precision import Precision
+from domain_denoiser.seeds import generator
+from domain_denoiser.training import Autograd
+
+FLOAT32 = Precision(torch.float32, torch.float32)
+BFLOAT16 = Precision(torch.bfloat16, torch.bfloat16)
+IN_FLOAT32 = Precision(torch.bfloat16, torch.float32)
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+HALF_STEP = 2.0**-8  # of a number in bfloat16, by which rounding moves it at most
+
+
+@pytest.fixture
+def draw() -> torch.Generator:
+    return generator("cpu", 2018, "test")
+
+
+@pytest.mark.parametrize("names", [[], ["bf16"], ["amx_bf16", "avx512_bf16"]], ids=["none", "arm", "x86"])
+def test_the_processors_instructions_decide(monkeypatch, names):
+    capabilities = {"architecture": "any", "avx2": True} | dict.fromkeys(names, True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert compute.bfloat16_instructions() == names
+    described = compute.describe(params.Compute(device="cpu", threads=1))
+    assert described["bfloat16_instructions"] == (", ".join(names) or "none")
+    assert precision.of("bfloat16", CPU) == (BFLOAT16 if names else IN_FLOAT32)
+    assert precision.of("bfloat16", GPU) == BFLOAT16
+    assert precision.of("float32", CPU) == precision.of("float32", GPU) == FLOAT32
+
+
+def test_instructions_without_a_library_that_uses_them_are_none(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"bf16": True})
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert compute.bfloat16_instructions() == []
+
+
+def test_factors_and_their_gradient_are_rounded(draw):
+    numbers = torch.randn(1000, generator=draw).requires_grad_()
+    factors = IN_FLOAT32.factor(numbers)
+    assert factors.dtype == torch.float32
+    assert factors.equal(numbers.to(torch.bfloat16).float()) and not factors.equal(numbers)
+    given = torch.randn(1000, generator=draw)
+    [gradient] = torch.autograd.grad(factors, numbers, given)
+    assert gradient.equal(given.to(torch.bfloat16).float())
+    assert FLOAT32.factor(numbers) is numbers
+    assert BFLOAT16.factor(numbers).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [(nn.Linear(30, 20), (5, 30)), (nn.Conv2d(3, 4, 3, padding=1), (2, 3, 8, 8))],
+    ids=["linear", "convolution"],
+)
+def test_a_layer_gives_what_it_gives_in_bfloat16(layer, shape, draw):
+    network = nn.Sequential(layer)
+    initialise(network, "pytorch", draw)
+    taken = torch.randn(shape, generator=draw)
+
+    def results(factors: Precision) -> list[torch.Tensor]:
+        low, given = factors.lower(copy.deepcopy(network)), factors.factor(taken).requires_grad_()
+        for number, exact in zip(low.parameters(), network.parameters()):
+            number.data.copy_(factors.rounded(exact.data))
+        made = low(given)
+        made.square().sum().backward()
+        return [result.float() for result in (made, given.grad, low[0].weight.grad)]
+
+    for natively, in_float32 in zip(results(BFLOAT16), results(IN_FLOAT32)):
+        assert in_float32.any()
+        # Sums are taken in another order, and may end on the other side of a rounding.
+        assert (natively - in_float32).norm() < HALF_STEP * natively.norm()
+
+
+MLP, UNET, KERAS = "mlp", "unet", "keras"
+
+
+@pytest.fixture(params=[MLP, "mlp by autograd", UNET, KERAS])
+def gradient(request, make_settings, draw):
+    """From a precision to the loss and the gradient of a batch, by what training uses for that network."""
+    kind = request.param
+    if kind == UNET:
+        channels = {"fine_channels": 8, "coarse_channels": 8, "fine_blocks": 1, "coarse_blocks": 1}
+        network = models.build(params.Unet(architecture="unet", **channels))
+    else:
+        network = study_networks.Keras(4) if kind == KERAS else models.build(make_settings(hidden=300))
+    initialise(network, "pytorch", draw)  # with biases
+    noisy, clean = torch.rand(2, 16, 1, 28, 28, generator=draw)
+
+    def compute(factors: Precision) -> tuple[torch.Tensor, torch.Tensor]:
+        weights = Flat(network)
+        how = network.gradient(weights, factors) if kind == MLP else Autograd(network, weights, factors, "mse")
+        return how(noisy, clean), weights.gradient.clone()
+
+    return compute
+
+
+def test_gradient_of_rounded_numbers_is_that_of_bfloat16(gradient):
+    exact_loss, exact = gradient(FLOAT32)
+    low_loss, low = gradient(BFLOAT16)
+    loss, given = gradient(IN_FLOAT32)
+    assert given.dtype == torch.float32
+    assert 0.0 < (given - exact).norm() < 0.02 * exact.norm()  # rounded, and no more than that
+    assert (given - low).norm() < 0.02 * low.norm()
+    for other in (low_loss, exact_loss):
+        assert loss.item() == pytest.approx(other.item(), rel=1e-3)
+
+
+class Factors(TorchFunctionMode):
+    """Notes for each product whether its factors are numbers in bfloat16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rounded: list[bool] = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function in (torch.mm, torch.addmm, torch.Tensor.matmul, functional.linear, torch.conv2d):
+            self.rounded += [
+                factor.equal(factor.to(torch.bfloat16).float()) for factor in args if torch.is_tensor(factor)
+            ]
+        return function(*args, **(kwargs or {}))
+
+
+def test_every_factor_is_rounded(gradient):
+    with Factors() as exact:
+        gradient(FLOAT32)
+    with Factors() as factors:
+        gradient(IN_FLOAT32)
+    assert len(factors.rounded) == len(exact.rounded) >= 6
+    assert all(factors.rounded) and not any(exact.rounded)
+
+
+def test_the_trained_network_itself_stays_as_exact_as_it_was(draw):
+    network = nn.Sequential(nn.Linear(28, 28))
+    weights = Flat(network)
+    before = weights.values.clone()
+    images = torch.rand(4, 1, 28, 28, generator=draw)
+    expected = network(images)
+    Autograd(network, weights, IN_FLOAT32, "mse")(images, images)
+    assert weights.values.equal(before)
+    assert network(images).equal(expected)
