@@ -243,7 +243,7 @@ def main() -> None:
         ]
         columns = f"s an epoch | images/s | time / {fastest}"
         parts.append(measure.table(f"`conv`, {threads_as_text(threads)} | {columns}", rows))
-    measure.keep(measure.PERFORMANCE, "an epoch", "\n\n".join(parts))
+    measure.keep(measure.performance(), "an epoch", "\n\n".join(parts))
 
 
 if __name__ == "__main__":

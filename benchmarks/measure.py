@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from domain_denoiser import atomic
+from domain_denoiser import atomic, compute
 
-PERFORMANCE = Path("docs/performance.md")
 ROUNDS = 4  # times as many as repeats, at most, in which both of two kinds of times are looked for
 LEAST = 3  # times that make a median
 
@@ -54,6 +53,11 @@ def table(header: str, rows: list[list[str]]) -> str:
     columns = [column.strip() for column in header.split("|")]
     lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def performance() -> Path:
+    """The page of tables: processors without instructions for products in bfloat16 have one of their own."""
+    return Path("docs", "performance.md" if compute.bfloat16_instructions() else "performance-in-float32.md")
 
 
 def keep(page: Path, section: str, text: str) -> None:

@@ -1,4 +1,6 @@
 import copy
+from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -79,33 +81,45 @@ def test_a_layer_gives_what_it_gives_in_bfloat16(layer, shape, draw):
         assert (natively - in_float32).norm() < HALF_STEP * natively.norm()
 
 
-MLP, UNET, KERAS = "mlp", "unet", "keras"
+class Batch(NamedTuple):
+    """A network with images, and what training uses for its gradient."""
+
+    network: nn.Module
+    noisy: torch.Tensor
+    clean: torch.Tensor
+    begin: Callable[[nn.Module, Flat, Precision], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]
+
+    def gradient(self, factors: Precision) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss and its gradient by all weights."""
+        weights = Flat(self.network)
+        return self.begin(self.network, weights, factors)(self.noisy, self.clean), weights.gradient
 
 
-@pytest.fixture(params=[MLP, "mlp by autograd", UNET, KERAS])
-def gradient(request, make_settings, draw):
-    """From a precision to the loss and the gradient of a batch, by what training uses for that network."""
-    kind = request.param
-    if kind == UNET:
-        channels = {"fine_channels": 8, "coarse_channels": 8, "fine_blocks": 1, "coarse_blocks": 1}
-        network = models.build(params.Unet(architecture="unet", **channels))
-    else:
-        network = study_networks.Keras(4) if kind == KERAS else models.build(make_settings(hidden=300))
+def by_autograd(network: nn.Module, weights: Flat, factors: Precision) -> Autograd:
+    return Autograd(network, weights, factors, "mse")
+
+
+@pytest.fixture(params=["mlp", "mlp by autograd", "unet", "keras"])
+def batch(request, make_settings, draw) -> Batch:
+    mlp, begin = models.build(make_settings(hidden=300)), by_autograd
+    match request.param:
+        case "mlp":
+            network, begin = mlp, type(mlp).gradient
+        case "mlp by autograd":
+            network = mlp
+        case "unet":
+            channels = {"fine_channels": 8, "coarse_channels": 8, "fine_blocks": 1, "coarse_blocks": 1}
+            network = models.build(params.Unet(architecture="unet", **channels))
+        case "keras":
+            network = study_networks.Keras(4)
     initialise(network, "pytorch", draw)  # with biases
-    noisy, clean = torch.rand(2, 16, 1, 28, 28, generator=draw)
-
-    def compute(factors: Precision) -> tuple[torch.Tensor, torch.Tensor]:
-        weights = Flat(network)
-        how = network.gradient(weights, factors) if kind == MLP else Autograd(network, weights, factors, "mse")
-        return how(noisy, clean), weights.gradient.clone()
-
-    return compute
+    return Batch(network, *torch.rand(2, 16, 1, 28, 28, generator=draw), begin)
 
 
-def test_gradient_of_rounded_numbers_is_that_of_bfloat16(gradient):
-    exact_loss, exact = gradient(FLOAT32)
-    low_loss, low = gradient(BFLOAT16)
-    loss, given = gradient(IN_FLOAT32)
+def test_gradient_of_rounded_numbers_is_that_of_bfloat16(batch):
+    exact_loss, exact = batch.gradient(FLOAT32)
+    low_loss, low = batch.gradient(BFLOAT16)
+    loss, given = batch.gradient(IN_FLOAT32)
     assert given.dtype == torch.float32
     assert 0.0 < (given - exact).norm() < 0.02 * exact.norm()  # rounded, and no more than that
     assert (given - low).norm() < 0.02 * low.norm()
@@ -128,21 +142,18 @@ class Factors(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def test_every_factor_is_rounded(gradient):
+def test_every_factor_is_rounded(batch):
     with Factors() as exact:
-        gradient(FLOAT32)
+        batch.gradient(FLOAT32)
     with Factors() as factors:
-        gradient(IN_FLOAT32)
+        batch.gradient(IN_FLOAT32)
     assert len(factors.rounded) == len(exact.rounded) >= 6
     assert all(factors.rounded) and not any(exact.rounded)
 
 
-def test_the_trained_network_itself_stays_as_exact_as_it_was(draw):
-    network = nn.Sequential(nn.Linear(28, 28))
-    weights = Flat(network)
-    before = weights.values.clone()
-    images = torch.rand(4, 1, 28, 28, generator=draw)
-    expected = network(images)
-    Autograd(network, weights, IN_FLOAT32, "mse")(images, images)
-    assert weights.values.equal(before)
-    assert network(images).equal(expected)
+def test_what_is_trained_stays_exact(batch):
+    """The optimizer's steps are smaller than what rounding takes away; and validation rounds nothing."""
+    before, expected = copy.deepcopy(batch.network.state_dict()), batch.network(batch.noisy)
+    batch.gradient(IN_FLOAT32)
+    assert all(weight.equal(before[name]) for name, weight in batch.network.state_dict().items())
+    assert batch.network(batch.noisy).equal(expected)

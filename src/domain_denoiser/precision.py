@@ -23,6 +23,11 @@ class Precision(NamedTuple):
     kept_in: torch.dtype
 
     @property
+    def exact(self) -> bool:
+        """Whether nothing is rounded, so that the weights may be factors themselves."""
+        return self.rounded_to == torch.float32
+
+    @property
     def native(self) -> bool:
         """Whether a number is kept in the type that it is rounded to."""
         return self.rounded_to == self.kept_in

@@ -145,9 +145,8 @@ class Autograd:
 
     def __init__(self, network: nn.Module, weights: Flat, factors: Precision, loss: str) -> None:
         self._weights, self._loss, self._factors = weights, LOSSES[loss], factors
-        exact = factors.rounded_to == torch.float32
-        self._low = network if exact else factors.lower(copy.deepcopy(network))
-        self._low_weights = weights if exact else Flat(self._low)
+        self._low = network if factors.exact else factors.lower(copy.deepcopy(network))
+        self._low_weights = weights if factors.exact else Flat(self._low)
 
     def __call__(self, noisy: Tensor, clean: Tensor) -> Tensor:
         """The mean squared error, float32 []; the gradient of the loss is in the weights' `gradient`."""

@@ -66,7 +66,8 @@ class Gradient:
 
     def __init__(self, output: Output, weights: "Flat", factors: "Precision") -> None:
         self._output, self._flat, self._factors = output, weights, factors
-        self._low, self._low_gradient = (flat.to(factors.kept_in) for flat in (weights.values, weights.gradient))
+        self._low = weights.values.to(factors.kept_in, copy=not factors.exact)
+        self._low_gradient = weights.gradient.to(factors.kept_in)
         self._weight, self._gradient = weights.views(self._low), weights.views(self._low_gradient)
 
     def __call__(self, noisy: Tensor, clean: Tensor) -> Tensor:
