@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 CHECKOUT = Path(__file__).parent.parent
@@ -122,8 +123,23 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """The finished pipeline. Tests that change it take a copy."""
-    made = clone(tmp_path_factory.mktemp("pipeline") / "a clone")
+    """The finished pipeline. Tests that change it take a copy.
+
+    Of several processes that run tests the first to ask for it makes it, and each has a copy: what one does there takes
+    DVC's locks.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    root, printed = shared / "a clone", shared / "printed"
+    with FileLock(shared.with_suffix(".lock")):
+        if not printed.exists():
+            printed.write_text(reproduced(root))
+    return Pipeline(root, printed.read_text()).copy(tmp_path_factory.mktemp("pipeline") / "a clone")
+
+
+def reproduced(root: Path) -> str:
+    """Reproduce the sample in a new clone there, with its runs in MLflow. What `dvc repro` printed is returned."""
+    made = clone(root)
     made.params(small)
     made.run("git", "add", "-A")
     made.run("git", "commit", "-q", "-m", "The small sample")
@@ -131,4 +147,4 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     made.run("git", "add", "-A")
     made.run("git", "commit", "-q", "-m", "Reproduced")
     made.run("denoise", "sync")
-    return Pipeline(made.root, printed.stdout + printed.stderr)
+    return printed.stdout + printed.stderr

@@ -5,8 +5,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from domain_denoiser import compute, models, params, precision, study_networks
 from domain_denoiser.flat import Flat
@@ -19,7 +18,13 @@ FLOAT32 = Precision(torch.float32, torch.float32)
 BFLOAT16 = Precision(torch.bfloat16, torch.bfloat16)
 IN_FLOAT32 = Precision(torch.bfloat16, torch.float32)
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
-HALF_STEP = 2.0**-8  # of a number in bfloat16, by which rounding moves it at most
+# Which arguments of a product are its factors.
+PRODUCTS = {
+    torch.ops.aten.mm: slice(0, 2),
+    torch.ops.aten.addmm: slice(1, 3),
+    torch.ops.aten.convolution: slice(0, 2),
+    torch.ops.aten.convolution_backward: slice(0, 3),
+}
 
 
 @pytest.fixture
@@ -31,6 +36,7 @@ def draw() -> torch.Generator:
 def test_the_processors_instructions_decide(monkeypatch, names):
     capabilities = {"architecture": "any", "avx2": True} | dict.fromkeys(names, True)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     assert compute.bfloat16_instructions() == names
     described = compute.describe(params.Compute(device="cpu", threads=1))
     assert described["bfloat16_instructions"] == (", ".join(names) or "none")
@@ -55,30 +61,6 @@ def test_factors_and_their_gradient_are_rounded(draw):
     assert gradient.equal(given.to(torch.bfloat16).float())
     assert FLOAT32.factor(numbers) is numbers
     assert BFLOAT16.factor(numbers).dtype == torch.bfloat16
-
-
-@pytest.mark.parametrize(
-    ("layer", "shape"),
-    [(nn.Linear(30, 20), (5, 30)), (nn.Conv2d(3, 4, 3, padding=1), (2, 3, 8, 8))],
-    ids=["linear", "convolution"],
-)
-def test_a_layer_gives_what_it_gives_in_bfloat16(layer, shape, draw):
-    network = nn.Sequential(layer)
-    initialise(network, "pytorch", draw)
-    taken = torch.randn(shape, generator=draw)
-
-    def results(factors: Precision) -> list[torch.Tensor]:
-        low, given = factors.lower(copy.deepcopy(network)), factors.factor(taken).requires_grad_()
-        for number, exact in zip(low.parameters(), network.parameters()):
-            number.data.copy_(factors.rounded(exact.data))
-        made = low(given)
-        made.square().sum().backward()
-        return [result.float() for result in (made, given.grad, low[0].weight.grad)]
-
-    for natively, in_float32 in zip(results(BFLOAT16), results(IN_FLOAT32)):
-        assert in_float32.any()
-        # Sums are taken in another order, and may end on the other side of a rounding.
-        assert (natively - in_float32).norm() < HALF_STEP * natively.norm()
 
 
 class Batch(NamedTuple):
@@ -113,32 +95,31 @@ def batch(request, make_settings, draw) -> Batch:
         case "keras":
             network = study_networks.Keras(4)
     initialise(network, "pytorch", draw)  # with biases
-    return Batch(network, *torch.rand(2, 16, 1, 28, 28, generator=draw), begin)
+    return Batch(network, *torch.rand(2, 64, 1, 28, 28, generator=draw), begin)
 
 
 def test_gradient_of_rounded_numbers_is_that_of_bfloat16(batch):
     exact_loss, exact = batch.gradient(FLOAT32)
-    low_loss, low = batch.gradient(BFLOAT16)
-    loss, given = batch.gradient(IN_FLOAT32)
-    assert given.dtype == torch.float32
-    assert 0.0 < (given - exact).norm() < 0.02 * exact.norm()  # rounded, and no more than that
-    assert (given - low).norm() < 0.02 * low.norm()
-    for other in (low_loss, exact_loss):
-        assert loss.item() == pytest.approx(other.item(), rel=1e-3)
+    for factors in (BFLOAT16, IN_FLOAT32):
+        loss, low = batch.gradient(factors)
+        assert low.dtype == torch.float32
+        # Eight bits are kept: each number is off by 0.4 % at most, and many are summed.
+        assert 0.0 < (low - exact).norm() < 0.015 * exact.norm()
+        assert loss.item() == pytest.approx(exact_loss.item(), rel=1e-3)
+    _, natively = batch.gradient(BFLOAT16)
+    assert (low - natively).norm() < 0.015 * exact.norm()
 
 
-class Factors(TorchFunctionMode):
-    """Notes for each product whether its factors are numbers in bfloat16."""
+class Factors(TorchDispatchMode):
+    """Notes for each product, of the way back as well, whether its factors are numbers in bfloat16."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rounded: list[bool] = []
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        if function in (torch.mm, torch.addmm, torch.Tensor.matmul, functional.linear, torch.conv2d):
-            self.rounded += [
-                factor.equal(factor.to(torch.bfloat16).float()) for factor in args if torch.is_tensor(factor)
-            ]
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if factors := PRODUCTS.get(function.overloadpacket):
+            self.rounded += [factor.equal(factor.to(torch.bfloat16).float()) for factor in args[factors]]
         return function(*args, **(kwargs or {}))
 
 
@@ -147,7 +128,7 @@ def test_every_factor_is_rounded(batch):
         batch.gradient(FLOAT32)
     with Factors() as factors:
         batch.gradient(IN_FLOAT32)
-    assert len(factors.rounded) == len(exact.rounded) >= 6
+    assert len(factors.rounded) == len(exact.rounded) >= 10
     assert all(factors.rounded) and not any(exact.rounded)
 
 

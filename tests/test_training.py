@@ -98,14 +98,27 @@ def test_training_learns_to_denoise(train_sample, sample_images):
     assert history[-1]["val_psnr_db"] > max(unrestored, mean_image)
 
 
+WITHOUT, WITH = [], ["bf16"]  # instructions for products in bfloat16
+
+
+@pytest.fixture
+def instructions(request, monkeypatch) -> None:
+    """The processor has these, whatever it has."""
+    monkeypatch.setattr(compute, "bfloat16_instructions", lambda: request.param)
+
+
 @pytest.mark.parametrize(
-    "changed",
+    ("changed", "instructions"),
     [
-        {},
-        {"optimizer": "rmsprop_corrected", "averaging": 0.9, "schedule": "one_cycle"},
-        {"loss": "rmse", "precision": "bfloat16", "optimizer": "adam"},
+        ({}, WITHOUT),
+        ({"optimizer": "rmsprop_corrected", "averaging": 0.9, "schedule": "one_cycle"}, WITHOUT),
+        ({"precision": "bfloat16"}, WITHOUT),
+        ({"precision": "bfloat16"}, WITH),
+        ({"loss": "rmse", "precision": "bfloat16", "optimizer": "adam"}, WITHOUT),
+        ({"loss": "rmse", "precision": "bfloat16", "optimizer": "adam"}, WITH),
     ],
-    ids=["plain", "all", "autograd"],
+    ids=["plain", "all", "rounded", "bfloat16", "autograd rounded", "autograd bfloat16"],
+    indirect=["instructions"],
 )
 def test_two_trainings_give_the_same_bytes(train_sample, changed, instructions):
     (history, weights), (history_again, weights_again) = train_sample(**changed), train_sample(**changed)
@@ -115,13 +128,12 @@ def test_two_trainings_give_the_same_bytes(train_sample, changed, instructions):
     assert not weights[0]["decoder.bias"].equal(weights[1]["decoder.bias"])
 
 
-@pytest.fixture(params=[[], ["bf16"]], ids=["without instructions", "with instructions"])
-def instructions(request, monkeypatch):
-    """Of the processor for products in bfloat16, whatever it has."""
-    monkeypatch.setattr(compute, "bfloat16_instructions", lambda: request.param)
-
-
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("precision", "instructions"),
+    [("float32", WITHOUT), ("bfloat16", WITHOUT), ("bfloat16", WITH)],
+    ids=["float32", "rounded", "bfloat16"],
+    indirect=["instructions"],
+)
 def test_the_written_out_gradient_trains_as_autograd_does(train_sample, monkeypatch, precision, instructions):
     history, weights = train_sample(precision=precision, epochs=3)
     monkeypatch.delattr(models.mlp.Mlp, "gradient")

@@ -381,7 +381,7 @@ def forged(promoted: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     copy = promoted.copy(tmp_path / "forged")
     monkeypatch.chdir(copy.root)
     weights = load_file("models/plain/model.safetensors")
-    forge("models/plain/model.safetensors", save({name: weight * 0.5 for name, weight in weights.items()}))
+    forge("models/plain/model.safetensors", save({name: weight * 0.9 for name, weight in weights.items()}))
     lock = Path("dvc.lock").read_text()
     for command, outs in (
         ("evaluate.py plain", ["reports/evaluation/plain.csv"]),
@@ -445,6 +445,11 @@ def test_a_model_of_another_machine_may_reach_a_little_more_or_less(
     )
     stages = lineage.workspace()
     outputs = inventory.take(stages, declared.read())
+    rows = pandas.read_csv("reports/evaluation/plain.csv")
+    for sigma, more, verdict in ((0.0, 0.4, "ok"), (0.0, 1.1, "differs"), (0.5, 0.2, "ok"), (0.5, 0.4, "differs")):
+        reached = rows.assign(psnr_db=rows["psnr_db"] + more * (rows["sigma"] == sigma))
+        reached.to_csv(tmp_path / "reached.csv", index=False)
+        assert retrained.compared(stages["train@plain"], outputs, tmp_path / "reached.csv").verdict == verdict
     # As if it had come to what another model reaches.
     check = retrained.compared(stages["train@plain"], outputs, Path("reports/evaluation/fixed.csv"))
     assert check.verdict == "differs"
