@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,10 +44,61 @@ def test_file_survives_a_killed_process(tmp_path):
     assert path.read_text() == "old"
 
 
-def test_file_is_readable_by_others(tmp_path):
+@pytest.fixture(params=[0o022, 0o077, 0o002], ids=oct)
+def umask(request) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def test_permissions_are_what_the_umask_leaves(tmp_path, umask):
+    with atomic.file(tmp_path / "below" / "table.csv") as temporary:
+        temporary.write_text("")
+    with atomic.together() as new:
+        new(tmp_path / "other.csv").write_text("")
+    with atomic.folder(tmp_path / "noisy") as temporary:
+        (temporary / "first.npy").write_text("")
+    for name in ("below/table.csv", "other.csv", "noisy/first.npy"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o666 & ~umask
+    for name in ("below", "noisy"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+KILLED = (
+    "import os, signal, sys; from pathlib import Path; from domain_denoiser import atomic\n"
+    "with atomic.{kind}(Path(sys.argv[1])) as temporary:\n"
+    "    print('begun', flush=True); sys.stdin.read()"
+)
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_only_what_nobody_writes_any_more_is_cleared_away(tmp_path, kind, monkeypatch):
+    """Another container may have given the number of the process that writes to none of ours, or to another one."""
+    monkeypatch.setattr(os, "kill", lambda *_: (_ for _ in ()).throw(ProcessLookupError()))
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", KILLED.format(kind=kind), tmp_path / "first"]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as running:
+        assert running.stdout.readline() == "begun\n"
+        [left] = tmp_path.glob(f"{atomic.PREFIX}*")
+        with atomic.file(tmp_path / "second.csv") as temporary:
+            temporary.write_text("")
+        assert left.exists()
+        monkeypatch.undo()
+        running.kill()
+    with atomic.file(tmp_path / "third.csv") as temporary:
+        temporary.write_text("")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["second.csv", "third.csv"]
+
+
+def test_where_there_are_no_locks_nothing_is_cleared_away(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(atomic.fcntl, "flock", refuse)
+    (tmp_path / f"{atomic.PREFIX}left").touch()
     with atomic.file(tmp_path / "table.csv") as temporary:
         temporary.write_text("")
-    assert (tmp_path / "table.csv").stat().st_mode & 0o777 == 0o644
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{atomic.PREFIX}left", "table.csv"]
 
 
 def test_file_takes_the_longest_name(tmp_path, tree):
@@ -120,6 +172,32 @@ def test_an_error_names_the_file_and_not_its_temporary_name(tmp_path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with pytest.raises(FileNotFoundError, match="elsewhere"), atomic.file(tmp_path / "table.csv"):
         (tmp_path / "elsewhere").read_text()
+
+
+def test_an_error_before_the_first_of_several_files_stays_as_it_is():
+    with pytest.raises(OSError, match="No space left on device") as raised, atomic.together():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert raised.value.filename is None
+
+
+def test_an_error_of_one_of_several_files_blames_no_other(tmp_path):
+    def name(number: int, of: Callable[[Path], Path | None]) -> str | None:
+        with pytest.raises(OSError) as raised, atomic.together() as new:
+            first = new(tmp_path / "figures" / "first.png")
+            new(tmp_path / "levels.csv")
+            raise OSError(number, os.strerror(number), of(first))
+        return raised.value.filename
+
+    assert name(errno.EIO, lambda _: None) is None  # it may be of something that was read
+    assert name(errno.ENOSPC, lambda _: None) == str(tmp_path)
+    assert name(errno.EIO, lambda first: first) == str(tmp_path / "figures" / "first.png")
+    assert name(errno.EIO, lambda _: tmp_path / "elsewhere.npy") == tmp_path / "elsewhere.npy"
+
+
+def test_an_error_names_the_file_within_a_folder(tmp_path):
+    with pytest.raises(OSError) as raised, atomic.folder(tmp_path / "noisy") as temporary:
+        (temporary / "missing" / "first.npy").write_text("")
+    assert raised.value.filename == str(tmp_path / "noisy" / "missing" / "first.npy")
 
 
 def test_folder_that_is_closed_to_writing_is_replaced(tmp_path, tree):

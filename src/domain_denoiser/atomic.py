@@ -1,16 +1,24 @@
-"""Files and folders that are there whole or not at all: written under a temporary name, then renamed."""
+"""Files and folders that are there whole or not at all: written under a temporary name, then renamed.
 
+They get the permissions that any new file or folder gets there: what the umask leaves.
+"""
+
+import errno
+import fcntl
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
 
 from domain_denoiser.stopping import undisturbed
 
 PREFIX = ".writing-"  # not the target's own name, which may have the greatest length already
+# What only writing can run into, whatever else a program reads meanwhile.
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def file(path: Path) -> AbstractContextManager[Path]:
@@ -43,23 +51,21 @@ def folder(path: Path) -> Iterator[Path]:
 
     Otherwise as `file`.
     """
-    temporary = None
-    with _naming({path: path}):
+    places: dict[Path, _Temporary] = {}
+    with _naming(places):
         try:
             with undisturbed():
-                _prepare(path.parent)
-                temporary = Path(tempfile.mkdtemp(prefix=_prefix(), dir=path.parent))
-            temporary.chmod(0o755)
-            yield temporary
-            for written in temporary.rglob("*"):
+                places[path] = _begun(path, Path.mkdir)
+            yield places[path].path
+            for written in places[path].path.rglob("*"):
                 if written.is_file():
                     _flush(written)
             with undisturbed():
-                _replace(temporary, path)
+                _replace(places[path].path, path)
         finally:
             with undisturbed():
-                if temporary is not None:
-                    shutil.rmtree(temporary, ignore_errors=True)
+                for temporary in places.values():
+                    temporary.end()
 
 
 def write_json(path: Path, value: object) -> None:
@@ -73,6 +79,19 @@ def as_json(value: object) -> str:
     return json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
+class _Temporary(NamedTuple):
+    """A temporary file or folder, and the lock that tells others that somebody is writing it."""
+
+    path: Path
+    lock: int | None  # a file descriptor; a lock ends with its process, in whatever container that runs
+
+    def end(self) -> None:
+        """Take away what was not renamed, and give the lock back."""
+        _remove(self.path)
+        if self.lock is not None:
+            os.close(self.lock)
+
+
 @contextmanager
 def _file(path: Path, flush: bool) -> Iterator[Path]:
     with _together(flush) as new:
@@ -81,41 +100,57 @@ def _file(path: Path, flush: bool) -> Iterator[Path]:
 
 @contextmanager
 def _together(flush: bool) -> Iterator[Callable[[Path], Path]]:
-    places: dict[Path, Path] = {}  # temporary -> path
+    places: dict[Path, _Temporary] = {}
 
     def new(path: Path) -> Path:
-        with _naming({path: path}), undisturbed():
-            _prepare(path.parent)
-            handle, name = tempfile.mkstemp(prefix=_prefix(), dir=path.parent)
-            places[Path(name)] = path
-            os.close(handle)
-        return Path(name)
+        with undisturbed():
+            places[path] = _begun(path, _touch)
+        return places[path].path
 
     try:
         with _naming(places):
             yield new
-            for temporary in places:
-                temporary.chmod(0o644)
-                if flush:
-                    _flush(temporary)
+            if flush:
+                for temporary in places.values():
+                    _flush(temporary.path)
             with undisturbed():
-                for temporary, path in places.items():
-                    temporary.replace(path)
+                for path, temporary in places.items():
+                    temporary.path.replace(path)
     finally:
         with undisturbed():
-            for temporary in places:
-                temporary.unlink(missing_ok=True)
+            for temporary in places.values():
+                temporary.end()
 
 
 @contextmanager
-def _naming(places: Mapping[Path, Path]) -> Iterator[None]:
-    """An error of writing has no name, or a temporary one that nobody knows; the file that was begun last is meant."""
+def _naming(places: Mapping[Path, _Temporary | None]) -> Iterator[None]:
+    """An OSError names the path that is written, in the place of a temporary name that nobody knows.
+
+    One of a full disk has no name: it gets that of the path, or of the folder if several are written into it. Any other
+    without a name stays as it is: it may be of something that is read.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno is None or (error.filename is not None and PREFIX not in os.fsdecode(error.filename)):
+        name = _name(error, places)
+        if error.errno is None or name is None:
             raise
-        raise OSError(error.errno, error.strerror, str(list(places.values())[-1])) from error
+        raise OSError(error.errno, error.strerror, name) from error
+
+
+def _name(error: OSError, places: Mapping[Path, _Temporary | None]) -> str | None:
+    """What the error should name; None if it may stay as it is."""
+    if error.filename is None:
+        if error.errno not in NO_SPACE or not places:
+            return None
+        return str(next(iter(places))) if len(places) == 1 else os.path.commonpath([path.parent for path in places])
+    told = os.fsdecode(error.filename)
+    if PREFIX not in told:
+        return None
+    for path, temporary in places.items():
+        if temporary is not None and Path(told).is_relative_to(temporary.path):
+            return str(path / Path(told).relative_to(temporary.path))
+    return str(next(iter(places))) if len(places) == 1 else None  # begun and ended already, or about to begin
 
 
 def _replace(temporary: Path, path: Path) -> None:
@@ -123,45 +158,76 @@ def _replace(temporary: Path, path: Path) -> None:
         temporary.replace(path)
         return
     # A folder cannot be renamed over a full one. DVC removes outputs first, so this is for runs by hand.
-    old = Path(tempfile.mkdtemp(prefix=_prefix(), dir=path.parent))
-    path.replace(old)
+    old = _begun(path, Path.mkdir)
     try:
-        temporary.replace(path)
+        path.replace(old.path)
+        try:
+            temporary.replace(path)
+        except OSError:
+            old.path.replace(path)
+            raise
+    finally:
+        old.end()
+
+
+def _begun(path: Path, make: Callable[[Path], None]) -> _Temporary:
+    """A new temporary file or folder beside `path`, without what killed processes left there half written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f"{PREFIX}*"):
+        _remove_if_left(left)
+    while True:
+        temporary = path.parent / f"{PREFIX}{uuid4().hex[:16]}"
+        with _naming({path: None}):
+            make(temporary)
+        lock = _locked(temporary, fcntl.LOCK_EX)
+        # Between the two, another process may have taken it for one that was left, and removed it.
+        if temporary.exists():
+            return _Temporary(temporary, lock)
+        if lock is not None:
+            os.close(lock)
+
+
+def _touch(path: Path) -> None:
+    path.touch(exist_ok=False)
+
+
+def _locked(path: Path, how: int) -> int | None:
+    """A file descriptor that holds the lock of a file or folder; None if it cannot be had.
+
+    Some file systems have no locks: there nothing is known to be left, and so nothing is removed.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        old.replace(path)
-        raise
-    old.chmod(0o755)  # else one that was closed to writing would stay
-    shutil.rmtree(old)
-
-
-def _prefix() -> str:
-    """Names the process, so that the next one knows what a killed one left."""
-    return f"{PREFIX}{os.getpid()}-"
-
-
-def _prepare(parent: Path) -> None:
-    """Make the folder, and take away what processes that were killed left half written in it."""
-    parent.mkdir(parents=True, exist_ok=True)
-    for left in parent.glob(f"{PREFIX}*"):
-        process = left.name.removeprefix(PREFIX).partition("-")[0]
-        if not process.isdecimal() or _lives(int(process)):
-            continue
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
-
-
-def _lives(process: int) -> bool:
+        return None
     try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
+        fcntl.flock(handle, how)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _remove_if_left(path: Path) -> None:
+    """Take it away if nobody writes it any more."""
+    lock = _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    if lock is not None:
+        _Temporary(path, lock).end()
+
+
+def _remove(path: Path) -> None:
+    """Take it away, as far as this user may."""
+    with suppress(OSError):
+        if path.is_dir():
+            path.chmod(0o700)  # else one that was closed to writing would stay
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:
     with path.open("rb") as written:
-        os.fsync(written.fileno())
+        try:
+            os.fsync(written.fileno())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
