@@ -36,7 +36,6 @@ MLP = (
     "fixed initialisation=kaiming",
     "fixed initialisation=orthogonal",
     "fixed initialisation=pytorch",
-    "fixed precision=float32",
     "fixed loss=rmse",
     "fixed optimizer=rmsprop_corrected",
     "fixed optimizer=adam",

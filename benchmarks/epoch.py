@@ -10,7 +10,7 @@ import post_loop
 import torch
 from torch.nn import functional as F
 
-from domain_denoiser import compute, images, models, noisy, params, precision, progress, training
+from domain_denoiser import compute, images, models, noisy, params, progress, training
 from domain_denoiser.flat import Flat
 from domain_denoiser.models.initialisation import initialise
 from domain_denoiser.noise import add_noise
@@ -32,8 +32,12 @@ def network(settings: params.Model) -> torch.nn.Module:
 
 def dtypes() -> list[tuple[str, torch.dtype]]:
     """What products are computed in: float32, and bfloat16 where the processor has instructions for it."""
-    kept_in = precision.of("bfloat16", torch.device("cpu")).kept_in
-    return [("float32", torch.float32)] + [("bfloat16", kept_in)] * (kept_in == torch.bfloat16)
+    return [("float32", torch.float32)] + [("bfloat16", torch.bfloat16)] * bool(compute.bfloat16_instructions())
+
+
+def in_bfloat16(settings: params.Model) -> dict[str, params.Model]:
+    """The same settings in bfloat16, where the processor has instructions for it."""
+    return {f"ours, in {name}": settings.model_copy(update={"precision": name}) for name, _ in dtypes()[1:]}
 
 
 class Ordinary:
@@ -101,7 +105,7 @@ class Near:
     """
 
     def __init__(self, settings: params.Model) -> None:
-        self._products = Products(settings, dtypes()[-1][1], 40, False)
+        self._products = Products(settings, torch.float32, 40, False)
 
     def __call__(self) -> bool:
         one, two = self._seconds(1), self._seconds(2)  # leaves two threads
@@ -139,7 +143,7 @@ class Convolutions:
 def by_autograd(settings: params.Model) -> torch.nn.Module:
     """The same network without its own way to the gradient."""
     built = network(settings)
-    built.gradient = lambda weights, factors: training.Autograd(built, weights, factors, "mse")
+    built.gradient = lambda weights: training.Autograd(built, weights, "mse")
     return built
 
 
@@ -150,16 +154,15 @@ def stored(clean: np.ndarray, regime: str) -> training.Images:
 
 def loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[[], None]]:
     train = stored(clean, settings.regime)
-    exact = settings.model_copy(update={"precision": "float32"})
     batches = -(-len(clean) // settings.batch_size)
     return {
         "a good ordinary loop": Ordinary(images.to_float(clean, "cpu"), settings),
-        "ours, in float32": Ours(train, settings.batch_size, exact, network(settings)),
+        **{name: Ours(train, low.batch_size, low, network(low)) for name, low in in_bfloat16(settings).items()},
         "ours, through autograd": Ours(train, settings.batch_size, settings, by_autograd(settings)),
         "**ours**": Ours(train, settings.batch_size, settings, network(settings)),
         "ours, with validation": Ours(train, 5_000, settings, network(settings)),
         **{f"the five products in {name}": Products(settings, dtype, batches, False) for name, dtype in dtypes()},
-        "the same, and noise and optimizer": Products(settings, dtypes()[-1][1], batches, True),
+        "the same in float32, and noise and optimizer": Products(settings, torch.float32, batches, True),
     }
 
 
@@ -187,10 +190,9 @@ def post_loops(threads: int, stack: ExitStack) -> dict[str, Callable[[], None]]:
 
 def conv_loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[[], None]]:
     train = stored(clean, settings.regime)
-    exact = settings.model_copy(update={"precision": "float32"})
     batches = -(-len(clean) // settings.batch_size)
     return {
-        "ours, in float32": Ours(train, settings.batch_size, exact, network(settings)),
+        **{name: Ours(train, low.batch_size, low, network(low)) for name, low in in_bfloat16(settings).items()},
         "**ours**": Ours(train, settings.batch_size, settings, network(settings)),
         **{f"its convolutions in {name}": Convolutions(settings, dtype, batches) for name, dtype in dtypes()},
     }
@@ -231,7 +233,7 @@ def main() -> None:
     for threads in progress.track((2, 1), 2, "an epoch of conv", "numbers of threads"):
         compute.prepare(read.compute.model_copy(update={"threads": threads}))
         medians = measure.interleaved(conv_loops(read.models["conv"], clean[:CONV_IMAGES]), REPEATS)
-        fastest = f"its convolutions in {dtypes()[-1][0]}"
+        fastest = "its convolutions in float32"
         rows = [
             [
                 name,
@@ -243,7 +245,7 @@ def main() -> None:
         ]
         columns = f"s an epoch | images/s | time / {fastest}"
         parts.append(measure.table(f"`conv`, {threads_as_text(threads)} | {columns}", rows))
-    measure.keep(measure.performance(), "an epoch", "\n\n".join(parts))
+    measure.keep(measure.PERFORMANCE, "an epoch", "\n\n".join(parts))
 
 
 if __name__ == "__main__":

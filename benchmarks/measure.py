@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from domain_denoiser import atomic, compute
+from domain_denoiser import atomic
 
 ROUNDS = 4  # times as many as repeats, at most, in which both of two kinds of times are looked for
 LEAST = 3  # times that make a median
+PERFORMANCE = Path("docs/performance.md")  # the page of tables
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -53,11 +54,6 @@ def table(header: str, rows: list[list[str]]) -> str:
     columns = [column.strip() for column in header.split("|")]
     lines = [columns, ["---"] + ["---:"] * (len(columns) - 1), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def performance() -> Path:
-    """The page of tables: processors without instructions for products in bfloat16 have one of their own."""
-    return Path("docs", "performance.md" if compute.bfloat16_instructions() else "performance-in-float32.md")
 
 
 def keep(page: Path, section: str, text: str) -> None:

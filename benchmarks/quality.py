@@ -43,7 +43,7 @@ def main() -> None:
     read = params.read(Path("params.yaml"))
     rows = [trial(read, *words) for words in progress.track(TRIALS, len(TRIALS), "time to quality", "trainings")]
     header = "training | goal, dB | s until it is reached | s in all | dB at the end"
-    measure.keep(measure.performance(), "time to quality", measure.table(header, rows))
+    measure.keep(measure.PERFORMANCE, "time to quality", measure.table(header, rows))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
         from domain_denoiser.seeds import generator
 
         device = compute.prepare(read.compute)
+        compute.require(settings.precision, device, f"params.yaml: models.{name}.precision")
         folder = Path("data/noisy") / settings.regime
 
         def load(split: str) -> training.Images:

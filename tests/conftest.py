@@ -74,8 +74,9 @@ def write_params(tmp_path):
     """Write a params.yaml with the given values, and return its path."""
 
     def write(values: object) -> Path:
-        path = tmp_path / "params.yaml"
-        YAML().dump(values, path)
+        path, yaml = tmp_path / "params.yaml", YAML()
+        yaml.representer.ignore_aliases = lambda _: True  # a value that a test put in two places is written twice
+        yaml.dump(values, path)
         return path
 
     return write

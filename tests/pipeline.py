@@ -44,6 +44,7 @@ class Pipeline(NamedTuple):
         path, yaml = self.root / "params.yaml", YAML()
         values = yaml.load(path)
         change(values)
+        yaml.representer.ignore_aliases = lambda _: True  # a model that is copied is written twice
         yaml.dump(values, path)
 
     def stages_run(self, *command: str) -> set[str]:
@@ -102,9 +103,10 @@ def small(values: dict) -> None:
         path.stem: hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest() for path in SAMPLE.glob("*.gz")
     }
     values["data"]["split"] = {"train": 1000, "val": 100, "gate": 100}
-    values["mlp"]["epochs"] = 2
+    for model in values["models"].values():
+        model["epochs"] = 2
     # Quick, and so weak that it comes last: what tests want of the others does not hang on it.
-    small = {"epochs": 2, "fine_channels": 4, "coarse_channels": 4, "fine_blocks": 1, "coarse_blocks": 1}
+    small = {"fine_channels": 4, "coarse_channels": 4, "fine_blocks": 1, "coarse_blocks": 1}
     values["models"]["conv"].update(small | {"learning_rate": 0.00001})
     values["compute"]["threads"] = 1  # several test processes on two cores would wait for each other
 

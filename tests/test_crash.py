@@ -30,7 +30,7 @@ def test_a_killed_training_goes_on_in_the_same_run(pipeline: Pipeline, tmp_path:
     changed = pipeline.copy(tmp_path / "copy")
 
     def longer(values: dict) -> None:
-        values["mlp"]["epochs"] = 400  # killed long before that
+        values["models"]["fixed"]["epochs"] = 400  # killed long before that
 
     changed.params(longer)
     process = subprocess.Popen(

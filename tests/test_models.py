@@ -16,7 +16,6 @@ from domain_denoiser.errors import BadInput
 from domain_denoiser.flat import Flat
 from domain_denoiser.models import stored
 from domain_denoiser.models.initialisation import initialise
-from domain_denoiser.precision import Precision
 from domain_denoiser.seeds import generator
 
 OUTPUTS = ("sigmoid", "hard_sigmoid", "relu", "linear")
@@ -294,8 +293,15 @@ def test_written_out_gradient_is_autograds(make_settings, output, batch):
     expected_loss = functional.mse_loss(network(noisy), clean)
     expected = torch.autograd.grad(expected_loss, list(network.parameters()))
     weights = Flat(network)
-    loss = network.gradient(weights, Precision(torch.float32, torch.float32))(noisy, clean)
+    loss = network.gradient(weights)(noisy, clean)
     torch.testing.assert_close(loss, expected_loss)
     for parameter, gradient in zip(network.parameters(), expected):
         assert gradient.any()
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("ask", [models.build, models.image_size])
+def test_an_unknown_architecture_is_refused(make_settings, ask):
+    """One that the schema knows and this file does not: `None` would stand for a network, and for any size."""
+    with pytest.raises(ValueError, match="unknown architecture 'transformer'"):
+        ask(make_settings().model_copy(update={"architecture": "transformer"}))

@@ -187,8 +187,8 @@ def test_a_changed_line_reruns_what_reads_it(changed: Pipeline, file: str, stage
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda values: values["mlp"].update(epochs=0), "models.plain.epochs is 0, but"),
-        (lambda values: values["mlp"].update(epoch=3), "models.plain.epoch is not a known key"),
+        (lambda values: values["models"]["plain"].update(epochs=0), "models.plain.epochs is 0, but"),
+        (lambda values: values["models"]["plain"].update(epoch=3), "models.plain.epoch is not a known key"),
         (lambda values: values.pop("seed"), "seed is missing"),
     ],
 )

@@ -241,7 +241,7 @@ def test_what_is_broken_fails_clearly_and_pushes_nothing(team: Team) -> None:
     given = team.run(member, "denoise", "retrain", "-S", "models.fixed.epochs=0", check=False)
     assert (given.returncode, given.stdout) == (2, "")
     assert given.stderr.startswith("error: params.yaml with these settings: models.fixed.epochs is 0, but")
-    member.params(lambda values: values["mlp"].update(epochs=0))
+    member.params(lambda values: values["models"]["plain"].update(epochs=0))
     commit(member, "No epoch at all")
     committed = team.run(member, "denoise", "retrain", check=False)
     assert (committed.returncode, committed.stdout) == (2, "")

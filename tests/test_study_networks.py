@@ -35,7 +35,7 @@ def test_every_network_trains_and_is_found_again(name, tmp_path, digits, monkeyp
     regime = Constant(law="constant", sigma=0.5)
     made = []
     for folder in (Path("first"), Path("second")):
-        study_training.fit(folder, {"train": digits[:128], "val": digits[128:]}, regime, settings, ONE, 3)
+        study_training.fit(folder, {"train": digits[:128], "val": digits[128:]}, regime, settings, ONE, 3, "here")
         made.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert made[0] == made[1]  # equal inputs give equal bytes
     assert set(made[0]) == {"model.json", "model.safetensors", "history.csv", "platform.json"}
@@ -70,5 +70,5 @@ def test_divergence_is_one_sentence(tmp_path, digits, monkeypatch):
     clean = {"train": digits, "val": digits[:10]}
     with pytest.raises(BadInput, match="the loss is nan"):
         study_training.fit(
-            Path("post"), clean, Constant(law="constant", sigma=0.5), STUDY.networks["post"].settings, ONE, 1
+            Path("post"), clean, Constant(law="constant", sigma=0.5), STUDY.networks["post"].settings, ONE, 1, "here"
         )

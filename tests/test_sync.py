@@ -329,7 +329,7 @@ def wait_for(happened: Callable[[], bool]) -> None:
 
 
 def test_a_server_killed_in_the_middle_stops_no_training(changed: Pipeline, tmp_path: Path) -> None:
-    changed.params(lambda values: values["mlp"].update(epochs=400))
+    changed.params(lambda values: values["models"]["random"].update(epochs=400))
     port = free_port()
     server = start_server(tmp_path, port)
     uri = f"http://127.0.0.1:{port}"

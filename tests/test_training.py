@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from domain_denoiser import compute, images, metrics, models, noisy
+from domain_denoiser import images, metrics, models, noisy
 from domain_denoiser.models.initialisation import initialise
 from domain_denoiser.params import Constant, Uniform
 from domain_denoiser.seeds import generator
@@ -98,29 +98,17 @@ def test_training_learns_to_denoise(train_sample, sample_images):
     assert history[-1]["val_psnr_db"] > max(unrestored, mean_image)
 
 
-WITHOUT, WITH = [], ["bf16"]  # instructions for products in bfloat16
-
-
-@pytest.fixture
-def instructions(request, monkeypatch) -> None:
-    """The processor has these, whatever it has."""
-    monkeypatch.setattr(compute, "bfloat16_instructions", lambda: request.param)
-
-
 @pytest.mark.parametrize(
-    ("changed", "instructions"),
+    "changed",
     [
-        ({}, WITHOUT),
-        ({"optimizer": "rmsprop_corrected", "averaging": 0.9, "schedule": "one_cycle"}, WITHOUT),
-        ({"precision": "bfloat16"}, WITHOUT),
-        ({"precision": "bfloat16"}, WITH),
-        ({"loss": "rmse", "precision": "bfloat16", "optimizer": "adam"}, WITHOUT),
-        ({"loss": "rmse", "precision": "bfloat16", "optimizer": "adam"}, WITH),
+        {},
+        {"optimizer": "rmsprop_corrected", "averaging": 0.9, "schedule": "one_cycle"},
+        {"precision": "bfloat16"},
+        {"loss": "rmse", "precision": "bfloat16", "optimizer": "adam"},
     ],
-    ids=["plain", "all", "rounded", "bfloat16", "autograd rounded", "autograd bfloat16"],
-    indirect=["instructions"],
+    ids=["plain", "all", "bfloat16", "autograd bfloat16"],
 )
-def test_two_trainings_give_the_same_bytes(train_sample, changed, instructions):
+def test_two_trainings_give_the_same_bytes(train_sample, changed):
     (history, weights), (history_again, weights_again) = train_sample(**changed), train_sample(**changed)
     assert history == history_again
     for one, again in zip(weights, weights_again):
@@ -128,13 +116,8 @@ def test_two_trainings_give_the_same_bytes(train_sample, changed, instructions):
     assert not weights[0]["decoder.bias"].equal(weights[1]["decoder.bias"])
 
 
-@pytest.mark.parametrize(
-    ("precision", "instructions"),
-    [("float32", WITHOUT), ("bfloat16", WITHOUT), ("bfloat16", WITH)],
-    ids=["float32", "rounded", "bfloat16"],
-    indirect=["instructions"],
-)
-def test_the_written_out_gradient_trains_as_autograd_does(train_sample, monkeypatch, precision, instructions):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_written_out_gradient_trains_as_autograd_does(train_sample, monkeypatch, precision):
     history, weights = train_sample(precision=precision, epochs=3)
     monkeypatch.delattr(models.mlp.Mlp, "gradient")
     by_autograd, weights_by_autograd = train_sample(precision=precision, epochs=3)

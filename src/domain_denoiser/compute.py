@@ -11,7 +11,7 @@ from domain_denoiser.params import Compute
 if TYPE_CHECKING:
     import torch
 
-# Those for products in bfloat16, as torch.cpu.get_capabilities names them on x86 and on ARM.
+# Those for matmuls in bfloat16, as torch.cpu.get_capabilities names them on x86 and on ARM.
 BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")
 # Of glibc's <malloc.h>: how much freed memory stays with the process, and up to which size it is taken from there.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
@@ -39,6 +39,24 @@ def prepare(compute: Compute) -> "torch.device":
     return torch.device(compute.device)
 
 
+def require(precision: str, on: "torch.device", key: str) -> None:
+    """Raise BadInput, which names the key, if this machine does not compute in that precision itself.
+
+    torch would: ten times as slowly as in float32.
+    """
+    import torch
+
+    if precision != "bfloat16":
+        return
+    if on.type == "cpu" and not bfloat16_instructions():
+        lack = "this processor has no instructions for bfloat16"
+    elif on.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        lack = f"{torch.cuda.get_device_name()} does not compute in bfloat16"
+    else:
+        return
+    raise BadInput(f"{key} is 'bfloat16', but {lack}; 'float32' would work")
+
+
 def describe(compute: Compute) -> dict[str, str | int]:
     """What the last bits of a result depend on beside its inputs. No host name, no time."""
     import numpy
@@ -58,7 +76,7 @@ def describe(compute: Compute) -> dict[str, str | int]:
 
 
 def bfloat16_instructions() -> list[str]:
-    """The processor's instructions for products in bfloat16; none if torch was built without what uses them."""
+    """The processor's instructions for matmuls in bfloat16; none if torch was built without what uses them."""
     import torch
 
     there = torch.cpu.get_capabilities() if torch.backends.mkldnn.is_available() else {}

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 
 class Flat:
-    """From now on the parameters of `network` and their `.grad` are views of `values` and `gradient`, float32 [n]."""
+    """From now on the parameters of `network` and their `.grad` are views of `values` and `gradient`, [n] each."""
 
     def __init__(self, network: nn.Module) -> None:
         self._shapes = {name: parameter.shape for name, parameter in network.named_parameters()}

@@ -1,7 +1,6 @@
 """`-S key=value`: other values in params.yaml, whose comments and order stay."""
 
 import io
-import re
 from collections.abc import Iterable, MutableMapping
 from pathlib import Path
 
@@ -24,7 +23,7 @@ def write(path: Path, settings: Iterable[str]) -> None:
 
 
 def applied(content: str, settings: Iterable[str]) -> str:
-    """The text of a params.yaml with other values. A key that a mapping merges from elsewhere is set there alone.
+    """The text of a params.yaml with other values.
 
     Raises BadInput if a setting is not `key=value` or there is no such key.
     """
@@ -40,13 +39,7 @@ def applied(content: str, settings: Iterable[str]) -> str:
         holder[last] = yaml.load(written)
     stream = io.StringIO()
     yaml.dump(values, stream)
-    # ruamel puts the comment beside an anchor on a line of its own.
-    return re.sub(
-        r"^(\w+: &\w+)\n( *)(#.*)$",
-        lambda found: found[1] + found[2][len(found[1]) :] + found[3],
-        stream.getvalue(),
-        flags=re.M,
-    )
+    return stream.getvalue()
 
 
 def _holder(values: object, key: str) -> tuple[MutableMapping, str]:

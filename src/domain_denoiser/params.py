@@ -1,16 +1,14 @@
 """The schema of params.yaml: frozen, strict, without defaults."""
 
-import warnings
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.events import AliasEvent, Event, ScalarEvent
 
-from domain_denoiser import aliases, reading
+from domain_denoiser import reading
 from domain_denoiser.errors import BadInput, one_line
-
-LARGEST = 100_000  # values of a YAML file; dvc.lock has two thousand
 
 Sigma = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
@@ -173,7 +171,6 @@ class Params(Strict):
     compute: Compute
     data: Data
     noisy: dict[Name, Law]
-    mlp: dict[str, str | int | float]  # a YAML anchor: what the models that merge it make of it is checked there
     models: Annotated[dict[Name, Annotated[Model, Field(discriminator="architecture")]], Field(min_length=1)]
     gate: Gate
 
@@ -203,22 +200,34 @@ def read(path: Path) -> Params:
 
 
 def parse(content: bytes, where: str) -> object:
-    """What a YAML file holds, up to `LARGEST` values; `where` opens the sentence of the BadInput if it is none."""
+    """What a YAML file holds; `where` opens the sentence of the BadInput if it is none.
+
+    Anchors, aliases and merge keys are refused: `dvc exp run -S` writes the values out in their place, so that a later
+    edit at the anchor changes nothing; and a few lines of them may stand for billions of values.
+    """
     if len(content) > reading.LARGEST_TEXT:
         raise BadInput(f"{where} has more than {reading.LARGEST_TEXT} bytes")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an anchor may be there twice
-            if b"*" in content:  # an alias, perhaps
-                document = YAML(typ="safe").compose(content)
-                if document is not None and aliases.written_out(document) > LARGEST:
-                    raise BadInput(f"{where} stands for more than {LARGEST} values when its aliases are written out")
-            # The loader that DVC uses, so that both read the same values (YAML 1.2, no duplicate keys).
-            return YAML(typ="safe").load(content)
-    except aliases.Recursive as error:
-        raise BadInput(f"{where} has a value that holds itself") from error
+        if any(mark in content for mark in (b"&", b"*", b"<<")):  # in a value or a comment, perhaps
+            for event in YAML(typ="safe").parse(content):
+                if shared := _shared(event):
+                    raise BadInput(
+                        f"{where}: line {event.start_mark.line + 1} uses the YAML {shared}, but every value must be "
+                        "spelled out: `dvc exp run -S` would write them out without a word"
+                    )
+        # The loader that DVC uses, so that both read the same values (YAML 1.2, no duplicate keys).
+        return YAML(typ="safe").load(content)
     except (YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(f"{where} is not valid YAML: {one_line(' '.join(str(error).split()))}") from error
+
+
+def _shared(event: Event) -> str | None:
+    """What makes a value stand in several places."""
+    if isinstance(event, AliasEvent):
+        return f"alias {event.anchor!r}"
+    if getattr(event, "anchor", None) is not None:
+        return f"anchor {event.anchor!r}"
+    return "merge key '<<'" if isinstance(event, ScalarEvent) and event.value == "<<" and event.implicit[0] else None
 
 
 def check(schema: type[Checked], value: object, where: str) -> Checked:

@@ -19,12 +19,15 @@ def fit(
     settings: MlpModel | UnetModel | KerasModel,
     on: Compute,
     seed: int,
+    key: str,
 ) -> None:
     """Write the model to `folder`, as the stage train does it.
 
-    clean: uint8 [N, 28, 28], the parts `train` and `val`. Raises BadInput if the training diverges.
+    clean: uint8 [N, 28, 28], the parts `train` and `val`; key: where the settings stand. Raises BadInput if the
+    training diverges, or if this machine does not compute in the precision of the settings.
     """
     device = compute.prepare(on)
+    compute.require(settings.precision, device, f"{key}.precision")
 
     def corrupted(part: str) -> training.Images:
         made = noisy.corrupt(clean[part], regime, seed, settings.regime, part)

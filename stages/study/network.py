@@ -20,9 +20,9 @@ def main(name: Annotated[str, typer.Argument(help="A key of `networks` in study/
     if regime not in read.noisy:
         raise BadInput(f"study/params.yaml: {name} wants the regime {regime!r}, which params.yaml does not have")
     clean = study_training.load_clean(Path("data/study/domains") / chosen.domain, "{}.npy")
-    study_training.fit(
-        Path("models/study") / name, clean, read.noisy[regime].root, chosen.settings, chosen.compute, chosen.seed
-    )
+    law, place = read.noisy[regime].root, name if name == "large" else f"networks.{name}"
+    key = f"study/params.yaml: {place}.settings"
+    study_training.fit(Path("models/study") / name, clean, law, chosen.settings, chosen.compute, chosen.seed, key)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ def main(
     settings = read.models[name]
     clean = study_training.load_clean(Path("data/clean"), "{}_images.npy")
     folder = Path("models/study") / f"{name}-{seed}"
-    study_training.fit(folder, clean, read.noisy[settings.regime].root, settings, study.compute, seed)
+    regime, key = read.noisy[settings.regime].root, f"params.yaml: models.{name}"
+    study_training.fit(folder, clean, regime, settings, study.compute, seed, key)
 
 
 if __name__ == "__main__":

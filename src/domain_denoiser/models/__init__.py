@@ -12,6 +12,7 @@ def build(settings: Network) -> "torch.nn.Module":
     """The network that the settings describe; it maps noisy to restored, both float32 [B, 1, H, W].
 
     An architecture is imported only when it is asked for, so that a change to one file retrains its models alone.
+    Raises ValueError if there is no such architecture.
     """
     match settings.architecture:
         case "mlp":
@@ -22,12 +23,19 @@ def build(settings: Network) -> "torch.nn.Module":
             from domain_denoiser.models.unet import Unet
 
             return Unet(settings)
+        case unknown:
+            raise ValueError(f"unknown architecture {unknown!r}")
 
 
 def image_size(settings: Network) -> tuple[int, int] | None:
-    """Height and width of the images that the network takes; None if it takes any."""
+    """Height and width of the images that the network takes; None if it takes any.
+
+    Raises ValueError if there is no such architecture.
+    """
     match settings.architecture:
         case "mlp":
             return 28, 28
         case "unet":
             return None
+        case unknown:
+            raise ValueError(f"unknown architecture {unknown!r}")

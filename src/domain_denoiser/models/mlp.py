@@ -11,7 +11,6 @@ from domain_denoiser import params
 
 if TYPE_CHECKING:
     from domain_denoiser.flat import Flat
-    from domain_denoiser.precision import Precision
 
 PIXELS = 28 * 28
 
@@ -52,40 +51,38 @@ class Mlp(nn.Module):
         code = torch.relu(self.encoder(noisy.flatten(1)))
         return self.output.function(self.decoder(code)).view_as(noisy)
 
-    def gradient(self, weights: "Flat", factors: "Precision") -> "Gradient":
-        """What training uses in autograd's place; `factors`: of the matrix products."""
-        return Gradient(self.output, weights, factors)
+    def gradient(self, weights: "Flat") -> "Gradient":
+        """What training uses in autograd's place; the matmuls are of the type that the weights have."""
+        return Gradient(self.output, weights)
 
 
 class Gradient:
-    """The gradient of the mean squared error, written out: five matrix products a batch, and little else.
+    """The gradient of the mean squared error, written out: five matmuls a batch, and little else.
 
-    The same as autograd's up to rounding, but every result goes straight to its place. Weights and their gradient are
-    float32 whatever the products are.
+    The same as autograd's up to rounding, but every result goes straight to its place.
     """
 
-    def __init__(self, output: Output, weights: "Flat", factors: "Precision") -> None:
-        self._output, self._flat, self._factors = output, weights, factors
-        self._low = weights.values.to(factors.kept_in, copy=not factors.exact)
-        self._low_gradient = weights.gradient.to(factors.kept_in)
-        self._weight, self._gradient = weights.views(self._low), weights.views(self._low_gradient)
+    def __init__(self, output: Output, weights: "Flat") -> None:
+        self._output, self._type = output, weights.values.dtype
+        self._weight, self._gradient = weights.views(weights.values), weights.views(weights.gradient)
 
     def __call__(self, noisy: Tensor, clean: Tensor) -> Tensor:
-        """The loss, float32 []; its gradient is in the weights' `gradient`. noisy, clean: float32 [B, 1, 28, 28]."""
-        weight, gradient, factor = self._weight, self._gradient, self._factors.factor  # code and back: [hidden, B]
-        self._low.copy_(self._factors.rounded(self._flat.values))
-        noisy, clean = factor(noisy.flatten(1)), clean.flatten(1)
+        """The loss, float32 []; its gradient is in the weights' `gradient`. noisy, clean: float32 [B, 1, 28, 28].
+
+        Operands of matmuls have the type of the weights; what lies between decoder and loss is float32.
+        """
+        weight, gradient = self._weight, self._gradient  # code and back: [hidden, B]
+        noisy, clean = noisy.flatten(1).to(self._type), clean.flatten(1)
         # With the images as columns, oneDNN takes the weights as they lie; as rows, it packs them anew each time.
-        code = factor(torch.addmm(weight["encoder.bias"].unsqueeze(1), weight["encoder.weight"], noisy.t())).relu_()
+        code = torch.addmm(weight["encoder.bias"].unsqueeze(1), weight["encoder.weight"], noisy.t()).relu_()
         values = torch.addmm(weight["decoder.bias"], code.t(), weight["decoder.weight"].t()).float()  # [B, 784]
         restored = self._output.function(values)
         error = restored - clean
         loss = torch.dot(error.view(-1), error.view(-1)) / error.numel()
-        delta = factor(self._output.backward(error.mul_(2.0 / error.numel()), values, restored))
+        delta = self._output.backward(error.mul_(2.0 / error.numel()), values, restored).to(self._type)
         torch.mm(delta.t(), code.t(), out=gradient["decoder.weight"])
         torch.sum(delta, 0, out=gradient["decoder.bias"])
-        back = torch.ops.aten.threshold_backward(factor(weight["decoder.weight"].t() @ delta.t()), code, 0.0)
+        back = torch.ops.aten.threshold_backward(weight["decoder.weight"].t() @ delta.t(), code, 0.0)
         torch.mm(back, noisy, out=gradient["encoder.weight"])
         torch.sum(back, 1, out=gradient["encoder.bias"])
-        self._flat.gradient.copy_(self._low_gradient)
         return loss
