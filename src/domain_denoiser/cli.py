@@ -137,7 +137,7 @@ def show(
 
 @app.command()
 def gate(
-    model: Annotated[str | None, typer.Option(help="The candidate; else the best model on the gate images.")] = None,
+    model: Annotated[str | None, typer.Option(help="The candidate; else the best model on the val images.")] = None,
 ) -> None:
     """Decide whether a model is better than the champion, by the rules in params.yaml, on the gate images.
 
@@ -148,12 +148,17 @@ def gate(
 
 @app.command()
 def promote(
-    model: Annotated[str | None, typer.Option(help="The candidate; else the best model on the gate images.")] = None,
+    model: Annotated[str | None, typer.Option(help="The candidate; else the best model on the val images.")] = None,
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Take back the champion before the present one.")
     ] = False,
 ) -> None:
-    """Write champion.json if the gate passes; committing and merging it makes the promotion count.
+    """Write champion.json and champion/ if the gate passes; committing and merging them makes the promotion count.
+
+    champion/ holds weights, settings and ONNX graph. --rollback takes the champion before the present one from git,
+    other than one that was rolled back itself.
+
+
 
     Exit status 0: promoted, 3: kept.
     """
@@ -163,14 +168,14 @@ def promote(
         if model is not None:
             raise BadInput("--rollback takes back the champion before the present one; it goes without --model")
         _go_to_root()
-        chosen = champion.previous()
+        chosen, files = champion.previous()
     else:
         decision = _decide(model)
         if not decision.passed:
             raise typer.Exit(3)
-        chosen = decision.candidate
-    champion.write(chosen)
-    _say(f"champion.json: {chosen.model} {chosen.key[:12]}; commit it, then `denoise sync`")
+        chosen, files = decision.candidate, decision.files
+    champion.write(chosen, files)
+    _say(f"champion: {chosen.model} {chosen.key[:12]}; `git add champion champion.json`, commit, then `denoise sync`")
 
 
 @app.command()
@@ -187,8 +192,8 @@ def retrain(
 ) -> None:
     """Pull, reproduce, sync, gate, report, push: all that a change of params, code or data asks for.
 
-    Goes on where an interrupted one stopped. What passes the gate stands in champion.json afterwards; nothing is
-    committed.
+    Goes on where an interrupted one stopped. What passes the gate stands in champion.json and champion/ afterwards;
+    nothing is committed.
 
 
     Exit status 0: nothing to do, or finished and better, 3: finished, but kept from promotion, 2: bad input, 1: failed.
@@ -201,11 +206,11 @@ def retrain(
 
 @app.command()
 def recover() -> None:
-    """Put right what a DVC that was killed left half written, so that `dvc repro` can go on; `make repro` runs it."""
-    from domain_denoiser import interrupted
+    """Put right what a DVC or a promotion that was killed left half written; `make repro` runs it."""
+    from domain_denoiser import champion, interrupted
 
     _go_to_root()
-    for sentence in interrupted.mend():
+    for sentence in [*interrupted.mend(), *champion.recover()]:
         _say(sentence)
 
 
@@ -340,6 +345,8 @@ def _decide(model: str | None) -> "Decision":
     from domain_denoiser import gate as gating
 
     _go_to_root()
+    for sentence in champion.recover():
+        _say(sentence)
     decision = gating.decide(params.read(Path("params.yaml")), model)
     atomic.write_json(champion.GATE_REPORT, decision.as_json())
     _say(f"{decision.candidate.model} {decision.candidate.key[:12]}: {'passed' if decision.passed else 'kept'}")

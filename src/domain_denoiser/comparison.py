@@ -1,11 +1,12 @@
 """`denoise compare`: models x noise levels of two pipeline states, with what is sure of the differences."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas
 
-from domain_denoiser import lineage, revisions, summary, tables
+from domain_denoiser import lineage, params, reading, revisions, summary, tables
 from domain_denoiser.contents import Contents
 from domain_denoiser.errors import BadInput
 from domain_denoiser.intervals import paired_difference
@@ -14,6 +15,7 @@ from domain_denoiser.seeds import derive
 
 WORKSPACE = "workspace"
 METRICS = "reports/metrics.json"
+PARAMS = Path("params.yaml")
 
 
 class Side(NamedTuple):
@@ -45,12 +47,21 @@ def side(revision: str) -> Side:
         stages = lineage.workspace()
         if not stages:
             raise BadInput("the working directory has no dvc.lock with results: run `make repro`")
-        return Side(WORKSPACE, stages, Contents(revisions.head()))
+        values = params.parse(reading.content(PARAMS, reading.LARGEST_TEXT), str(PARAMS))
+        return Side(WORKSPACE, _of_models(stages, values), Contents(revisions.head()))
     commit = revisions.resolve(revision)
     content = revisions.show(commit, "dvc.lock")
     if content is None:
         raise BadInput(f"{revision} has no dvc.lock")
-    return Side(revision, lineage.locked(content, f"dvc.lock of {revision}"), Contents(commit))
+    values = params.parse(revisions.show(commit, str(PARAMS)) or b"", f"{PARAMS} of {revision}")
+    stages = lineage.locked(content, f"dvc.lock of {revision}")
+    return Side(revision, _of_models(stages, values), Contents(commit))
+
+
+def _of_models(stages: Mapping[str, Stage], values: object) -> dict[str, Stage]:
+    """Without those of models that params.yaml does not have any more; values: what it holds."""
+    models = lineage.param(values, "models")
+    return lineage.of_models(stages, models) if isinstance(models, Mapping) else dict(stages)
 
 
 def nothing(name: str) -> Side:

@@ -5,9 +5,13 @@ from pathlib import Path
 
 from domain_denoiser import revisions
 
+CHAMPION = Path("champion")  # the folder with the champion's files, which git keeps
+
 
 class Contents:
     """Looks in the working directory, then in the DVC cache, then in a commit; only bytes with the right MD5 count.
+
+    The champion's weights are found in its folder, so that a clone in which nothing was trained has them.
 
     DVC trusts the read-only bit of its cache; this does not.
     """
@@ -19,15 +23,15 @@ class Contents:
 
     def find(self, path: str, md5: str) -> bytes | None:
         """The file's bytes, or None if no place has them any more."""
-        for place in (Path(path), self.cache / md5[:2] / md5[2:]):
+        promoted = CHAMPION / Path(path).name
+        for place in (Path(path), self.cache / md5[:2] / md5[2:], promoted):
             if place.is_file() and _md5(content := place.read_bytes()) == md5:
                 return content
-        if (
-            self.commit is not None
-            and (content := revisions.show(self.commit, path)) is not None
-            and _md5(content) == md5
-        ):
-            return content
+        if self.commit is None:
+            return None
+        for name in dict.fromkeys((path, str(promoted))):
+            if (content := revisions.show(self.commit, name)) is not None and _md5(content) == md5:
+                return content
         return None
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, NamedTuple
 
@@ -89,6 +89,27 @@ def changed_outs(name: str) -> list[str]:
 
     with Repo(".") as repo:
         return [out.def_path for out in repo.stage.load_one(name=name).outs if out.workspace_status()]
+
+
+def changed_code(name: str) -> list[str]:
+    """Code that a stage read and that lies in the working directory otherwise than dvc.lock says."""
+    from dvc.repo import Repo
+
+    with Repo(".") as repo:
+        deps = [dep for dep in repo.stage.load_one(name=name).deps if not hasattr(dep, "params")]
+        return [dep.def_path for dep in deps if not dep.def_path.startswith("data/") and dep.workspace_status()]
+
+
+def of_models(stages: Mapping[str, Stage], models: Collection[str]) -> dict[str, Stage]:
+    """Without the trainings and evaluations of models other than these.
+
+    DVC keeps the entry of a model that was renamed or taken out of params.yaml in dvc.lock for good (dvc#5293).
+    """
+    return {
+        name: stage
+        for name, stage in stages.items()
+        if name.partition("@")[0] not in ("train", "evaluate") or name.partition("@")[2] in ("", *models)
+    }
 
 
 def ended(stage: Stage) -> Stage:

@@ -162,7 +162,7 @@ class Gate(Strict):
 
     sigma: Sigma
     margin_db: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]
-    allowed_loss_db: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]
+    allowed_loss_db: dict[str, Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]]  # at each noise level
     floors_db: Annotated[dict[str, Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]], Field(min_length=1)]
 
 
@@ -186,6 +186,9 @@ class Params(Strict):
         for sigma in [str(self.gate.sigma), *self.gate.floors_db]:
             if sigma not in levels:
                 raise ValueError(f"must have gate at one of the noise levels {', '.join(levels)}, not at {sigma}")
+        if set(self.gate.allowed_loss_db) != set(levels):
+            found = ", ".join(self.gate.allowed_loss_db) or "(none)"
+            raise ValueError(f"must have gate.allowed_loss_db at the noise levels {', '.join(levels)}, not at {found}")
         if "noisy" in self.models:
             raise ValueError("must not call a model 'noisy': that is the name of the unrestored input")
         return self

@@ -45,7 +45,7 @@ def publish(
                 NAME,
                 source=f"models:/{outputs[-1].model_id}",
                 run_id=runs[key].info.run_id,
-                tags={"key": key, "model": model.model, **model.files},
+                tags={"key": key, "model": model.model, **model.trained},
                 description="; ".join(model.reasons),
                 model_id=outputs[-1].model_id,
             )
@@ -58,7 +58,7 @@ def publish(
 
 def _logged(run: "Run", model: Champion) -> list["LoggedModelOutput"]:
     """The models that a run logged, if they were made of just the files that were promoted."""
-    same = all(run.data.tags.get(f"out/{path}") == md5 for path, md5 in model.files.items())
+    same = all(run.data.tags.get(f"out/{path}") == md5 for path, md5 in model.trained.items())
     return run.outputs.model_outputs if same and run.outputs else []
 
 

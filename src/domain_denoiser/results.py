@@ -28,7 +28,7 @@ def unfinished() -> bool:
 
 def _is_result(path: str, written: set[str]) -> bool:
     return (
-        path in {LOCK, PARAMS, str(champion.PATH), str(champion.GATE_REPORT), *written}
+        path in {LOCK, PARAMS, str(champion.PATH), *champion.FILES, str(champion.GATE_REPORT), *written}
         or path.startswith(f"{REPORT}/")
         or path in {f"{Path(out).parent}/.gitignore" for out in written}  # DVC's, beside what it keeps itself
     )

@@ -38,7 +38,7 @@ def retrain(settings: Iterable[str], against: str) -> int:
             raise BadInput("there is no commit here that a retraining could start from")
         revisions.resolve(against)
         params.read(Path(results.PARAMS))
-        for sentence in interrupted.mend():
+        for sentence in [*interrupted.mend(), *champion.recover()]:
             print(sentence)
         settings = list(settings)
         if settings:
@@ -50,9 +50,6 @@ def retrain(settings: Iterable[str], against: str) -> int:
         sharing.pull()
         _reproduce()
         commands.must("denoise", "sync")
-        present = champion.read()
-        if present is not None:
-            sharing.fetch_somewhere(present.files)
         decision = commands.run("denoise", "promote")
         if decision not in (DONE, KEPT):
             raise commands.Failed(f"`denoise promote` ended with status {decision}")
@@ -72,15 +69,10 @@ def _alone() -> Iterator[None]:
 
 
 def _withdraw_proposal() -> None:
-    """Take back what an earlier attempt wrote into champion.json: the gate compares with the commit's champion."""
+    """Take back the champion of an earlier attempt: the gate compares with the commit's."""
     decided, present = champion.decided(), champion.read()
-    if decided is None or present is None or decided[0] != present:
-        return
-    committed = revisions.show("HEAD", str(champion.PATH))
-    if committed is None:
-        champion.PATH.unlink()
-    else:
-        champion.write(champion.parse(committed, f"{champion.PATH} of HEAD"))
+    if decided is not None and present is not None and decided[0] == present:
+        champion.take_back()
 
 
 def _reproduce() -> None:

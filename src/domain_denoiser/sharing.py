@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from domain_denoiser import commands, lineage, revisions
+from domain_denoiser import commands
 from domain_denoiser.contents import Contents
-from domain_denoiser.errors import BadInput
 
 NO_REMOTE = "no DVC remote is configured"
 PIPELINE = "dvc.yaml"  # not the study beside it, whose results may never have been made or shared
@@ -49,16 +48,3 @@ def fetch(commit: str, files: Mapping[str, str]) -> None:
             repo.fetch(targets=missing, revs=[commit], workspace=False)
         except DvcException as error:
             raise commands.Failed(f"fetching {', '.join(missing)} of {commit[:12]}: {error}") from error
-
-
-def fetch_somewhere(files: Mapping[str, str]) -> None:
-    """Bring files into the cache from whichever commit's dvc.lock has them all."""
-    for commit in reversed(list(revisions.commits_of("dvc.lock", "--all"))):
-        try:
-            stages = lineage.locked(revisions.show(commit, "dvc.lock") or b"", "dvc.lock")
-        except BadInput:
-            continue
-        outs = {path: md5 for stage in stages.values() for path, md5 in stage.outs.items()}
-        if files.items() <= outs.items():
-            fetch(commit, files)
-            return

@@ -10,7 +10,7 @@ from domain_denoiser import lineage, params
 from domain_denoiser.checks import NOTE, OK, Check
 from domain_denoiser.errors import BadInput
 from domain_denoiser.lineage import Stage
-from domain_denoiser.verify import cache, chain, declared, files, inventory, mends, study, tracked
+from domain_denoiser.verify import cache, chain, declared, files, inventory, mends, promoted, study, tracked
 
 
 def checks(retrain: Collection[str], quick: bool) -> Iterator[Check]:
@@ -44,10 +44,13 @@ def checks(retrain: Collection[str], quick: bool) -> Iterator[Check]:
     beside = study.take(project)
     yield from study.check(beside)
     yield from tracked.check([*outputs, *beside])
+    yield from promoted.check()
     if not quick:
         from domain_denoiser.verify import recomputed
 
         yield from recomputed.check(known, outputs, stale, settings.compute)
+        current = {stage.key for name, stage in known.items() if name not in stale}
+        yield from promoted.compute(settings.compute.threads, current)
     for name in trainings:
         from domain_denoiser.verify import retrained
 
