@@ -5,9 +5,12 @@ from pathlib import Path
 
 from domain_denoiser import revisions
 
+CHAMPION = Path("champion")  # the champion's own files, which git has
+
 
 class Contents:
-    """Looks in the working directory, then in the DVC cache, then in a commit; only bytes with the right MD5 count.
+    """Looks in the working directory, then in the DVC cache, then at the champion's files, then in a commit; only bytes
+    with the right MD5 count.
 
     DVC trusts the read-only bit of its cache; this does not.
     """
@@ -19,7 +22,7 @@ class Contents:
 
     def find(self, path: str, md5: str) -> bytes | None:
         """The file's bytes, or None if no place has them any more."""
-        for place in (Path(path), self.cache / md5[:2] / md5[2:]):
+        for place in (Path(path), self.cache / md5[:2] / md5[2:], CHAMPION / Path(path).name):
             if place.is_file() and _md5(content := place.read_bytes()) == md5:
                 return content
         if (
