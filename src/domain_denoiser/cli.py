@@ -74,7 +74,11 @@ def sync(
     Changes nothing when run again, and never deletes a run.
 
 
-    Exit status 1 if the same work gave different bytes (nondeterminism); the table says where.
+    Shows what dvc.lock has of the models in params.yaml, and the champion; history with the options.
+
+
+    Exit status 1 if the same work gave different bytes on the same kind of machine (nondeterminism); the table says
+    where. Bytes of another kind of machine are shown too, and are no error.
     """
     from domain_denoiser import lineage, revisions, tracking
     from domain_denoiser import sync as syncing
@@ -85,7 +89,7 @@ def sync(
     history = syncing.read_history()
     with tracking.one_sentence_if_it_fails(store):
         parts = [
-            syncing.publish_workspace(store, lineage.workspace(), history),
+            syncing.publish_workspace(store, lineage.current(), history),
             # The newest test results of a run come first, and stay.
             syncing.publish_commits(store, reversed(commits), history),
             syncing.publish_champions(store, history),

@@ -121,7 +121,7 @@ def _psnr_by_level(given: Side, model: str) -> dict[float, object]:
         if path in stage.outs:
             content = given.contents.find(path, stage.outs[path])
             if content is not None:
-                rows = tables.parse(content, path)
+                rows = tables.parse(content, path, ("sigma", "image", "psnr_db"))  # of another version, perhaps
                 return {sigma: group["psnr_db"].to_numpy() for sigma, group in rows.groupby("sigma")}
     return {}
 

@@ -9,7 +9,8 @@ CHAMPION = Path("champion")  # the folder with the champion's files, which git k
 
 
 class Contents:
-    """Looks in the working directory, then in the DVC cache, then in a commit; only bytes with the right MD5 count.
+    """Looks in the working directory, then in the DVC cache, then at the champion's files, then in a commit; only bytes
+    with the right MD5 count.
 
     The champion's weights are found in its folder, so that a clone in which nothing was trained has them.
 

@@ -2,14 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-from domain_denoiser import reading
+from domain_denoiser import plain_yaml, reading
+from domain_denoiser.errors import BadInput
 from domain_denoiser.params import check, parse
+
+PARAMS = "params.yaml"
 
 
 class Stage(NamedTuple):
@@ -18,7 +22,7 @@ class Stage(NamedTuple):
     name: str  # as DVC calls it: train@fixed
     cmd: str
     deps: Mapping[str, str]  # path -> MD5 of the content, as DVC computes it
-    params: Mapping[str, object]  # key in params.yaml -> value
+    params: Mapping[str, object]  # key in params.yaml -> value; of several files, see `merged_params`
     outs: Mapping[str, str]  # path -> MD5; the MD5 is empty before the stage has ended
 
     @property
@@ -59,9 +63,59 @@ class _Lock(BaseModel):
 
 def locked(content: bytes, where: str) -> dict[str, Stage]:
     """The stages of a dvc.lock; `where` says whose it is. Raises BadInput if it is none."""
-    loaded = parse(content, where)
+    try:
+        return dict(_known(content))
+    except BadInput:
+        return _read(content, where)  # whose sentence names it
+
+
+@lru_cache(maxsize=512)  # one process looks at the dvc.lock of each commit more than once
+def _known(content: bytes) -> Mapping[str, Stage]:
+    return _read(content, "dvc.lock")
+
+
+def _read(content: bytes, where: str) -> dict[str, Stage]:
+    loaded = plain_yaml.load(content) if len(content) <= reading.LARGEST_TEXT else None
+    loaded = parse(content, where) if loaded is None else loaded
     entries = check(_Lock, {} if loaded is None else loaded, where).stages
     return {name: _stage(name, entry) for name, entry in entries.items()}
+
+
+def of_models(stages: Mapping[str, Stage], names: Iterable[str]) -> dict[str, Stage]:
+    """Without what was made of models that are none of `names`: DVC keeps a stage that dvc.yaml no longer has in
+    dvc.lock (dvc#5293).
+    """
+    kept = set(names)
+    return {
+        name: stage
+        for name, stage in stages.items()
+        if not name.startswith(("train@", "evaluate@")) or name.partition("@")[2] in kept
+    }
+
+
+def models(content: bytes, where: str) -> list[str]:
+    """The names of the models in a params.yaml, of this version or an older one.
+
+    Raises BadInput if it has none; `where` opens the sentence.
+    """
+    values = params_values(content, where)
+    found = values.get("models") if isinstance(values, Mapping) else None
+    if not isinstance(found, Mapping):
+        raise BadInput(f"{where} has no models")
+    return [str(name) for name in found]
+
+
+def params_values(content: bytes, where: str) -> object:
+    """What a params file holds; not to be changed. Raises BadInput if it is none; `where` opens the sentence."""
+    try:
+        return _known_values(content)
+    except BadInput:
+        return parse(content, where)  # whose sentence names it
+
+
+@lru_cache(maxsize=512)  # most commits leave it as it is
+def _known_values(content: bytes) -> object:
+    return parse(content, PARAMS)
 
 
 def pending(name: str) -> Stage:
@@ -77,10 +131,10 @@ def pending(name: str) -> Stage:
         params, deps, outs = {}, {}, {out.def_path: "" for out in stage.outs}
         for dep in stage.deps:
             if hasattr(dep, "params"):
-                params |= dep.hash_info.value
+                params[dep.def_path] = dep.hash_info.value
             else:
                 deps[dep.def_path] = dep.hash_info.value
-        return Stage(name, stage.cmd, deps, params, outs)
+        return Stage(name, stage.cmd, deps, merged_params(params), outs)
 
 
 def changed_outs(name: str) -> list[str]:
@@ -100,18 +154,6 @@ def changed_code(name: str) -> list[str]:
         return [dep.def_path for dep in deps if not dep.def_path.startswith("data/") and dep.workspace_status()]
 
 
-def of_models(stages: Mapping[str, Stage], models: Collection[str]) -> dict[str, Stage]:
-    """Without the trainings and evaluations of models other than these.
-
-    DVC keeps the entry of a model that was renamed or taken out of params.yaml in dvc.lock for good (dvc#5293).
-    """
-    return {
-        name: stage
-        for name, stage in stages.items()
-        if name.partition("@")[0] not in ("train", "evaluate") or name.partition("@")[2] in ("", *models)
-    }
-
-
 def ended(stage: Stage) -> Stage:
     """A pending stage whose files lie in the working directory now, with their hashes."""
     outs = {path: hashlib.md5(Path(path).read_bytes(), usedforsecurity=False).hexdigest() for path in stage.outs}
@@ -121,6 +163,26 @@ def ended(stage: Stage) -> Stage:
 def written(stages: Mapping[str, Stage]) -> list[str]:
     """Every path that a stage writes."""
     return [path for stage in stages.values() for path in stage.outs]
+
+
+def merged_params(files: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
+    """What a stage read of its params files, by key.
+
+    With several files, the keys of all but params.yaml begin with the file and a colon: `seed` of two files is two
+    values. With one file they are as they stand in it.
+    """
+    several = len(files) > 1
+    return {
+        f"{file}:{key}" if several and file != PARAMS else key: value
+        for file, values in files.items()
+        for key, value in values.items()
+    }
+
+
+def param_place(key: str) -> tuple[str, str]:
+    """The file and the key in it of a key as `merged_params` gives it."""
+    file, _, inner = key.rpartition(":")
+    return (file, inner) if file.endswith((".yaml", ".yml", ".json", ".toml", ".py")) else (PARAMS, key)
 
 
 def param(values: object, key: str) -> object:
@@ -136,11 +198,18 @@ def workspace() -> dict[str, Stage]:
     return locked(reading.content(lock, reading.LARGEST_TEXT), "dvc.lock") if lock.exists() else {}
 
 
+def current() -> dict[str, Stage]:
+    """The same, of the models that params.yaml has now."""
+    stages = workspace()
+    params = reading.content(Path(PARAMS), reading.LARGEST_TEXT) if stages else b""
+    return of_models(stages, models(params, PARAMS)) if stages else {}
+
+
 def _stage(name: str, entry: _Entry) -> Stage:
     return Stage(
         name,
         entry.cmd,
         {dep.path: dep.md5 for dep in entry.deps},
-        {key: value for values in entry.params.values() for key, value in values.items()},
+        merged_params(entry.params),
         {out.path: out.md5 for out in entry.outs},
     )

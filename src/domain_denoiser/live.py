@@ -11,11 +11,19 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from domain_denoiser.errors import one_line
 from domain_denoiser.masking import masked
+
+if TYPE_CHECKING:
+    from domain_denoiser.lineage import Stage
+    from domain_denoiser.records import Find, Record
+    from domain_denoiser.sync import Synced
+    from domain_denoiser.tracking import Outcome
 
 
 @contextlib.contextmanager
@@ -30,90 +38,137 @@ def follow(patience_s: float) -> Iterator[Callable[[dict[str, float]], None]]:
         yield lambda row: None
         return
     follower = subprocess.Popen([sys.executable, "-m", "domain_denoiser.live", stage], stdin=subprocess.PIPE)
-    os.set_blocking(follower.stdin.fileno(), False)
-
-    def tell(message: dict[str, object]) -> None:
-        # A full pipe or a dead follower: the line is lost here, not in history.csv.
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):
-            os.write(follower.stdin.fileno(), json.dumps(message).encode() + b"\n")
-
+    lines = Lines(follower.stdin.fileno())
     try:
-        yield lambda row: tell({"row": row})
-        tell({"ended": True})
+        yield lambda row: lines.send({"row": row})
+        lines.send({"ended": True})
     finally:
+        deadline = time.monotonic() + patience_s
+        if not lines.flush(deadline):
+            follower.kill()  # or it would take the closed pipe for the end of a training that failed
         follower.stdin.close()
         try:
-            follower.wait(patience_s)
+            follower.wait(max(deadline - time.monotonic(), 0.0))
         except subprocess.TimeoutExpired:
             follower.kill()
             follower.wait()
             print(f"tracking: not done after {patience_s:g} s, `denoise sync` will bring the rest", file=sys.stderr)
 
 
+class Lines:
+    """JSON lines for a pipe whose reader may be slow: what it does not take at once waits here, and none is cut."""
+
+    def __init__(self, pipe: int) -> None:
+        os.set_blocking(pipe, False)
+        self._pipe, self._waiting = pipe, b""
+
+    def send(self, message: Mapping[str, object]) -> None:
+        """Write as much as the pipe takes; never waits."""
+        self._waiting += json.dumps(message).encode() + b"\n"
+        self._write()
+
+    def flush(self, deadline: float) -> bool:
+        """Wait until the reader has taken all, or has gone, but not beyond that reading of time.monotonic.
+
+        Returns whether nothing waits any more.
+        """
+        ready = select.poll()
+        ready.register(self._pipe, select.POLLOUT)
+        while self._waiting and (left := deadline - time.monotonic()) > 0:
+            ready.poll(1000 * left)
+            self._write()
+        return not self._waiting
+
+    def _write(self) -> None:
+        try:
+            while self._waiting:
+                self._waiting = self._waiting[os.write(self._pipe, self._waiting) :]
+        except BlockingIOError:  # the pipe is full
+            pass
+        except BrokenPipeError:  # the reader is dead: the rows are in history.csv
+            self._waiting = b""
+
+
 def main(name: str) -> None:
     """What the process does: publish the stage `name` as its rows come in, and whole when it has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the stage as well; its end is the end of the input
     try:
-        contradictions = _follow_training(name) if name.startswith("train@") else _follow_last(name)
+        sentences = _follow_training(name) if name.startswith("train@") else _follow_last(name)
     except Exception as error:  # whatever fails here, the training must go on: it is said once, in one line
         reason = one_line(masked(str(error)).partition("\n")[0])
         print(f"tracking: {type(error).__name__}: {reason}; `denoise sync` will bring what is missing", file=sys.stderr)
         return
-    for contradiction in contradictions:
-        print(f"tracking: not deterministic: {contradiction}", file=sys.stderr)
+    for sentence in sentences:
+        print(f"tracking: {sentence}", file=sys.stderr)
 
 
-def _follow_training(name: str) -> tuple[str, ...]:
-    """Publish each epoch as it comes; the model and the tests of it come when they are there."""
-    from domain_denoiser import lineage, records, revisions, tracking
+def _follow_training(name: str) -> list[str]:
+    """Publish each epoch as it comes, and what was written at the end; the network and its tests come when they are
+    there. Returns what is to be said.
+    """
+    from domain_denoiser import lineage, process_identity, revisions, tracking
 
-    stages = lineage.workspace()
+    stages, pending = lineage.workspace(), lineage.pending(name)
     origin = tracking.Origin(revisions.head(), revisions.dirty(lineage.written(stages)))
     stages.pop(name, None)  # its entry is of an earlier run
-    record = records.gather(stages | {name: lineage.pending(name)}, lambda path, md5: None)[-1]
+    record = _record(stages | {name: pending}, lambda path, md5: None)
     experiment = os.environ.get("DVC_EXP_NAME")
-    extra = tracking.process_tags(os.getppid()) | ({} if experiment is None else {"experiments": experiment})
+    extra = process_identity.tags(os.getppid()) | ({} if experiment is None else {"experiments": experiment})
     store = tracking.connect(Path(os.environ.get("DVC_ROOT", Path.cwd())), retries=1, timeout_s=5)
+    if store.local:
+        extra["state"] = "current" if experiment is None else "experiment"
     outcome = tracking.publish(store, record, origin, extra, with_model=False, replace=True)
-    contradictions, rows, ended = [], [], False
+    ended = False
     for messages in _told():
         ended = ended or {"ended": True} in messages
-        new = [message["row"] for message in messages if "row" in message]
-        rows += new
-        now = record._replace(history=tuple(new))
-        contradictions += tracking.publish(store, now, origin, extra, with_model=False, replace=True).contradictions
-    if ended:
-        tracking.publish(
-            store, record._replace(history=tuple(rows), finished=True), origin, {}, with_model=False, replace=True
-        )
-    else:
+        new = tuple(message["row"] for message in messages if "row" in message)
+        tracking.publish(store, record._replace(history=new), origin, extra, with_model=False, replace=True)
+    if not ended:
         tracking.end(store, outcome.run_id, "FAILED")
-    return tuple(contradictions)
+        return []
+    whole = _record(stages | {name: lineage.ended(pending)}, lambda path, md5: Path(path).read_bytes())
+    return _said(tracking.publish(store, whole, origin, {}, with_model=False, replace=True))
+
+
+def _record(stages: "Mapping[str, Stage]", find: "Find") -> "Record":
+    """The record of the training that comes last among the stages."""
+    from domain_denoiser import records
+
+    return records.gather(stages, find)[-1]
+
+
+def _said(found: "Outcome | Synced") -> list[str]:
+    """What another training of the same work gave otherwise."""
+    other = [f"another kind of machine: {sentence}" for sentence in found.elsewhere]
+    return other + [f"not deterministic: {sentence}" for sentence in found.contradictions]
 
 
 def _told() -> Iterator[list[dict[str, object]]]:
     """What the stage tells until it closes the pipe: all that has come since the last look, every five seconds."""
-    closed = select.poll()
-    closed.register(sys.stdin, 0)  # nothing but the end of the pipe
+    pipe, closed, more = sys.stdin.fileno(), select.poll(), select.poll()
+    closed.register(pipe, 0)  # nothing but the end of the pipe
+    more.register(pipe, select.POLLIN)
     rest = b""
-    while found := os.read(sys.stdin.fileno(), 1 << 16):
+    while found := os.read(pipe, 1 << 16):
+        while more.poll(0) and (next_part := os.read(pipe, 1 << 16)):
+            found += next_part
         *lines, rest = (rest + found).split(b"\n")
         yield [json.loads(line) for line in lines]
         closed.poll(5_000)
 
 
-def _follow_last(name: str) -> tuple[str, ...]:
+def _follow_last(name: str) -> list[str]:
     """Publish everything when the last stage runs: models and test metrics while it draws, its figures at its end."""
     from domain_denoiser import lineage, sync, tracking
 
     stage = lineage.pending(name)
-    stages, history = lineage.workspace(), sync.read_history()
+    stages, history = lineage.current(), sync.read_history()
     stages.pop(name, None)  # its entry is of an earlier run
     store = tracking.connect(Path(os.environ.get("DVC_ROOT", Path.cwd())), retries=1, timeout_s=5)
     parts = [sync.publish_workspace(store, stages, history)]
     if any({"ended": True} in messages for messages in _told()):
         parts.append(sync.publish_workspace(store, stages | {name: lineage.ended(stage)}, history))
-    return tuple(sync.merged(parts).contradictions)
+    return _said(sync.merged(parts))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def find(wanted: str, root: Path) -> Provenance:
     root: the project's, beside which the default tracking store lies; it is opened only for a run id.
     Raises BadInput if there is none, or more than one.
     """
-    workspace = {stage.name: stage for stage in sync.trainings(lineage.workspace())}
+    workspace = {stage.name: stage for stage in sync.trainings(lineage.current())}
     history = sync.read_history()
     known = history.stages | {stage.key: stage for stage in workspace.values()}
     if f"train@{wanted}" in workspace:

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from domain_denoiser import summary, tables
+from domain_denoiser import reading, summary, tables
 from domain_denoiser.errors import BadInput
 from domain_denoiser.lineage import Stage
 
+PLATFORM = "platform.json"  # in a model's folder: the kind of machine that trained it
 Find = Callable[[str, str], bytes | None]  # path, MD5 -> content
 
 
@@ -36,6 +37,7 @@ class Record(NamedTuple):
     history: tuple[Mapping[str, float], ...]  # rows of history.csv
     finished: bool
     outs: Mapping[str, str]  # path -> MD5; empty while it trains
+    platform: Mapping[str, object]  # the kind of machine it was trained on; empty if not at hand
     weights: Mapping[str, bytes]  # model.safetensors and model.json; empty if not at hand
     evaluation: Part | None  # {sigma: {metric: value}}
     figures: Part | None  # {artifact path: PNG}
@@ -45,6 +47,27 @@ class Record(NamedTuple):
 def gather(stages: Mapping[str, Stage], find: Find) -> list[Record]:
     """A record for each training among the stages, in their order."""
     return [_record(stage, stages, find) for name, stage in stages.items() if name.startswith("train@")]
+
+
+def of_files(model: str, key: str, files: Mapping[str, str], find: Find) -> Record:
+    """The record of a training of which nothing but its files is known: path -> MD5 of weights and settings."""
+    weights = {path.rpartition("/")[2]: find(path, md5) for path, md5 in files.items()}
+    note = "Its training is in no dvc.lock of this repository; champion.json has its files."
+    return Record(
+        key=key,
+        model=model,
+        params={},
+        tags={"key": key, "model": model, "stage": f"train@{model}", "cmd": "", "mlflow.note.content": note},
+        inputs=(),
+        history=(),
+        finished=True,
+        outs=files,
+        platform={},
+        weights={} if None in weights.values() else weights,
+        evaluation=None,
+        figures=None,
+        missing=tuple(path for path, md5 in files.items() if find(path, md5) is None),
+    )
 
 
 def _record(stage: Stage, stages: Mapping[str, Stage], find: Find) -> Record:
@@ -60,7 +83,8 @@ def _record(stage: Stage, stages: Mapping[str, Stage], find: Find) -> Record:
         return found
 
     history_path = f"{folder}/history.csv"
-    history = content(history_path)
+    history, platform = content(history_path), stage.outs.get(f"{folder}/{PLATFORM}")
+    rows = () if history is None else _rows(history, history_path, missing)
     weights = {name: content(f"{folder}/{name}") for name in ("model.safetensors", "model.json")}
     return Record(
         key=stage.key,
@@ -68,14 +92,31 @@ def _record(stage: Stage, stages: Mapping[str, Stage], find: Find) -> Record:
         params=_params(stage, model, stages),
         tags=_tags(stage, model),
         inputs=_inputs(stage, stages.get(f"evaluate@{model}")),
-        history=() if history is None else tuple(tables.history(history, history_path).to_dict("records")),
+        history=rows,
         finished=all(stage.outs.values()),
         outs={path: md5 for path, md5 in stage.outs.items() if md5},
+        platform=platform_of(find(f"{folder}/{PLATFORM}", platform) if platform else None),
         weights={} if None in weights.values() else weights,
         evaluation=_evaluation(stage, model, stages, find, missing),
         figures=_figures(model, stage, stages, find, missing),
         missing=tuple(missing),
     )
+
+
+def _rows(history: bytes, path: str, missing: list[str]) -> tuple[Mapping[str, float], ...]:
+    """The epochs; a column that a history of another version lacks is named in `missing`."""
+    found = tables.history(history, path, optional=tables.HISTORY[1:])
+    missing += [f"{path}, column {name}" for name in tables.HISTORY if name not in found.columns]
+    return tuple(found.to_dict("records"))
+
+
+def platform_of(content: bytes | None) -> Mapping[str, object]:
+    """What a platform.json says; nothing if it is none."""
+    try:
+        found = {} if content is None else reading.from_json(content, PLATFORM)
+    except BadInput:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _params(stage: Stage, model: str, stages: Mapping[str, Stage]) -> dict[str, str]:

@@ -1,17 +1,18 @@
 """`denoise sync`: the tracking store is made to agree with dvc.lock, of the working directory or of commits."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from domain_denoiser import champion, lineage, records, registry, revisions, tracking
+from domain_denoiser import champion, lineage, process_identity, records, registry, revisions, tracking
 from domain_denoiser.contents import Contents
 from domain_denoiser.errors import BadInput
 from domain_denoiser.lineage import Stage
-from domain_denoiser.params import parse
 from domain_denoiser.tracking import Outcome, Store
 
 NAMES_IN_A_TAG = 100  # MLflow takes 8,000 characters a tag
+NAMES_IN_A_LINE = 8
+CURRENT, CHAMPION, EXPERIMENT, HISTORY = "current", "champion", "experiment", "history"  # words of the tag `state`
 
 
 class History(NamedTuple):
@@ -26,16 +27,23 @@ class History(NamedTuple):
 class Synced(NamedTuple):
     """What a sync found and did."""
 
-    outcomes: tuple[Outcome, ...]
-    missing: tuple[str, ...]  # recorded, but to be found neither here nor in the cache nor in git
-    retagged: tuple[str, ...]  # other runs whose commits or experiments changed
-    closed: tuple[str, ...]  # runs whose process is dead
-    registered: tuple[str, ...]  # what changed in the model registry
+    outcomes: tuple[Outcome, ...] = ()
+    missing: tuple[str, ...] = ()  # recorded, but to be found neither here nor in the cache nor in git
+    unreadable: tuple[str, ...] = ()  # commits whose results this version cannot read, a sentence each
+    retagged: tuple[str, ...] = ()  # other runs whose commits, experiments, state or name changed
+    history: tuple[str, ...] = ()  # runs that were of this state, and are no longer
+    closed: tuple[str, ...] = ()  # runs whose process is dead
+    registered: tuple[str, ...] = ()  # what changed in the model registry
 
     @property
     def contradictions(self) -> list[str]:
         """Nondeterminism, a sentence each."""
         return [said for outcome in self.outcomes for said in outcome.contradictions]
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """What another kind of machine gave otherwise, a sentence each."""
+        return [said for outcome in self.outcomes for said in outcome.elsewhere]
 
     def as_json(self) -> dict[str, object]:
         """The same for programs."""
@@ -47,20 +55,43 @@ class Synced(NamedTuple):
             f"{outcome.model:<12} {outcome.key[:12]}  {', '.join(outcome.did) or 'unchanged'}"
             for outcome in self.outcomes
         ]
-        lines += [f"not to be found any more: {path}" for path in self.missing]
+        lines += [f"not to be found any more: {run}: {', '.join(paths)}" for run, paths in self._missing_of()]
+        lines += [f"left out: {said}" for said in self.unreadable]
         lines += [f"left out: {said}" for outcome in self.outcomes for said in outcome.left_out]
+        lines += [f"another kind of machine: {said}" for said in self.elsewhere]
         lines += [f"not deterministic: {said}" for said in self.contradictions]
-        lines += [f"tags changed: {run}" for run in self.retagged]
+        if self.retagged:
+            lines.append(f"tags or names changed: {_some(self.retagged)}")
+        if self.history:
+            lines.append(
+                f"history now: {_some(self.history)}; `tags.state != 'history'` in MLflow's search box hides it"
+            )
         lines += [f"registry: {said}" for said in self.registered]
         lines += [f"closed, its process is dead: {run}" for run in self.closed]
         return "\n".join(lines) or "dvc.lock has no training yet: run `make repro`"
+
+    def _missing_of(self) -> list[tuple[str, list[str]]]:
+        found = {}
+        for said in self.missing:
+            run, _, path = said.partition(": ")
+            found.setdefault(run, []).append(path)
+        return list(found.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    """Names in one line, however many there are."""
+    shown = ", ".join(names[:NAMES_IN_A_LINE])
+    return shown if len(names) <= NAMES_IN_A_LINE else f"{shown} and {len(names) - NAMES_IN_A_LINE} more"
 
 
 def merged(parts: Iterable[Synced]) -> Synced:
     """All that several syncs found and did, each thing once."""
     parts = list(parts)
     return Synced(
-        *(tuple(dict.fromkeys(said for part in parts for said in part[i])) for i in range(len(Synced._fields)))
+        **{
+            name: tuple(dict.fromkeys(said for part in parts for said in getattr(part, name)))
+            for name in Synced._fields
+        }
     )
 
 
@@ -76,28 +107,59 @@ def publish_commits(store: Store, commits: Iterable[str], history: History) -> S
         try:
             parts.append(_publish(store, _locked_at(commit), commit, history, set()))
         except BadInput as error:
-            parts.append(Synced((), (str(error),), (), (), ()))
+            parts.append(Synced(unreadable=(str(error),)))
     return merged(parts)
 
 
 def publish_champions(store: Store, history: History) -> Synced:
-    """Show champion.json, its history and the gate's last candidate in the registry; their runs first."""
-    promoted, present, challenger = list(champion.promoted()), champion.read(), champion.challenger()
-    known = tracking.runs_by_key(store)
-    absent = dict.fromkeys(made.key for made in promoted if made.key not in known and made.key in history.commits)
-    newest = {key: history.commits[key][-1] for key in absent}
-    runs = merged(_publish(store, _locked_at(commit), commit, history, {key}) for key, commit in newest.items())
-    registered, left_out = registry.publish(store, promoted, present, challenger)
-    return merged([runs, Synced((), tuple(left_out), (), (), tuple(registered))])
+    """Show the champion and the gate's last candidate in the registry, their runs first; earlier champions where the
+    store has their runs.
+    """
+    present, challenger = champion.read(), champion.challenger()
+    shown = [model for model in (present, challenger) if model is not None]
+    parts = [publish_promoted(store, model.model, model.key, model.files, history) for model in shown]
+    registered, left_out = registry.publish(store, champion.promoted(), present, challenger)
+    return merged([*parts, Synced(missing=tuple(left_out), registered=tuple(registered))])
+
+
+def publish_promoted(store: Store, model: str, key: str, files: Mapping[str, str], history: History) -> Synced:
+    """Bring the run of a promoted model into the store, and just its weights as a logged model.
+
+    files: path -> MD5 of model.safetensors and model.json. Where no dvc.lock at hand has its training, the run has
+    nothing but these. The weights of another kind of machine than the run's are logged beside those of the run.
+    """
+    part, find = Synced(), Contents(revisions.head()).find
+    if key not in tracking.runs_by_key(store):
+        if key in history.commits:
+            commit = history.commits[key][-1]
+            part = _publish(store, _locked_at(commit), commit, history, {key})
+        else:
+            record = records.of_files(model, key, files, find)
+            if not record.weights:
+                return part
+            outcome = tracking.publish(store, record, tracking.Origin(None, False), {}, with_model=True, replace=False)
+            part = Synced(outcomes=(outcome,))
+    weights = {path.rpartition("/")[2]: find(path, md5) for path, md5 in files.items()}
+    run = tracking.runs_by_key(store).get(key)
+    if run is not None and None not in weights.values():
+        try:
+            with store.lock:
+                tracking.log_model(store, run, weights)
+        except BadInput as error:  # an architecture that this code does not know, for example
+            return merged([part, Synced(unreadable=(f"model {model} {key[:12]}: {error}",))])
+    return part
 
 
 def retag(store: Store, history: History) -> Synced:
     """Say on every run which commits and experiments have its work, as far as this repository knows.
 
-    A store at the project's root belongs to this repository alone, so names that are gone are taken away; on a server
-    others may know more, so names are only added.
+    A store at the project's root belongs to this repository alone, so names that are gone are taken away, and the tag
+    `state` says whether a run is of this state of the project; on a server others may know more, and have a state of
+    their own, so names are only added.
     """
-    retagged = []
+    closed, retagged, gone = close_dead_runs(store), [], []
+    current = {stage.key for stage in trainings(lineage.current())}
+    present = champion.read()
     for key, run in tracking.runs_by_key(store).items():
         if run.info.status == "RUNNING":  # git does not know it yet
             continue
@@ -108,18 +170,32 @@ def retag(store: Store, history: History) -> Synced:
         for name, words in tags.items():
             others = [] if store.local else run.data.tags.get(name, "").split()
             tags[name] = " ".join(list(dict.fromkeys([*others, *words]))[-NAMES_IN_A_TAG:])
-        if tracking.set_tags(store, run, tags):
-            retagged.append(f"{run.info.run_name} {key[:12]}")
-    return Synced((), history.unreadable, tuple(retagged), close_dead_runs(store), ())
+        if store.local:
+            tags["state"] = _state(
+                key in current, present is not None and present.key == key, bool(tags["experiments"])
+            )
+        renamed = tracking.rename(store, run)
+        name = tracking.run_name(run.data.tags.get("model", run.info.run_name), key)
+        if tags.get("state") == HISTORY and run.data.tags.get("state", CURRENT) != HISTORY:
+            gone.append(name)
+        if tracking.set_tags(store, run, tags) or renamed:
+            retagged.append(name)
+    return Synced(unreadable=history.unreadable, retagged=tuple(retagged), history=tuple(gone), closed=closed)
+
+
+def _state(current: bool, champion: bool, experiment: bool) -> str:
+    """What a run is to this state of the project: one word or more."""
+    words = [word for word, holds in ((CURRENT, current), (CHAMPION, champion), (EXPERIMENT, experiment)) if holds]
+    return " ".join(words) or HISTORY
 
 
 def close_dead_runs(store: Store) -> tuple[str, ...]:
     """Mark KILLED each run that is RUNNING in the store while its process on this host is dead."""
     closed = []
     for key, run in tracking.runs_by_key(store).items():
-        if run.info.status == "RUNNING" and tracking.is_dead(run.data.tags):
+        if run.info.status == "RUNNING" and process_identity.is_dead(run.data.tags):
             tracking.end(store, run.info.run_id, "KILLED")
-            closed.append(f"{run.info.run_name} {key}")
+            closed.append(tracking.run_name(run.data.tags["model"], key))
     return tuple(closed)
 
 
@@ -137,17 +213,20 @@ def trainings(stages: Mapping[str, Stage]) -> list[Stage]:
 def read_history() -> History:
     """Look through all commits and experiments."""
     stages, commits, experiments, unreadable = {}, {}, {}, []
+    named = {}
+    for name, commit in revisions.experiments():
+        named.setdefault(commit, []).append(name)
     for commit in all_commits():
         try:
             found = trainings(_locked_at(commit))
         except BadInput as error:
             unreadable.append(str(error))
             continue
-        names = [name for name, known in revisions.experiments() if known == commit]
         for stage in found:
-            stages.setdefault(stage.key, stage)
-            commits.setdefault(stage.key, []).append(commit)
-            experiments.setdefault(stage.key, []).extend(names)
+            key = stage.key
+            stages.setdefault(key, stage)
+            commits.setdefault(key, []).append(commit)
+            experiments.setdefault(key, []).extend(named.get(commit, ()))
     return History(stages, commits, experiments, tuple(unreadable))
 
 
@@ -157,8 +236,12 @@ def giving(history: History, stage: Stage) -> str | None:
 
 
 def _locked_at(commit: str) -> dict[str, Stage]:
-    content = revisions.show(commit, "dvc.lock")
-    return {} if content is None else lineage.locked(content, f"dvc.lock of {commit[:12]}")
+    """The stages of a commit's dvc.lock, of the models that its params.yaml has."""
+    content, params = revisions.show(commit, "dvc.lock"), revisions.show(commit, lineage.PARAMS)
+    stages = {} if content is None else lineage.locked(content, f"dvc.lock of {commit[:12]}")
+    if params is None or not trainings(stages):
+        return stages
+    return lineage.of_models(stages, lineage.models(params, f"{lineage.PARAMS} of {commit[:12]}"))
 
 
 def _publish(store: Store, stages: Mapping[str, Stage], commit: str | None, history: History, only: set[str]) -> Synced:
@@ -176,7 +259,7 @@ def _publish(store: Store, stages: Mapping[str, Stage], commit: str | None, hist
         origin = tracking.Origin(here if first is None else first, dirty)
         outcomes.append(tracking.publish(store, record, origin, {}, with_model=True, replace=commit is None))
         missing += [f"{record.model} {record.key[:12]}: {path}" for path in record.missing]
-    return Synced(tuple(outcomes), tuple(missing), (), (), ())
+    return Synced(outcomes=tuple(outcomes), missing=tuple(missing))
 
 
 def _gives(commit: str, stage: Stage) -> bool:
@@ -186,9 +269,20 @@ def _gives(commit: str, stage: Stage) -> bool:
             return False
         if content is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
             return False
-    content = revisions.show(commit, "params.yaml")
+    files = {lineage.param_place(key)[0] for key in stage.params}
+    values = {file: _params_at(commit, file) for file in files}
+
+    def given(key: str) -> object:
+        file, inner = lineage.param_place(key)
+        return lineage.param(values[file], inner)
+
+    return all(given(key) == value for key, value in stage.params.items())
+
+
+def _params_at(commit: str, file: str) -> object:
+    """What a params file of a commit holds; None if there is none, or it is none."""
+    content = revisions.show(commit, file)
     try:
-        values = {} if content is None else parse(content, f"params.yaml of {commit[:12]}")
+        return None if content is None else lineage.params_values(content, file)
     except BadInput:
-        return False
-    return all(lineage.param(values, key) == value for key, value in stage.params.items())
+        return None

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,21 +21,25 @@ def load(path: Path) -> pandas.DataFrame:
     return parse(reading.content(path, reading.LARGEST_TABLE), str(path))
 
 
-def parse(content: bytes, where: str) -> pandas.DataFrame:
+def parse(content: bytes, where: str, columns: Sequence[str] = COLUMNS) -> pandas.DataFrame:
     """The per-image table of a CSV file: at each noise level the images 0, 1, 2, ... in this order.
 
-    `where` opens the sentence of the BadInput if it is none.
+    columns: those that are wanted, sigma and image among them; a table of another version may lack others, and what it
+    has beyond them is left out. `where` opens the sentence of the BadInput if it is none.
     """
-    table = _numbers(content, where, COLUMNS)
+    table = _numbers(content, where, columns)
     levels = table.groupby("sigma")
     if (table["image"] != levels.cumcount()).any() or levels.size().nunique() != 1:
         raise BadInput(f"{where} has not the same images 0, 1, 2, ... at each noise level")
     return table.astype({"image": int})
 
 
-def history(content: bytes, where: str) -> pandas.DataFrame:
-    """The epochs 1, 2, 3, ... of a history.csv; `where` opens the sentence of the BadInput if it is none."""
-    table = _numbers(content, where, HISTORY)
+def history(content: bytes, where: str, optional: Sequence[str] = ()) -> pandas.DataFrame:
+    """The epochs 1, 2, 3, ... of a history.csv; `where` opens the sentence of the BadInput if it is none.
+
+    optional: columns that one of another version may lack.
+    """
+    table = _numbers(content, where, HISTORY, optional)
     if list(table["epoch"]) != list(range(1, len(table) + 1)):
         raise BadInput(f"{where} has not the epochs 1, 2, 3, ...")
     return table.astype({"epoch": int})
@@ -45,19 +50,25 @@ def levels(content: bytes, where: str) -> pandas.DataFrame:
     return _numbers(content, where, LEVELS)
 
 
-def _numbers(content: bytes, where: str, columns: list[str]) -> pandas.DataFrame:
-    """The rows of a CSV file with just these columns, finite numbers but for the model's name; one at least."""
+def _numbers(content: bytes, where: str, columns: Sequence[str], optional: Sequence[str] = ()) -> pandas.DataFrame:
+    """The rows of a CSV file in just these columns, finite numbers but for the model's name; one at least.
+
+    Other columns are left out, and of the wanted ones the optional may be missing.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of columns of mixed types: they are refused below
             table = pandas.read_csv(io.BytesIO(content), keep_default_na=False)
     except (ValueError, OverflowError) as error:
         raise BadInput(f"{where} is not a table: {error}") from error
+    missing = [column for column in columns if column not in table.columns and column not in optional]
     # A row with more values than there are columns makes pandas take the first ones for a name of the row.
-    if list(table.columns) != columns or not isinstance(table.index, pandas.RangeIndex):
+    if missing or not isinstance(table.index, pandas.RangeIndex):
         found = ", ".join([str(column)[:100] for column in table.columns[:20]] + ["..."] * (len(table.columns) > 20))
-        raise BadInput(f"{where} has the columns {found}, but {', '.join(columns)} are wanted")
-    numbers = [column for column in columns if column != "model"]
+        wrong = f"misses {', '.join(missing)}" if missing else "has rows with more values"
+        raise BadInput(f"{where} has the columns {found}, but {wrong}")
+    table = table[[column for column in columns if column in table.columns]]
+    numbers = [column for column in table.columns if column != "model"]
     try:
         table = table.astype(dict.fromkeys(numbers, float))
     except (ValueError, TypeError, OverflowError) as error:
