@@ -1,6 +1,8 @@
 """The gate, in a project of a few digits, whose models are fitted in closed form."""
 
+import copy
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ import torch
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from domain_denoiser import atomic, champion, cli, comparison, gate, images, metrics, noisy, params
+from domain_denoiser import atomic, champion, cli, comparison, exporting, gate, images, metrics, noisy, params
 from domain_denoiser.errors import BadInput
 from domain_denoiser.gate import Decision
 from domain_denoiser.models import mlp, stored
@@ -28,9 +30,9 @@ stages:
   corrupt:
     foreach: [test]
     do:
-      cmd: echo ${key}
+      cmd: echo ${item}
       outs:
-      - data/noisy/${key}
+      - data/noisy/${item}
   train:
     foreach: ${models}
     do:
@@ -46,7 +48,7 @@ class Project:
     """A repository in the working directory with gate images and trained models."""
 
     def __init__(self, values: dict) -> None:
-        self.values = values
+        self.values, self.folder = values, Path()
 
     def settings(self, **rules: object) -> params.Params:
         """params.yaml, with other rules for the gate."""
@@ -59,7 +61,7 @@ class Project:
             repo.commit(force=True)
 
     def train(self, **strengths: float) -> None:
-        """Models by name; the nearer the strength is to 1, the better."""
+        """Models by name; up to 0.8 or so, the stronger the better."""
         for name, strength in strengths.items():
             self.values["models"][name] = self.values["models"]["fixed"] | {"hidden": HIDDEN, "output": "linear"}
             settings = params.Mlp(architecture="mlp", hidden=HIDDEN, output="linear")
@@ -88,23 +90,50 @@ class Project:
         atomic.write_json(folder / "law.json", {"law": "levels", "sigmas": levels})
 
 
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict, sample) -> Iterator[Project]:
-    monkeypatch.chdir(tmp_path)
-    subprocess.run(["git", "init", "-q"], check=True)
-    Repo.init(".").close()
-    Path("dvc.yaml").write_text(DVC_YAML)
-    Path("code.py").write_text("relu")
-    given = sample[0].images
-    for name, part in (("train", given[:500]), ("gate", given[500:600]), ("val", given[600:700])):
-        images.save(Path(f"data/clean/{name}_images.npy"), part)
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory, committed: dict, sample) -> Project:
+    """The project that each test has a copy of."""
+    given, values = sample[0].images, copy.deepcopy(committed)
     values["noisy"]["test"]["sigmas"] = LEVELS
     values["gate"] |= {"allowed_loss_db": {"0.0": 0.3, "0.5": 0.1}, "floors_db": {"0.5": 10.0}}
     values["compute"]["threads"] = 1
     made = Project(values)
-    made.corrupt(seed=1)
-    made.train(fixed=0.7, random=0.8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("gate"))
+        subprocess.run(["git", "init", "-q"], check=True)
+        Repo.init(".").close()
+        Path("dvc.yaml").write_text(DVC_YAML)
+        Path("code.py").write_text("relu")
+        for name, part in (("train", given[:500]), ("gate", given[500:600]), ("val", given[600:700])):
+            images.save(Path(f"data/clean/{name}_images.npy"), part)
+        made.corrupt(seed=1)
+        made.train(fixed=0.5, random=0.65)
+        made.folder = Path.cwd()
     return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def exported_once() -> Iterator[None]:
+    """Equal weights of equal code are exported once for all tests: it takes seconds."""
+    real, kept = exporting.exported, {}
+
+    def exported(network: torch.nn.Module, settings: params.Network) -> bytes:
+        weights = b"".join(weight.numpy().tobytes() for weight in network.state_dict().values())
+        key = (weights, settings, type(network).forward)
+        if key not in kept:
+            kept[key] = real(network, settings)
+        return kept[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "exported", exported)
+        yield
+
+
+@pytest.fixture
+def project(template: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    shutil.copytree(template.folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return Project(copy.deepcopy(template.values))
 
 
 def promote(project: Project, model: str | None = None) -> Decision:
@@ -149,7 +178,7 @@ def test_a_better_candidate_passes_and_a_worse_one_does_not(project):
     first = promote(project)
     assert gate.decide(project.settings(), None).candidate.reasons == ["the candidate is the champion"]
     assert not gate.decide(project.settings(), "fixed").passed
-    project.train(fixed=1.0, random=0.8)
+    project.train(fixed=0.8, random=0.65)
     decision = promote(project)
     assert (decision.candidate.model, decision.champion) == ("fixed", first.candidate.key)
     [headline] = [reason for reason in decision.candidate.reasons if "95 %" in reason]
@@ -172,7 +201,7 @@ def test_a_mutant_of_the_code_does_not_touch_the_champion(project, monkeypatch):
     after = gate.decide(project.settings(), "fixed").levels
     for sigma in ("0.0", "0.5"):
         assert after[sigma]["champion_psnr_db"] == before[sigma]["champion_psnr_db"]
-    assert after["0.5"]["candidate_psnr_db"] < before["0.5"]["candidate_psnr_db"] - 1.0
+    assert after["0.5"]["candidate_psnr_db"] < before["0.5"]["candidate_psnr_db"] - 0.5  # it is the mutant's own
     key = champion.read().key
     assert [check.verdict for check in promoted.compute(1, {key})] == ["differs"]
     assert [check.verdict for check in promoted.compute(1, set())] == ["note"]
@@ -214,7 +243,7 @@ def test_the_best_is_chosen_on_val_images_and_judged_once(project, monkeypatch):
     monkeypatch.setattr(gate, "_psnr_db", recorded := Recorded(gate._psnr_db))
     assert gate.decide(project.settings(), None).candidate.model == "random"
     assert recorded.on == ["val", "val", "gate", "gate"]  # two candidates, then one at two levels
-    images.save(gate.VAL, (clean * 0.7).astype(np.uint8))  # which the weaker model fits
+    images.save(gate.VAL, (clean * 0.6).astype(np.uint8))  # which the weaker model fits
     project.write()
     assert gate.decide(project.settings(), None).candidate.model == "fixed"
 
@@ -232,12 +261,12 @@ class Recorded:
 
 def test_a_model_that_params_does_not_have_any_more_is_no_candidate(project):
     """DVC keeps the entry of a removed model in dvc.lock (dvc#5293)."""
-    project.train(fixed=0.7, random=0.8, best=1.0)
+    project.train(fixed=0.5, random=0.65, best=0.8)
     del project.values["models"]["best"]
     project.write()
     assert "train@best" in Path("dvc.lock").read_text()
     assert gate.decide(project.settings(), None).candidate.model == "random"
-    with pytest.raises(BadInput, match=r"^'best' is in dvc\.lock, but not in params\.yaml any more, which has fixed, ran"):
+    with pytest.raises(BadInput, match=r"^'best' is in dvc\.lock, but not in params\.yaml any more, which has fixed"):
         gate.decide(project.settings(), "best")
     with pytest.raises(BadInput, match=r"^dvc\.lock has the models fixed, random, but not 'worst'"):
         gate.decide(project.settings(), "worst")
@@ -270,22 +299,20 @@ def test_levels_that_the_gate_images_do_not_have_give_a_sentence(project, rules,
 
 def test_a_model_of_older_code_is_refused(project):
     Path("code.py").write_text("tanh")
-    with pytest.raises(BadInput, match=r"^fixed was trained by other code \(code\.py changed since\): run `dvc repro`$"):
+    with pytest.raises(BadInput, match=r"^fixed was trained by other code \(code\.py changed since\): run `dvc"):
         gate.decide(project.settings(), None)
 
 
 def test_a_model_too_large_for_git_is_refused(project, monkeypatch):
     monkeypatch.setattr(champion, "LARGEST", 700_000)
-    with pytest.raises(BadInput, match=r"^random takes 0\.8 MB with its graph, but a champion has at most 0\.7, as every"):
+    with pytest.raises(BadInput, match=r"^random takes 0\.8 MB with its graph, but a champion has at most 0\.7, as"):
         gate.decide(project.settings(), None)
 
 
 def test_a_graph_that_is_not_its_network_is_refused(project, monkeypatch):
-    real = stored.load
-    monkeypatch.setattr(gate.exporting, "difference", lambda *_: 1.1e-5)
+    monkeypatch.setattr(exporting, "difference", lambda *_: 1.1e-5)
     with pytest.raises(BadInput, match=r"^the graph of random restores otherwise than its network, by up to 1\.1e-05$"):
         gate.decide(project.settings(), "random")
-    assert stored.load is real
 
 
 def test_weights_that_are_lost_give_a_sentence(project):
@@ -293,7 +320,7 @@ def test_weights_that_are_lost_give_a_sentence(project):
     for kept in Path(".dvc/cache/files/md5").glob("*/*"):
         if kept.stat().st_size > 300_000 and kept.read_bytes()[8:9] == b"{":  # weights
             kept.unlink()
-    with pytest.raises(BadInput, match=r"^models/fixed/model\.safetensors of dvc\.lock is neither here nor in the DVC cach"):
+    with pytest.raises(BadInput, match=r"^models/fixed/model\.safetensors of dvc\.lock is neither here nor in the"):
         gate.decide(project.settings(), "fixed")
 
 
@@ -304,7 +331,10 @@ def test_a_damaged_champion_is_taken_from_git(project, monkeypatch, capsys):
     right = Path(champion.GRAPH).read_bytes()
     Path(champion.GRAPH).write_bytes(right[:-1])
     [check] = [check for check in promoted.check() if not check.fine]
-    assert (check.verdict, check.mend) == ("damaged", "rm -f champion/model.onnx && git checkout HEAD -- champion/model.onnx")
+    assert (check.verdict, check.mend) == (
+        "damaged",
+        "rm -f champion/model.onnx && git checkout HEAD -- champion/model.onnx",
+    )
     with pytest.raises(BadInput, match=r"^champion/model\.onnx is not what champion\.json says"):
         gate.decide(project.settings(), "fixed")
     monkeypatch.setattr(cli, "_go_to_root", lambda: None)
