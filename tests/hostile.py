@@ -228,7 +228,7 @@ MEMBERS = ["package/data/a", "package/data/b"]
 CHAMPION = {
     "model": "fixed",
     "key": MD5,
-    "files": {"models/fixed/model.safetensors": MD5, "models/fixed/model.json": MD5},
+    "files": {"champion/model.json": MD5, "champion/model.onnx": MD5, "champion/model.safetensors": MD5},
     "gate_images": f"{MD5}.dir",
     "psnr_db": {"0.5": 19.9},
     "gain_db": None,

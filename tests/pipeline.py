@@ -77,6 +77,7 @@ MADE = (
     "dvc.lock",
     "study/dvc.lock",
     "champion.json",
+    "champion/",
     "models/",
     "reports/",
 )  # what a reproduction makes, which a new project has not

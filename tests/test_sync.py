@@ -279,12 +279,25 @@ def test_an_interrupted_promotion_leaves_the_old_champion(changed: Pipeline) -> 
         "import os, signal; from pathlib import Path\n"
         "from domain_denoiser import champion\n"
         "Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "champion.write(champion.read())"
+        "champion.write(champion.read(), champion.find(champion.read()))"
     )
     assert changed.run("python", "-c", killed, check=False).returncode == -signal.SIGKILL
     assert (changed.root / "champion.json").read_bytes() == before
     did(changed)
     assert aliases(changed)["champion"] == champion(changed)["key"]
+
+
+def test_a_fresh_clone_has_the_champion_and_shows_it(changed: Pipeline, tmp_path: Path) -> None:
+    """In which nothing was trained and nothing was pulled: the weights come from champion/."""
+    changed.params(lambda values: values["gate"].update(floors_db={"0.5": 1.0}))
+    changed.run("denoise", "promote", "--model", "random")
+    changed.run("git", "add", "-A")
+    changed.run("git", "commit", "-q", "-m", "The first champion")
+    changed.run("git", "clone", "-q", str(changed.root), str(tmp_path / "fresh"))
+    fresh = Pipeline(tmp_path / "fresh", "")
+    assert not list((fresh.root / "models").glob("*/model.safetensors"))
+    assert aliases(fresh) == {"champion": champion(fresh)["key"]}
+    assert did(fresh)["registered"] == []
 
 
 def champion(pipeline: Pipeline) -> dict:

@@ -189,8 +189,8 @@ def _check_exported(name: str, files: Mapping[str, bytes], graph: Graph, seed: i
     size = sum(map(len, files.values()))
     if size > champions.LARGEST:
         raise BadInput(
-            f"{name} takes {size / 1e6:.1f} MB with its graph, but a champion has at most {champions.LARGEST / 1e6:g}, as "
-            "every clone carries it: make it smaller, or choose another by --model"
+            f"{name} takes {size / 1e6:.1f} MB with its graph, but a champion has at most {champions.LARGEST / 1e6:g}, "
+            "as every clone carries it: make it smaller, or choose another by --model"
         )
     with _loaded(files) as (network, settings):
         apart = exporting.difference(network, settings, graph, seed)
@@ -225,9 +225,9 @@ def _as_recorded(present: Champion, measured: Mapping[str, np.ndarray], gate_ima
         if not abs(means.get(sigma, np.nan) - recorded.get(sigma, np.nan)) <= SAME_DB:
             found, wanted = (f"{of[sigma]:.2f} dB" if sigma in of else "nothing" for of in (means, recorded))
             raise BadInput(
-                f"the champion restores the gate images at sigma {sigma} to {found}, but champion.json says {wanted} of "
-                f"the same images: it and {champions.GRAPH} do not belong together (`git checkout HEAD -- champion.json "
-                "champion` takes the commit's), or ONNX Runtime computes otherwise on this machine"
+                f"the champion restores the gate images at sigma {sigma} to {found}, but champion.json says {wanted} "
+                f"of the same images: it and {champions.GRAPH} do not belong together (`git checkout HEAD -- "
+                "champion.json champion` takes the commit's), or ONNX Runtime computes otherwise on this machine"
             )
     return []
 

@@ -51,8 +51,8 @@ def _as_the_commit_says(found: dict[str, hashing.Found]) -> bool:
 def compute(threads: int, current: Collection[str]) -> Iterator[Check]:
     """Restore images by the graph and by the network that today's code builds of the weights.
 
-    current: the keys of the trainings whose code is today's. The network of an older champion may be another one by now,
-    which is no fault: what is used is the graph.
+    current: the keys of the trainings whose code is today's. The network of an older champion may be another one by
+    now, which is no fault: what is used is the graph.
     """
     try:
         present = champion.read()
