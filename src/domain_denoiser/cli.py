@@ -154,14 +154,14 @@ def sync(
 
 @app.command()
 def compare(
-    revs: Annotated[list[str] | None, typer.Argument(metavar="[REV...]", help="Commits, tags or experiments.")] = None,
+    revs: Annotated[list[str] | None, typer.Argument(metavar="REV", help="Commits, tags or experiments.")] = None,
     markdown: Annotated[bool, typer.Option("--md", help="Print a Markdown table.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare models at every noise level, with 95 % intervals.
 
-    The intervals are those of the difference, paired over the test images. Without REV: the working directory against HEAD. With one: the working directory against it. With more: each of the
-    others against the first.
+    The intervals are those of the difference, paired over the test images. Without REV: the working directory
+    against HEAD. With one: the working directory against it. With more: each of the others against the first.
     """
     from domain_denoiser import comparison
 
@@ -200,7 +200,8 @@ def gate(
 ) -> None:
     """Decide whether a model is better than the champion.
 
-    By the rules in params.yaml, on the gate images. The decision and its figures go to reports/gate.json. Exit status 0: passed, 3: kept from promotion.
+    By the rules in params.yaml, on the gate images. The decision and its figures go to reports/gate.json. Exit
+    status 0: passed, 3: kept from promotion.
     """
     raise typer.Exit(0 if _decide(model).passed else 3)
 
@@ -355,8 +356,9 @@ def verify(
 ) -> None:
     """Check that what lies here is what dvc.lock says.
 
-    Rehashes, follows the chain from stage to stage and evaluates once more. Reads every byte, here and in the DVC cache, and changes nothing. A line a check; what is wrong comes with the
-    command that fixes it. docs/verify.md says what is compared, and how closely.
+    Rehashes, follows the chain from stage to stage and evaluates once more. Reads every byte, here and in the DVC
+    cache, and changes nothing. A line a check; what is wrong comes with the command that fixes it. docs/verify.md
+    says what is compared, and how closely.
 
 
     Exit status 0: all is right, 1: something is wrong or missing, 2: bad input.
