@@ -6,7 +6,7 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 
 .PHONY: help setup repro sync retrain pull push propose announce test ui fresh verify doctor study large page lint workflows \
-  crash ablation bench lock
+  crash ablation walkthrough bench lock
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
@@ -84,6 +84,9 @@ crash: $(READY)  ## kill a small pipeline 200 times, start four at once, and see
 	PYTHONPATH=src:tests python benchmarks/crash.py --kills 200 --seed 1
 	PYTHONPATH=src:tests python benchmarks/at_once.py --rounds 10
 
+walkthrough: $(READY)  ## type every command of the README in a fresh clone, and write docs/walkthrough.md; an hour and more
+	python benchmarks/walkthrough.py
+
 bench: $(READY)  ## measure what docs/performance.md says, and write it there; takes half an hour
 	python benchmarks/epoch.py
 	python benchmarks/quality.py
@@ -96,8 +99,12 @@ lock: $(READY)  ## choose new versions of the dependencies
 
 $(READY): requirements/all.lock requirements/uv.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python >= 3.11 is wanted"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install -q --require-hashes -r requirements/uv.lock
-	$(VENV)/bin/uv pip install -q --require-hashes --compile-bytecode --python $(VENV)/bin/python -r requirements/all.lock
-	$(VENV)/bin/uv pip install -q --no-deps --no-build-isolation --offline --python $(VENV)/bin/python -e .
-	touch $(READY)
+	@echo "setup: making the environment $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install -q --require-hashes -r requirements/uv.lock
+	@echo "setup: downloading and installing $$(grep -c == requirements/all.lock) packages, torch among them: about 6 GB, a minute or two"
+	@# Progress for people, nothing for logs. Python compiles what is imported, when it is imported first.
+	@$(VENV)/bin/uv pip install $$(test -t 2 || echo -q) --require-hashes --python $(VENV)/bin/python -r requirements/all.lock
+	@$(VENV)/bin/uv pip install -q --no-deps --no-build-isolation --offline --python $(VENV)/bin/python -e .
+	@touch $(READY)
+	@echo "setup: done; the first start of each program takes some seconds longer, as Python compiles what it imports"

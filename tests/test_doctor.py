@@ -135,6 +135,9 @@ def test_room_and_memory_are_measured(project: Path, tmp_path: Path, monkeypatch
     monkeypatch.setattr(machine, "DISK_GB", 1e9)
     assert about(machine.memory).said == "memory: 0.10 GB free, but the largest stage wants 1.5 GB"
     assert about(machine.disk).verdict == "wrong"
+    (tmp_path / "memory.max").write_text("3399000000\n")  # rounded to the nearest it would be as much as is wanted
+    assert about(machine.memory).said == "memory: 1.49 GB free, but the largest stage wants 1.5 GB"
+    (tmp_path / "memory.max").write_text("2000000000\n")
     (tmp_path / "memory.stat").write_text("anon 100000000\ninactive_file 1800000000\n")  # files that were read
     assert about(machine.memory).fine
     (tmp_path / "memory.max").write_text("max\n")

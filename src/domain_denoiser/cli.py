@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,44 +20,95 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Clean noisy images with trained denoisers, and keep MLflow's view of them true.",
-    no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its boxes cost as much time as all the rest of `denoise --help`
 )
 
 
 def main() -> None:
     with one_sentence():
         try:
-            app()
+            # Typer's own end of the program would put the usage before the sentence.
+            sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+        except typer.TyperException as error:  # an option that there is not, an argument too few
+            context = getattr(error, "ctx", None)
+            command = "denoise" if context is None else context.command_path
+            end(f"{error.format_message()} (`{command} --help` says what there is)", 2)
         except Failed as error:
             end(str(error), 1)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"denoise {version('domain-denoiser')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """What may stand before the command."""
+
+
+def _trained() -> list[str]:
+    """The names for `--model` that the shell completes."""
+    from domain_denoiser import choosing
+
+    try:
+        return choosing.trained(choosing.project(None))
+    except BadInput:
+        return []
+
+
 @app.command()
 def restore(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A .npy file, a PNG, or a folder of PNGs.")],
-    target: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Of the same kind; written whole or not at all.")],
-    model: Annotated[str, typer.Option(help="The name of a trained model: a folder under models/.")],
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="INPUT", help="A PNG, a .npy file or a folder of PNGs; several of them.")
+    ],
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUTPUT",
+            help="Of the kind of INPUT; for several a new or empty folder. Written whole or not at all.",
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            autocompletion=_trained,
+            metavar="NAME|FOLDER",
+            help="A model under models/, or any folder with model.json and model.safetensors; else the champion.",
+        ),
+    ] = None,
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            envvar="DENOISE_PROJECT",
+            help="The project that has the model; else the one around the working directory.",
+        ),
+    ] = None,
 ) -> None:
-    """Clean noisy images: the output has the kind, size and type of the input.
+    """Clean noisy images, with the champion if no model is named.
 
-    A .npy file holds uint8 images, or float ones in [0, 1], of the shape [N, H, W]; a PNG is 8-bit
-    greyscale. `conv` takes any size, the others 28 x 28.
+    The output has the kind, size and type of the input. A PNG is 8-bit greyscale; a .npy file holds
+    images [N, H, W], uint8 or float in [0, 1]. `conv` takes any size, the others 28 x 28.
     """
-    from domain_denoiser import revisions
+    from domain_denoiser import choosing
 
-    folder = revisions.project_root(Path.cwd()) / "models"
-    names = sorted(path.parent.name for path in folder.glob("*/model.json"))
-    if model not in names:
-        there = f"the trained ones are {', '.join(names)}" if names else "none is trained yet: run `make repro`"
-        raise BadInput(f"there is no model {model!r}; {there}")
+    folder, name = choosing.choose(model, project)
     from domain_denoiser import models, restoring
     from domain_denoiser.models import stored
 
-    size = models.image_size(stored.load_settings(folder / model))
-    done = restoring.restore_path(restoring.restorer(stored.load(folder / model, "cpu"), "cpu"), size, source, target)
-    _say(f"{done} image{'' if done == 1 else 's'} restored by {model}: {printable(str(target))}")
+    size = models.image_size(stored.load_settings(folder))
+    restorer = restoring.restorer(stored.load(folder, "cpu"), "cpu")
+    done = restoring.restore_paths(restorer, size, sources, target, lambda line: typer.echo(printable(line), err=True))
+    _say(f"{done} image{'' if done == 1 else 's'} restored by {name}: {printable(str(target))}")
 
 
 @app.command()
@@ -102,14 +154,14 @@ def sync(
 
 @app.command()
 def compare(
-    revs: Annotated[list[str] | None, typer.Argument(metavar="[REV...]", help="Commits, tags or experiments.")] = None,
+    revs: Annotated[list[str] | None, typer.Argument(metavar="REV", help="Commits, tags or experiments.")] = None,
     markdown: Annotated[bool, typer.Option("--md", help="Print a Markdown table.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compare models at every noise level: what changed, and how sure that is (95 %, paired over the test images).
+    """Compare models at every noise level, with 95 % intervals.
 
-    Without REV: the working directory against HEAD. With one: the working directory against it. With more: each of the
-    others against the first.
+    The intervals are those of the difference, paired over the test images. Without REV: the working directory
+    against HEAD. With one: the working directory against it. With more: each of the others against the first.
     """
     from domain_denoiser import comparison
 
@@ -132,7 +184,10 @@ def show(
     run: Annotated[str, typer.Argument(help="A model's name, or the beginning of a run's key, or an MLflow run id.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what gives a run: commit, command, params and the hashes of what it read and wrote."""
+    """Say what gives a run: commit, command, params, hashes.
+
+    The hashes are those of the files that it read and wrote.
+    """
     from domain_denoiser import provenance
 
     found = provenance.find(run, _go_to_root())
@@ -143,9 +198,10 @@ def show(
 def gate(
     model: Annotated[str | None, typer.Option(help="The candidate; else the best model on the val images.")] = None,
 ) -> None:
-    """Decide whether a model is better than the champion, by the rules in params.yaml, on the gate images.
+    """Decide whether a model is better than the champion.
 
-    The decision and its figures go to reports/gate.json. Exit status 0: passed, 3: kept from promotion.
+    By the rules in params.yaml, on the gate images. The decision and its figures go to reports/gate.json. Exit
+    status 0: passed, 3: kept from promotion.
     """
     raise typer.Exit(0 if _decide(model).passed else 3)
 
@@ -157,11 +213,11 @@ def promote(
         bool, typer.Option("--rollback", help="Take back the champion before the present one.")
     ] = False,
 ) -> None:
-    """Write champion.json and champion/ if the gate passes; committing and merging them makes the promotion count.
+    """Make a model the champion if the gate lets it pass.
 
-    champion/ holds weights, settings and ONNX graph. --rollback takes the champion before the present one from git,
-    other than one that was rolled back itself.
-
+    Writes champion.json and champion/: weights, settings and ONNX graph. Committing and merging them makes the
+    promotion count. --rollback takes the champion before the present one from git, other than one that was rolled back
+    itself.
 
 
     Exit status 0: promoted, 3: kept.
@@ -194,10 +250,10 @@ def retrain(
         str, typer.Option(envvar="RETRAIN_AGAINST", help="The commit that the report compares with.")
     ] = "HEAD",
 ) -> None:
-    """Pull, reproduce, sync, gate, report, push: all that a change of params, code or data asks for.
+    """Pull, reproduce, sync, gate, report and push.
 
-    Goes on where an interrupted one stopped. What passes the gate stands in champion.json and champion/ afterwards;
-    nothing is committed.
+    That is all that a change of params, code or data asks for. Goes on where an interrupted one stopped. What passes
+    the gate stands in champion.json and champion/ afterwards; nothing is committed.
 
 
     Exit status 0: nothing to do, or finished and better, 3: finished, but kept from promotion, 2: bad input, 1: failed.
@@ -210,7 +266,10 @@ def retrain(
 
 @app.command()
 def recover() -> None:
-    """Put right what a DVC or a promotion that was killed left half written; `make repro` runs it."""
+    """Repair what a DVC or a promotion that was killed left half written.
+
+    Then `dvc repro` can go on; `make repro` runs this first.
+    """
     from domain_denoiser import champion, interrupted
 
     _go_to_root()
@@ -222,7 +281,10 @@ def recover() -> None:
 def report(
     against: Annotated[str, typer.Option(help="A commit, branch, tag or experiment to compare with.")],
 ) -> None:
-    """Say in Markdown what changed and what the gate decided; with pictures in reports/retraining/."""
+    """Say in Markdown what changed and what the gate decided.
+
+    Its figures go to reports/retraining/.
+    """
     from domain_denoiser import report as reporting
 
     _go_to_root()
@@ -236,7 +298,10 @@ def propose(
         typer.Option(envvar="RETRAIN_BRANCH", help="The branch that is checked out; else a new one, retrain/..."),
     ] = None,
 ) -> None:
-    """Commit the results of a retraining and push the branch, never main. The same results are proposed once."""
+    """Commit the results of a retraining on a branch and push it.
+
+    Never main; and the same results are proposed once.
+    """
     from domain_denoiser import proposing
 
     _go_to_root()
@@ -251,7 +316,10 @@ def announce(
         Path | None, typer.Option(envvar="GITHUB_STEP_SUMMARY", help="A file to append the report to.")
     ] = None,
 ) -> None:
-    """Write the report on the proposed branch's pull request on GitHub: one comment, updated. Opens it if need be."""
+    """Write the report on that branch's pull request on GitHub.
+
+    It is one comment, which is updated; the pull request is opened if there is none.
+    """
     from domain_denoiser import proposing, pull_requests
 
     _go_to_root()
@@ -266,7 +334,10 @@ def announce(
 
 @app.command()
 def page() -> None:
-    """Write reports/report.html: one self-contained page of the results, from what the pipelines have made."""
+    """Write reports/report.html: all results on one page.
+
+    It is self-contained, and made of what the pipelines have written.
+    """
     from domain_denoiser import page as paging
 
     _go_to_root()
@@ -283,10 +354,11 @@ def verify(
     quick: Annotated[bool, typer.Option("--quick", help="Compare hashes only; compute nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Prove that what lies here is what dvc.lock says: rehash, follow the chain, evaluate once more.
+    """Check that what lies here is what dvc.lock says.
 
-    Reads every byte, here and in the DVC cache, and changes nothing. A line a check; what is wrong comes with the
-    command that mends it. docs/verify.md says what is compared, and how closely.
+    Rehashes, follows the chain from stage to stage and evaluates once more. Reads every byte, here and in the DVC
+    cache, and changes nothing. A line a check; what is wrong comes with the command that fixes it. docs/verify.md
+    says what is compared, and how closely.
 
 
     Exit status 0: all is right, 1: something is wrong or missing, 2: bad input.
@@ -316,9 +388,9 @@ def fresh(
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what of the environment is not as needed: Python, packages, disk, memory, git, DVC's remote, MLflow's server.
+    """Check Python, packages, disk, memory, git, DVC and MLflow.
 
-    A line a check; what is wrong comes with its mend. Changes nothing, and waits for nobody for long.
+    A line a check; what is wrong comes with its fix. Changes nothing, and waits for nobody for long.
 
 
     Exit status 0: nothing stands in the way, 1: something does.

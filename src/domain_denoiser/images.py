@@ -59,17 +59,22 @@ def save(path: Path, array: np.ndarray) -> None:
 
 def save_parts(path: Path, count: int, parts: Iterable[np.ndarray]) -> None:
     """Write `count` images that come in parts, [n, H, W] of one type each, as `save` would write them together."""
+    with atomic.file(path) as temporary, temporary.open("wb") as opened:
+        write_parts(opened, path, count, parts)
+
+
+def write_parts(opened: BinaryIO, path: Path, count: int, parts: Iterable[np.ndarray]) -> None:
+    """The same into an open file, which becomes `path`."""
     parts = iter(parts)
     first = np.ascontiguousarray(next(parts))
-    with atomic.file(path) as temporary, temporary.open("wb") as opened:
-        described = np.lib.format.header_data_from_array_1_0(first) | {"shape": (count, *first.shape[1:])}
-        np.lib.format.write_array_header_1_0(opened, described)
-        for part in itertools.chain([first], parts):
-            # Not numpy's own way of writing, whose errors do not say why the disk took no more.
-            opened.write(part.tobytes())
-            count -= len(part)
-        if count:
-            raise ValueError(f"{path}: {abs(count)} images too {'few' if count > 0 else 'many'}")
+    described = np.lib.format.header_data_from_array_1_0(first) | {"shape": (count, *first.shape[1:])}
+    np.lib.format.write_array_header_1_0(opened, described)
+    for part in itertools.chain([first], parts):
+        # Not numpy's own way of writing, whose errors do not say why the disk took no more.
+        opened.write(part.tobytes())
+        count -= len(part)
+    if count:
+        raise ValueError(f"{path}: {abs(count)} images too {'few' if count > 0 else 'many'}")
 
 
 def load(path: Path) -> np.ndarray:

@@ -3,7 +3,7 @@
 import errno
 import io
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,55 +17,119 @@ AT_ONCE = 800_000  # pixels: about 1,000 images of MNIST's size
 LARGEST = 4_096  # pixels a side that a model of any size takes: `conv` needs 3.7 GB for so many
 LARGEST_PNG = 2**26  # bytes of a file; 16.8 million pixels that cannot be compressed have 17 million
 
+ROUNDING = 1e-6  # how far outside [0, 1] a float image may lie: what float32 arithmetic leaves; it is clipped
+
 Size = tuple[int, int] | None  # height and width that a model takes; None: any up to LARGEST
 Restore = Callable[[np.ndarray], np.ndarray]  # uint8 or float [N, H, W] -> the same type and shape
+Note = Callable[[str], None]  # is given a line about an input that was changed before it was restored
 
 
-def restore_path(restore: Restore, size: Size, source: Path, target: Path) -> int:
+def _no_notes(line: str) -> None:
+    """Whoever calls does not want them."""
+
+
+def restore_paths(restore: Restore, size: Size, sources: Sequence[Path], target: Path, note: Note = _no_notes) -> int:
+    """Restore each of several inputs into the new or empty folder `target`; one alone as `restore_path` does.
+
+    A file keeps its name there, a folder its name with its PNGs in it. Returns how many images that were.
+    Raises BadInput as `restore_path`, and if two inputs would become one file; then nothing is written.
+    """
+    [first, *others] = sources
+    if not others and (_is_folder(first) or not _is_folder(target) or target.suffix.lower() == first.suffix.lower()):
+        return restore_path(restore, size, first, target, note)
+    found: dict[Path, Path] = {}  # path in the output -> input
+    for source in sources:
+        for path, place in _files_of(source):
+            if place in found:
+                raise BadInput(f"{found[place]} and {path} would both become {target / place}")
+            found[place] = path
+    return _restore_into_folder(restore, size, found, target, note)
+
+
+def restore_path(restore: Restore, size: Size, source: Path, target: Path, note: Note = _no_notes) -> int:
     """Restore a .npy file, a PNG, or a folder of PNGs into `target`; returns how many images that were.
 
     Raises BadInput if the source is nothing of this, or the target is of
     another kind or in the way; then nothing is written.
     """
-    if not _exists(source):
-        raise BadInput(f"{source} does not exist")
+    kind = _kind(source)
     if _exists(target) and target.samefile(source):
         raise BadInput(f"{target} is the input itself; give the output another name")
     if source.is_dir():
-        return _restore_folder(restore, size, source, target)
-    kind = source.suffix.lower()
-    if kind not in (".npy", ".png"):
-        raise BadInput(f"{source} is neither a .npy file nor a .png file nor a folder of them")
+        return _restore_into_folder(restore, size, {Path(name): source / name for name in _pictures(source)}, target)
     if target.suffix.lower() != kind or target.is_dir():
         raise BadInput(f"{target} must be a {kind} file, as the input is")
     if kind == ".npy":
-        noisy = read_array(source, size)
-        step = max(1, AT_ONCE // (noisy.shape[1] * noisy.shape[2]))
+        noisy = read_array(source, size, note)
         with _writing(target):
-            parts = (restore(noisy[start : start + step]) for start in range(0, len(noisy), step))
-            images.save_parts(target, len(noisy), parts)
+            images.save_parts(target, len(noisy), _in_parts(restore, noisy))
         return len(noisy)
     restored = restore(read_png(source, size)[None])[0]
-    with _writing(target):
-        _write_png(target, restored)
+    with _writing(target), atomic.file(target) as temporary:
+        _write_png(temporary, restored)
     return 1
 
 
-def _restore_folder(restore: Restore, size: Size, source: Path, target: Path) -> int:
-    names = _pictures(source)
-    if not names:
-        raise BadInput(f"{source} is a folder without .png files")
+def _restore_into_folder(
+    restore: Restore, size: Size, found: Mapping[Path, Path], target: Path, note: Note = _no_notes
+) -> int:
+    """Restore files, given as path in the output -> input, into a folder that is there whole or not at all."""
     if _exists(target) and (not target.is_dir() or any(target.iterdir())):
         raise BadInput(f"{target} is there already; give the name of a new or empty folder")
+    pictures = {place: path for place, path in found.items() if path.suffix.lower() == ".png"}
+    count = len(pictures)
+    # The folder is new and becomes visible as a whole, so each file in it is written at its place, without a look
+    # at all the others.
     with _writing(target), atomic.folder(target) as folder:
-        for some in _alike((name, read_png(source / name, size)) for name in names):
-            for (name, _), restored in zip(some, restore(np.stack([image for _, image in some]))):
-                _write_png(folder / name, restored)
-    return len(names)
+        for parent in {place.parent for place in found}:
+            (folder / parent).mkdir(exist_ok=True)
+        for some in _alike((place, read_png(path, size)) for place, path in pictures.items()):
+            for (place, _), restored in zip(some, restore(np.stack([image for _, image in some]))):
+                _write_png(folder / place, restored)
+        for place, path in found.items():
+            if place in pictures:
+                continue
+            noisy = read_array(path, size, note)
+            with (folder / place).open("wb") as opened:
+                images.write_parts(opened, target / place, len(noisy), _in_parts(restore, noisy))
+            count += len(noisy)
+    return count
+
+
+def _files_of(source: Path) -> list[tuple[Path, Path]]:
+    """An input's files, each with its place in the folder of the output."""
+    if _kind(source) is not None:
+        return [(source, Path(source.name))]
+    name = source.resolve().name  # of `.` and `..` too
+    return [(source / picture, Path(name, picture)) for picture in _pictures(source)]
+
+
+def _kind(source: Path) -> str | None:
+    """.npy or .png; None for a folder. Raises BadInput for everything else."""
+    if not _exists(source):
+        raise BadInput(f"{source} does not exist")
+    if source.is_dir():
+        return None
+    kind = source.suffix.lower()
+    if kind not in (".npy", ".png"):
+        raise BadInput(f"{source} is neither a .npy file nor a .png file nor a folder of PNGs")
+    return kind
+
+
+def _is_folder(path: Path) -> bool:
+    return _exists(path) and path.is_dir()
+
+
+def _in_parts(restore: Restore, noisy: np.ndarray) -> Iterator[np.ndarray]:
+    step = max(1, AT_ONCE // (noisy.shape[1] * noisy.shape[2]))
+    return (restore(noisy[start : start + step]) for start in range(0, len(noisy), step))
 
 
 def _pictures(folder: Path) -> list[str]:
-    """The names of the .png files. A link that leads out of the folder is none: it would show what was not given."""
+    """The names of the .png files, at least one.
+
+    A link that leads out of the folder is refused: it would show what was not given.
+    """
     try:
         found = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".png")
         inside = folder.resolve()
@@ -74,6 +138,8 @@ def _pictures(folder: Path) -> list[str]:
         raise BadInput(f"{folder} cannot be read: {error}") from error
     if outside:
         raise BadInput(f"{outside[0]} is a link that leads out of {folder}")
+    if not found:
+        raise BadInput(f"{folder} is a folder without .png files")
     return [path.name for path in found]
 
 
@@ -84,15 +150,16 @@ def _exists(path: Path) -> bool:
         raise BadInput(f"{path} cannot be reached: {error}") from error
 
 
-def _alike(named: Iterable[tuple[str, np.ndarray]]) -> Iterator[list[tuple[str, np.ndarray]]]:
+def _alike(named: Iterable[tuple[Path, np.ndarray]]) -> Iterator[list[tuple[Path, np.ndarray]]]:
     """Neighbours of one size together, as many as are restored at once."""
-    some: list[tuple[str, np.ndarray]] = []
+    some: list[tuple[Path, np.ndarray]] = []
     for name, image in named:
         if some and (image.shape != some[0][1].shape or (len(some) + 1) * image.size > AT_ONCE):
             yield some
             some = []
         some.append((name, image))
-    yield some
+    if some:
+        yield some
 
 
 def restorer(network: "object", device: "object") -> Restore:
@@ -102,7 +169,7 @@ def restorer(network: "object", device: "object") -> Restore:
     @torch.inference_mode()
     def restore(noisy: np.ndarray) -> np.ndarray:
         whole = noisy.dtype == np.uint8
-        given = images.to_float(noisy, device) if whole else images.from_unit(noisy, device)
+        given = images.to_float(noisy, device) if whole else images.from_unit(noisy, device).clamp(0.0, 1.0)
         restored = network(given).clamp(0.0, 1.0)
         if restored.isnan().any():
             raise BadInput("the model's weights are so large that it gives no image")
@@ -111,17 +178,25 @@ def restorer(network: "object", device: "object") -> Restore:
     return restore
 
 
-def read_array(path: Path, size: Size) -> np.ndarray:
-    """uint8 or float images [N, H, W] of a .npy file, mapped; float ones are in [0, 1]. Raises BadInput otherwise."""
+def read_array(path: Path, size: Size, note: Note = _no_notes) -> np.ndarray:
+    """uint8 or float images [N, H, W] of a .npy file, mapped; float ones are in [0, 1], within ROUNDING.
+
+    note: is given a line if values lie outside [0, 1]. Raises BadInput if the file holds nothing of this.
+    """
     array = images.mapped_array(path)
     if array.dtype != np.uint8 and array.dtype.kind != "f":
         raise BadInput(f"{path} holds {array.dtype} values, but uint8 or float ones are wanted")
     if array.ndim != 3 or 0 in array.shape or not _fits(array.shape[1:], size):
         wanted = f"[N, {size[0]}, {size[1]}]" if size else f"[N, H, W], H and W up to {LARGEST}"
         raise BadInput(f"{path} has the shape {list(array.shape)}, but the model takes {wanted}")
-    # A NaN fails both comparisons.
-    if array.dtype.kind == "f" and not (array.min() >= 0.0 and array.max() <= 1.0):
-        raise BadInput(f"{path} has values from {array.min():g} to {array.max():g}, but float images lie in [0, 1]")
+    if array.dtype.kind == "f":
+        low, high = array.min(), array.max()
+        found = f"{path} has values from {low!s} to {high!s}"  # all digits: none may be rounded to a limit
+        # A NaN fails both comparisons.
+        if not (low >= -ROUNDING and high <= 1.0 + ROUNDING):
+            raise BadInput(f"{found}, but float images lie in [0, 1]")
+        if low < 0.0 or high > 1.0:
+            note(f"{found}; those outside [0, 1] are clipped to it")
     return array
 
 
@@ -165,5 +240,4 @@ def _writing(target: Path) -> Iterator[None]:
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:
-    with atomic.file(path) as temporary:
-        Image.fromarray(image).save(temporary, format="PNG")
+    Image.fromarray(image).save(path, format="PNG")

@@ -1,5 +1,6 @@
 """Has the machine room, memory, processors and the device for a reproduction?"""
 
+import math
 import shlex
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ def disk(root: Path) -> Check:
     free = shutil.disk_usage(root).free / 1e9
     if free >= DISK_GB:
         return Check(OK, f"disk: {free:,.1f} GB free")
-    said = f"disk: {free:,.2f} GB free in {root}, but a reproduction wants {DISK_GB:g} GB"
+    said = f"disk: {_rounded_down(free)} GB free in {root}, but a reproduction wants {DISK_GB:g} GB"
     return Check(WRONG, said, "make room there")
 
 
@@ -32,8 +33,13 @@ def memory(root: Path) -> Check:
     free = _memory() / 1e9
     if free >= MEMORY_GB:
         return Check(OK, f"memory: {free:,.1f} GB free")
-    said = f"memory: {free:,.2f} GB free, but the largest stage wants {MEMORY_GB:g} GB"
+    said = f"memory: {_rounded_down(free)} GB free, but the largest stage wants {MEMORY_GB:g} GB"
     return Check(WRONG, said, "end other programs, or give this container more")
+
+
+def _rounded_down(amount: float) -> str:
+    """Too little never looks like enough: 0.999 is 0.99."""
+    return f"{math.floor(amount * 100) / 100:,.2f}"
 
 
 def _memory() -> int:
