@@ -21,6 +21,8 @@ ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "tests/data/mnist"
 
 # The processes that tests start import the package of this checkout, as pytest itself does.
+for name in [name for name in os.environ if name.startswith("PYTHON")]:
+    del os.environ[name]
 os.environ["PYTHONPATH"] = str(ROOT / "src")
 torch.set_num_threads(1)
 # A shell that runs the tests in the background has them, and all that they start, ignore Ctrl-C.

@@ -1,9 +1,5 @@
-"""A process that runs commands of the project under faults: it imports what they need once, and forks for each.
+"""Commands under faults, each in a process of its own that the warm one forks for it."""
 
-Started by `Faulty` below, it reads a line of JSON for each command from standard input and answers with one.
-"""
-
-import contextlib
 import ctypes
 import faulthandler
 import hashlib
@@ -11,18 +7,16 @@ import importlib
 import json
 import os
 import resource
-import runpy
-import select
-import selectors
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+import warm
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 NEW_MOUNTS, NEW_USER = 0x20000, 0x10000000  # of unshare(2)
@@ -40,27 +34,21 @@ class Done(NamedTuple):
     files: dict[str, str]  # path -> MD5
 
 
-class Faulty:
-    """The process, to be asked."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def run(self, folder: Path, *command: str, **faults: object) -> Done:
-        """Run `stages/x.py ...` or `denoise ...` in a folder; faults: arguments for the functions of `FAULTS`."""
-        asked = {"folder": str(folder), "command": command, "faults": faults}
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
-        if not select.select([self._process.stdout], [], [], 2 * PATIENCE_S)[0]:
-            self._process.kill()
-            raise TimeoutError(f"{' '.join(command)} under {faults} hangs, and what runs it as well")
-        return Done(*json.loads(self._process.stdout.readline()))
-
-    def close(self) -> None:
-        with self._process:
-            self._process.stdin.close()
+def run_in(folder: Path, *command: str, **faults: object) -> Done:
+    """Run `stages/x.py ...` or `denoise ...` in a folder; faults: arguments for the functions of `FAULTS`."""
+    program = command if command[0] == "denoise" else ("python", *command)
+    done = subprocess.run(
+        [warm.programs() / program[0], *program[1:]],
+        cwd=folder,
+        env=os.environ | {"WARM_FAULTS": json.dumps(faults), "MLFLOW_LOGGING_LEVEL": "CRITICAL"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=2 * PATIENCE_S,
+    )
+    err, _, files = done.stderr.partition("\0")
+    return Done(done.returncode, done.stdout, err, json.loads(files) if files else seen(folder))
 
 
 # Faults, each brought about in the process of the command alone
@@ -162,116 +150,36 @@ def _checked(result: int) -> None:
         raise PermissionError(ctypes.get_errno(), NOT_PERMITTED)
 
 
-# The process
+# In the child that is to be the command
 
 
-def main() -> None:
+def run(faults: dict[str, dict[str, object]], command: Callable[[], int]) -> int:
+    """Run a command under faults; what lies in its folder then, which only it may see, is the last that it writes."""
     _import_all()
-    for line in sys.stdin:
-        asked = json.loads(line)
-        pipes = [os.pipe() for _ in range(3)]
-        child = os.fork()
-        if child == 0:
-            _run([writing for _, writing in pipes], **asked)
-        for _, writing in pipes:
-            os.close(writing)
-        status, texts = _followed(child, [reading for reading, _ in pipes])
-        files = json.loads(texts.pop() or "null") or seen(Path(asked["folder"]))
-        print(json.dumps([status, *texts, files]), flush=True)
-
-
-def _followed(child: int, pipes: list[int]) -> tuple[int, list[str]]:
-    """The exit status of a process, negative for a signal, and what it wrote into its pipes.
-
-    All of them are read as something comes: a process waits for ever whose full pipe nobody reads. What it started and
-    left behind would keep them open, and ends with it.
-    """
-    told, ended = dict.fromkeys(pipes, b""), None
-    with selectors.DefaultSelector() as waiting:
-        for pipe in pipes:
-            waiting.register(pipe, selectors.EVENT_READ)
-        while waiting.get_map() or ended is None:
-            if ended is None:
-                process, status = os.waitpid(child, os.WNOHANG)
-                if process:
-                    ended = os.waitstatus_to_exitcode(status)
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(child, signal.SIGKILL)
-            for key, _ in waiting.select(0.02):
-                found = os.read(key.fd, 1 << 16)
-                told[key.fd] += found
-                if not found:
-                    waiting.unregister(key.fd)
-                    os.close(key.fd)
-    return ended, [text.decode(errors="replace") for text in told.values()]
+    limits = {name: resource.getrlimit(name) for name in (resource.RLIMIT_FSIZE, resource.RLIMIT_AS)}
+    # One that hangs says where, and ends with SIGALRM.
+    faulthandler.register(signal.SIGALRM, chain=True)
+    signal.alarm(PATIENCE_S)
+    for name, arguments in faults.items():
+        FAULTS[name](**arguments)
+    status = command()
+    for name, limit in limits.items():
+        resource.setrlimit(name, limit)
+    sys.stderr.flush()
+    os.write(2, f"\0{json.dumps(seen(Path()))}".encode())
+    return status
 
 
 def _import_all() -> None:
-    """Whatever the commands import; nothing is computed here, as a copy of a process has none of its threads."""
-    os.environ |= {"MLFLOW_LOGGING_LEVEL": "CRITICAL", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    import matplotlib.figure
-    import mlflow.pytorch  # noqa: F401
-    import scipy.stats
-    import torchvision.datasets  # noqa: F401
-    from matplotlib.backends import backend_agg  # noqa: F401
-
+    """What commands import late: a fault is to hit what they do, not how they start."""
     from domain_denoiser import cli, evaluation, gate, sync, tracking, training  # noqa: F401
     from domain_denoiser.models import mlp, stored, unet  # noqa: F401
 
-    assert matplotlib.figure and scipy.stats
-
-
-def _run(told: list[int], folder: str, command: list[str], faults: dict[str, dict[str, object]]) -> None:
-    """Be the command."""
-    status = 1
-    try:
-        os.setpgid(0, 0)
-        os.chdir(folder)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(told[0], 1)
-        os.dup2(told[1], 2)
-        limits = {name: resource.getrlimit(name) for name in (resource.RLIMIT_FSIZE, resource.RLIMIT_AS)}
-        sys.argv = command
-        # One that hangs says where, and ends with SIGALRM.
-        faulthandler.register(signal.SIGALRM, chain=True)
-        signal.alarm(PATIENCE_S)
-        for name, arguments in faults.items():
-            FAULTS[name](**arguments)
-        status = _status(command)
-        for name, limit in limits.items():
-            resource.setrlimit(name, limit)
-        os.write(told[2], json.dumps(seen(Path())).encode())
-    except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
-    finally:
-        os._exit(status)
-
-
-def _status(command: list[str]) -> int:
-    """Run it as Python would, and return its exit status."""
-    try:
-        if command[0] == "denoise":
-            from domain_denoiser import cli
-
-            cli.main()
-        else:
-            runpy.run_path(command[0], run_name="__main__")
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    except BaseException:
-        traceback.print_exc()
-        return 1
-    return 0
-
 
 def seen(folder: Path) -> dict[str, str]:
+    """Path -> MD5."""
     return {
         str(path.relative_to(folder)): hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-if __name__ == "__main__":
-    main()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import warm
 from filelock import FileLock
 from ruamel.yaml import YAML
 
@@ -26,12 +27,14 @@ class Pipeline(NamedTuple):
     root: Path
     printed: str  # by `dvc repro`
 
-    def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, check: bool = True, real: bool = False, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command in the clone, with the programs of this environment and the clone's own package."""
         done = subprocess.run(
             command,
             cwd=self.root,
-            env=clean_environment(self.root) | environment,
+            env=clean_environment(self.root, real) | environment,
             capture_output=True,
             text=True,
             timeout=PATIENCE_S,
@@ -67,10 +70,14 @@ class Pipeline(NamedTuple):
         return Pipeline(target, self.printed)
 
 
-def clean_environment(root: Path) -> dict[str, str]:
-    """The environment of somebody who works in `root` and has set nothing."""
+def clean_environment(root: Path, real: bool = False) -> dict[str, str]:
+    """The environment of somebody who works in `root` and has set nothing.
+
+    real: with programs that start anew each time, for what only those can show; else those of the warm process.
+    """
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "MLFLOW_", "GIT_"))}
-    return kept | {"PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(root / "src")}
+    first = BIN if real else f"{warm.programs()}:{BIN}"
+    return kept | {"PATH": f"{first}:{os.environ['PATH']}", "PYTHONPATH": str(root / "src")}
 
 
 MADE = (

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 import psutil
 import pytest
-from faulty import NOT_PERMITTED, PATIENCE_S, Done, Faulty, seen
+from faulty import NOT_PERMITTED, PATIENCE_S, Done, run_in, seen
 from pipeline import Pipeline
 from ruamel.yaml import YAML
 
@@ -49,13 +49,6 @@ COMMANDS = {
     ),
 }
 each_command = pytest.mark.parametrize("name", COMMANDS)
-
-
-@pytest.fixture(scope="module")
-def faulty() -> Iterator[Faulty]:
-    asked = Faulty()
-    yield asked
-    asked.close()
 
 
 def write_project(root: Path, values: dict, seed: int) -> None:
@@ -94,7 +87,7 @@ class Case(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def finished(faulty: Faulty, committed: dict, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def finished(committed: dict, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two finished projects with other results, by another seed: the old one, and the new one."""
     made = []
     for seed in (1, 2):
@@ -102,7 +95,7 @@ def finished(faulty: Faulty, committed: dict, tmp_path_factory: pytest.TempPathF
         root.mkdir()
         write_project(root, copy.deepcopy(committed), seed)
         for command, *_ in COMMANDS.values():
-            done = faulty.run(root, *command)
+            done = run_in(root, *command)
             assert done.status == 0, done.err
         made.append(root)
     return made
@@ -143,44 +136,44 @@ def outputs(files: dict[str, str]) -> dict[str, str]:
 
 
 @each_command
-def test_a_command_without_a_fault_ends_well(faulty: Faulty, case: Case) -> None:
-    done = faulty.run(case.root, *case.command)
+def test_a_command_without_a_fault_ends_well(case: Case) -> None:
+    done = run_in(case.root, *case.command)
     assert done.status == 0
     assert outputs(done.files) == case.after
 
 
 @each_command
-def test_a_file_that_may_not_grow(faulty: Faulty, case: Case) -> None:
-    done = faulty.run(case.root, *case.command, file_size={"largest": 100})
+def test_a_file_that_may_not_grow(case: Case) -> None:
+    done = run_in(case.root, *case.command, file_size={"largest": 100})
     judge(case, done, 1, "File too large")
 
 
 @each_command
-def test_a_full_disk(faulty: Faulty, case: Case) -> None:
-    done = faulty.run(case.root, *case.command, full_disk={"folder": str(case.closed), "left": 0})
+def test_a_full_disk(case: Case) -> None:
+    done = run_in(case.root, *case.command, full_disk={"folder": str(case.closed), "left": 0})
     permitted(done)
     judge(case, done, 1, "No space left on device")
 
 
 @each_command
-def test_a_read_only_file_system(faulty: Faulty, case: Case) -> None:
-    done = faulty.run(case.root, *case.command, read_only={"folder": str(case.closed)})
+def test_a_read_only_file_system(case: Case) -> None:
+    done = run_in(case.root, *case.command, read_only={"folder": str(case.closed)})
     permitted(done)
     judge(case, done, 2 if case.command[0] == "denoise" else 1, "Read-only file system")
 
 
 @each_command
-def test_a_folder_without_permission(faulty: Faulty, case: Case) -> None:
-    done = faulty.run(case.root, *case.command, no_permission={"folder": str(case.closed)})
+def test_a_folder_without_permission(case: Case) -> None:
+    done = run_in(case.root, *case.command, no_permission={"folder": str(case.closed)})
     case.closed.chmod(0o755)
     judge(case, done, 2 if case.command[0] == "denoise" else 1, "Permission denied")
 
 
 @pytest.mark.parametrize("left", [0, 2**20, 2**22])
 @each_command
-def test_too_little_memory(faulty: Faulty, case: Case, left: int) -> None:
+def test_too_little_memory(case: Case, left: int) -> None:
     """As little as makes each of them fail, and a little more, at which they fail elsewhere or not at all."""
-    done = faulty.run(case.root, *case.command, memory={"left": left})
+    done = run_in(case.root, *case.command, memory={"left": left})
     if done.status == 0:
         assert left > 0 or "download" in case.command[0]
         assert outputs(done.files) == case.after
@@ -191,16 +184,16 @@ def test_too_little_memory(faulty: Faulty, case: Case, left: int) -> None:
 @pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 @each_command
-def test_a_signal(faulty: Faulty, case: Case, number: signal.Signals, again: bool) -> None:
+def test_a_signal(case: Case, number: signal.Signals, again: bool) -> None:
     """When the first file is about to be finished; the second one comes while that is cleared away."""
-    done = faulty.run(case.root, *case.command, signals={"number": number, "at": 1, "again": again})
+    done = run_in(case.root, *case.command, signals={"number": number, "at": 1, "again": again})
     judge(case, done, 128 + number, f"stopped by {number.name}")
 
 
 @pytest.mark.parametrize("name", ["download", "corrupt", "train", "summarise", "figures"])
 @pytest.mark.parametrize("at", [2, 3, 4])
-def test_a_signal_between_two_files(faulty: Faulty, case: Case, at: int) -> None:
-    done = faulty.run(case.root, *case.command, signals={"number": signal.SIGTERM, "at": at, "again": False})
+def test_a_signal_between_two_files(case: Case, at: int) -> None:
+    done = run_in(case.root, *case.command, signals={"number": signal.SIGTERM, "at": at, "again": False})
     if done.status == 0:  # it finishes fewer files
         assert outputs(done.files) == case.after
     else:
@@ -359,14 +352,14 @@ SYNC_FAULTS = {
 
 
 @pytest.mark.parametrize("fault", SYNC_FAULTS)
-def test_a_sync_under_a_fault(faulty: Faulty, storeless: Path, fault: str) -> None:
+def test_a_sync_under_a_fault(storeless: Path, fault: str) -> None:
     faults, status, wanted = SYNC_FAULTS[fault]
     filled = {
         name: {key: value.format(root=storeless) if isinstance(value, str) else value for key, value in given.items()}
         for name, given in faults.items()
     }
     before = seen(storeless)
-    done = faulty.run(storeless, "denoise", "sync", **filled)
+    done = run_in(storeless, "denoise", "sync", **filled)
     permitted(done)
     storeless.chmod(0o755)
     assert re.fullmatch(f"error: .*{wanted}.*\n", done.err), done.err
@@ -375,7 +368,7 @@ def test_a_sync_under_a_fault(faulty: Faulty, storeless: Path, fault: str) -> No
     assert not {path for path in left if not path.startswith(".dvc/tmp")}
     assert not [path for path in left if PREFIX in path]
     if fault == "SIGINT-twice":  # it had begun; the next one brings the rest
-        again = faulty.run(storeless, "denoise", "sync")
+        again = run_in(storeless, "denoise", "sync")
         assert again.status == 0, again.err
         stages = lineage.locked((storeless / "dvc.lock").read_bytes(), "dvc.lock")
         trained = {stage.key for name, stage in stages.items() if name.startswith("train@")}
