@@ -20,7 +20,19 @@ STUDY = ("study/pipeline.yaml", "study/large/pipeline.yaml")
 EXEMPT = {
     f"{PACKAGE}.{name}"
     for name in (
-        *("cli", "contents", "lineage", "live", "masking", "params", "progress", "records", "revisions", "stopping"),
+        *(
+            "cli",
+            "contents",
+            "lineage",
+            "live",
+            "masking",
+            "params",
+            "progress",
+            "records",
+            "reproduction",
+            "revisions",
+            "stopping",
+        ),
         *("study_params", "sync", "tracking", "writer"),
     )
 }

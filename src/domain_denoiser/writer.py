@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from domain_denoiser import atomic
+from domain_denoiser import atomic, reproduction
 from domain_denoiser.errors import BadInput
 
 RUNNING = Path(".running")  # what is there only while a stage runs: locks and checkpoints
@@ -24,7 +24,7 @@ def alone() -> Iterator[None]:
     """Hold the lock of this program and its words in this project; the lock of a process that dies is free.
 
     Of several that wait, the last one goes on: the others are orphans of killed reproductions, and would write again
-    what DVC has looked at already. Raises BadInput in those.
+    what DVC has looked at already. Raises BadInput in those, and if the params changed since the reproduction began.
     """
     words, digest = " ".join(sys.argv), hashlib.sha256("\0".join(sys.argv).encode()).hexdigest()
     place = RUNNING / f"{Path(sys.argv[0]).stem}-{digest[:12]}"
@@ -39,6 +39,7 @@ def alone() -> Iterator[None]:
     try:
         if newest.read_text() != mine:
             raise BadInput(f"another process has come since and runs {words} here; this one wrote nothing")
-        yield
+        with reproduction.unchanged(RUNNING):
+            yield
     finally:
         lock.release()
