@@ -1,5 +1,6 @@
 """What the documents say is so: numbers, commands, links."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -79,3 +80,15 @@ def test_the_readme_has_what_the_large_model_gains() -> None:
     ceiling = pandas.read_csv(ROOT / "reports/study/ceiling.csv").set_index("sigma")
     [told] = re.findall(r"larger network for longer: ([\d.]+) dB above `conv` at σ = 0.5", README)
     assert told == f"{ceiling.loc[0.5, 'difference_db']:.2f}"
+
+
+def test_the_page_says_which_results_are_of_other_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages/study.py").write_text("")
+    deps = {"stages/study.py": hashlib.md5(b"").hexdigest(), "data/clean": "other.dir"}
+    stage = page.Stage("levels", "python stages/study.py", deps, {}, {})
+    assert not page.is_stale({"levels": stage})
+    assert page.is_stale({"levels": stage._replace(deps={**deps, "src/gone.py": "0"})})
+    (tmp_path / "stages/study.py").write_text("changed")
+    assert page.is_stale({"levels": stage})

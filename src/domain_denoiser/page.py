@@ -74,10 +74,18 @@ def write(path: Path) -> int:
     makers = {out: (lock, stage) for lock, found in stages.items() for stage in found.values() for out in stage.outs}
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
-    content = template.render(sections=sections(makers), runs=runs(makers)) + "\n"
+    behind = [LOCKS[lock] for lock, found in stages.items() if is_stale(found)]
+    content = template.render(sections=sections(makers), runs=runs(makers), stale=behind) + "\n"
     with atomic.file(path) as temporary:
         temporary.write_text(content, encoding="utf-8")
     return len(content.encode())
+
+
+def is_stale(stages: Mapping[str, Stage]) -> bool:
+    """Whether some code that these stages read is not what lies here now."""
+    read = {(path, md5) for stage in stages.values() for path, md5 in stage.deps.items()}
+    code = [(Path(path), md5) for path, md5 in read if path.startswith(("src/", "stages/"))]
+    return any(not path.is_file() or _md5(_content(path)) != md5 for path, md5 in code)
 
 
 def sections(makers: Mapping[str, tuple[str, Stage]]) -> list[Section]:
@@ -194,9 +202,11 @@ def _locked(path: Path) -> dict[str, Stage]:
 def _source(path: Path, makers: Mapping[str, tuple[str, Stage]]) -> Source:
     content = _content(path)
     lock, stage = makers.get(str(path), ("study/dvc.lock", None))
-    return Source(
-        str(path), hashlib.md5(content, usedforsecurity=False).hexdigest(), LOCKS[lock], stage.key if stage else ""
-    )
+    return Source(str(path), _md5(content), LOCKS[lock], stage.key if stage else "")
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _content(path: Path) -> bytes:
