@@ -97,7 +97,14 @@ lock: $(READY)  ## choose new versions of the dependencies
 	uv pip compile -q --universal --generate-hashes --upgrade --python-version 3.11 --extra dev --extra study --no-header pyproject.toml \
 	  -c requirements/floors.txt -o requirements/all.lock
 
-$(READY): requirements/all.lock requirements/uv.lock pyproject.toml
+# In a folder that was moved or copied the programs in .venv would run the code of the other one, so .ready says where it
+# was made (`denoise doctor` and src/domain_denoiser/place.py read it too).
+.PHONY: same-folder
+same-folder:
+	@test ! -e $(READY) || test "$$(cat $(READY))" = "$$(pwd -P)" || { \
+	  echo "error: $(VENV) was made in $$(grep . $(READY) || echo an unknown folder), not in $$(pwd -P): rm -rf $(VENV) && make setup" >&2; exit 1; }
+
+$(READY): requirements/all.lock requirements/uv.lock pyproject.toml | same-folder
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python >= 3.11 is wanted"; exit 1; }
 	@echo "setup: making the environment $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV)
@@ -106,5 +113,5 @@ $(READY): requirements/all.lock requirements/uv.lock pyproject.toml
 	@# Progress for people, nothing for logs. Python compiles what is imported, when it is imported first.
 	@$(VENV)/bin/uv pip install $$(test -t 2 || echo -q) --require-hashes --python $(VENV)/bin/python -r requirements/all.lock
 	@$(VENV)/bin/uv pip install -q --no-deps --no-build-isolation --offline --python $(VENV)/bin/python -e .
-	@touch $(READY)
+	@pwd -P > $(READY)
 	@echo "setup: done; the first start of each program takes some seconds longer, as Python compiles what it imports"

@@ -23,9 +23,11 @@ EXEMPT = {
         *(
             "cli",
             "contents",
+            "dvc_project",
             "lineage",
             "live",
             "masking",
+            "merging",
             "params",
             "progress",
             "records",

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from domain_denoiser import atomic, reading, revisions
+from domain_denoiser import atomic, merging, reading, revisions
 from domain_denoiser.contents import CHAMPION as FOLDER
 from domain_denoiser.errors import BadInput
 from domain_denoiser.params import Name, Strict, check
@@ -54,6 +54,7 @@ def hashes(files: Mapping[str, bytes]) -> dict[str, str]:
 
 def parse(content: bytes, where: str) -> Champion:
     """The champion that a champion.json names. Raises BadInput if it names none, OldForm if it is of the old form."""
+    merging.check(content, where)
     return _checked(reading.from_json(content, where), where)
 
 

@@ -139,6 +139,8 @@ def sync(
     commits = [revisions.resolve(name) for name in rev] + (syncing.all_commits() if all_commits else [])
     store = tracking.connect(root, retries=2, timeout_s=30)
     history = syncing.read_history()
+    if history.gap is not None:
+        typer.echo(f"note: {history.gap}; what earlier syncs said of it stays", err=True)
     with tracking.one_sentence_if_it_fails(store):
         parts = [
             syncing.publish_workspace(store, lineage.current(), history),
@@ -396,8 +398,10 @@ def doctor(
     Exit status 0: nothing stands in the way, 1: something does.
     """
     from domain_denoiser import doctor as examining
+    from domain_denoiser import revisions
 
-    root = _go_to_root()
+    root = revisions.project_root(Path.cwd())
+    os.chdir(root)  # wherever the code comes from: that is looked at too
     _report(examining.checks(root), root, as_json)
 
 
@@ -438,8 +442,9 @@ def _say(text: str) -> None:
 
 def _go_to_root() -> Path:
     """Work from the project's root, wherever the command was typed."""
-    from domain_denoiser import revisions
+    from domain_denoiser import place, revisions
 
     root = revisions.project_root(Path.cwd())
+    place.check(root)
     os.chdir(root)
     return root

@@ -11,6 +11,8 @@ from typing import TextIO
 
 from domain_denoiser.masking import masked
 
+LONGEST = 600  # characters of a sentence; for people alone: what is cut off may be what a program would look for
+
 
 class Failed(Exception):
     """Something that was rightly asked for did not work: what, in one sentence."""
@@ -19,15 +21,7 @@ class Failed(Exception):
 def run(*command: str, on_line: Callable[[str], None] = lambda line: None) -> int:
     """Show a command and what it prints, and return its exit status. on_line: is given each line of its output."""
     print(f"$ {masked(shlex.join(command))}", flush=True)
-    with subprocess.Popen(
-        command,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        errors="replace",
-    ) as running:
+    with _started(*command) as running:
         complaints = threading.Thread(target=_show, args=(running.stderr, sys.stderr), daemon=True)
         complaints.start()
         try:
@@ -54,14 +48,28 @@ def must(*command: str, on_line: Callable[[str], None] = lambda line: None) -> N
 
 def output(*command: str) -> str:
     """What a command prints. Raises Failed, with what it said, unless it ends well."""
-    done = subprocess.run(
-        command, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
-    )
-    if done.returncode != 0:
-        said = " ".join((done.stderr or done.stdout).split())
+    with _started(*command) as running:
+        printed, complaints = running.communicate()
+    if running.returncode != 0:
+        said = " ".join((complaints or printed).split())
         # Masked before it is cut: half a password would not be recognised.
-        raise Failed(masked(f"`{shlex.join(command)}` ended with status {done.returncode}: {said}")[:600])
-    return done.stdout
+        raise Failed(masked(f"`{shlex.join(command)}` ended with status {running.returncode}: {said}")[:LONGEST])
+    return printed
+
+
+def _started(*command: str) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
+            command,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+    except FileNotFoundError as error:
+        raise Failed(f"`{masked(shlex.join(command))}`: {command[0]} is not installed: `denoise doctor`") from error
 
 
 def processors() -> int:
@@ -71,4 +79,4 @@ def processors() -> int:
 
 def environment() -> dict[str, str]:
     """That of the commands: this one, with the programs that were installed beside this Python first."""
-    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from domain_denoiser import revisions
+from domain_denoiser import dvc_project, revisions
 
 CHAMPION = Path("champion")  # the folder with the champion's files, which git keeps
 
@@ -38,9 +38,7 @@ class Contents:
 
 def cache_folder() -> Path:
     """Where DVC keeps files by their MD5, as its configuration says."""
-    from dvc.repo import Repo
-
-    with Repo(".") as repo:
+    with dvc_project.opened() as repo:
         return Path(repo.cache.local.path)
 
 

@@ -1,9 +1,15 @@
 """Is dvc.lock what code and params say?"""
 
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from os import devnull
+from pathlib import Path
 
-from domain_denoiser import commands
+from domain_denoiser import commands, dvc_project, merging
 from domain_denoiser.checks import OK, Check
+from domain_denoiser.masking import masked
 
 STALE = "stale"
 
@@ -18,15 +24,42 @@ def check() -> Check:
 def stale_stages() -> list[str]:
     """The stages that would have to run, as far as is known without running them; none needs its data to be here.
 
-    Raises commands.Failed if DVC cannot read the pipeline, or not now.
+    Raises BadInput if a merge has left both sides in dvc.lock, commands.Failed if DVC cannot read the pipeline, or not
+    now.
     """
+    from dvc.exceptions import DvcException, ReproductionError
+    from dvc.scm import SCMError
+
+    merging.refuse(Path("dvc.yaml"), Path("params.yaml"), *merging.LOCKS)
     try:
-        planned = commands.output("dvc", "repro", "--dry", "--allow-missing")
-    except commands.Failed as error:
+        # What `dvc repro --dry --allow-missing` does; it prints what it would run.
+        with dvc_project.opened() as repo, _silence():
+            return [stage.addressing for stage in repo.reproduce(dry=True, allow_missing=True)]
+    except ReproductionError as error:
         # DVC wants to hash what a stale stage reads, and gives up on the first whose data is not here. What else it may
         # give up on (a path that another DVC writes, a damaged list of locks) says nothing of a stage.
-        stale = re.search(r"failed to reproduce '([^']+)': \[Errno 2\]", str(error))
-        if stale is None:
-            raise
+        stale = re.fullmatch(r"failed to reproduce '([^']+)'", str(error))
+        if stale is None or not isinstance(error.__cause__, FileNotFoundError):
+            raise _failed(error.__cause__ or error) from error
         return [stale[1]]
-    return [line.split("'")[1] for line in planned.splitlines() if line.startswith("Running stage")]
+    except (DvcException, SCMError, OSError) as error:
+        raise _failed(error) from error
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """DVC prints and logs a line for each stage."""
+    logger = logging.getLogger("dvc")
+    level = logger.level
+    with Path(devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def _failed(error: BaseException) -> commands.Failed:
+    reasons = dict.fromkeys(str(one) for one in (error, error.__cause__) if one is not None)
+    said = masked(" ".join(": ".join(reasons).split()))[: commands.LONGEST]
+    return commands.Failed(f"DVC cannot say what is stale: {said}")

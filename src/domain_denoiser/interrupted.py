@@ -5,24 +5,27 @@ import json
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from domain_denoiser import atomic, lineage, revisions
+from domain_denoiser import atomic, lineage, merging, revisions
 from domain_denoiser.errors import BadInput
 from domain_denoiser.params import parse
 
 BUSY = Path(".dvc/tmp/rwlock")  # which process of DVC reads and writes what
 CUT_OFF = "was cut off, as DVC leaves it when it is killed while it writes it, and"
-LOCKS = tuple(map(Path, ("dvc.lock", "study/dvc.lock", "study/large/dvc.lock")))
 
 
 def mend() -> list[str]:
     """Put right what DVC could not read at its next start, in the working directory; a sentence on each.
 
     A dvc.lock that is cut off is taken from HEAD: DVC's run cache still has what was finished since.
-    Raises BadInput if another DVC is at work on it.
+    Raises BadInput if another DVC is at work on it, and for what only somebody can put right: both sides of a merge,
+    or no git repository, without which DVC does nothing.
     """
     from dvc.lock import LockError
     from dvc.repo import Repo
 
+    if revisions.repository() is None:
+        raise revisions.NoRepository
+    merging.refuse(*merging.LOCKS)
     told = []
     try:
         if _broken_list(BUSY):
@@ -30,7 +33,7 @@ def mend() -> list[str]:
                 if _broken_list(BUSY):
                     BUSY.unlink()
                     told.append(f"{BUSY} {CUT_OFF} is removed")
-        for lock in filter(_broken_lock, LOCKS):
+        for lock in filter(_broken_lock, merging.LOCKS):
             with Repo(".") as repo, repo.lock:
                 if _broken_lock(lock):
                     told += _restored(lock)
@@ -67,8 +70,6 @@ def _broken_lock(path: Path) -> bool:
     if not path.exists():
         return False
     content = path.read_bytes()
-    if any(line.startswith((b"<<<<<<< ", b">>>>>>> ")) for line in content.splitlines()):  # waits for somebody
-        return False
     try:
         COMPILED_LOCKFILE_SCHEMA(parse(content, str(path)) or {})
     except (BadInput, Invalid):
@@ -88,7 +89,7 @@ def _restored(lock: Path) -> list[str]:
     """Put what HEAD has in its place, or nothing if HEAD has none; what it held is kept aside."""
     if revisions.head() is None:
         return []
-    committed, cut_off = revisions.show("HEAD", str(lock)), lock.read_bytes()
+    committed, cut_off = revisions.committed(str(lock)), lock.read_bytes()
     if committed == cut_off:
         return []
     kept = BUSY.with_name(f"{'-'.join(lock.parts)}.{hashlib.sha256(cut_off).hexdigest()[:8]}")

@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-from domain_denoiser import plain_yaml, reading
+from domain_denoiser import dvc_project, plain_yaml, reading
 from domain_denoiser.errors import BadInput
 from domain_denoiser.params import check, parse
 
@@ -123,9 +123,7 @@ def pending(name: str) -> Stage:
 
     Hashes what it reads just as DVC will when it ends.
     """
-    from dvc.repo import Repo
-
-    with Repo(".") as repo:
+    with dvc_project.opened() as repo:
         stage = repo.stage.load_one(name=name)
         stage.save_deps()
         params, deps, outs = {}, {}, {out.def_path: "" for out in stage.outs}
@@ -139,9 +137,7 @@ def pending(name: str) -> Stage:
 
 def changed_outs(name: str) -> list[str]:
     """Outputs of a stage that lie in the working directory otherwise than dvc.lock says, or not at all."""
-    from dvc.repo import Repo
-
-    with Repo(".") as repo:
+    with dvc_project.opened() as repo:
         return [out.def_path for out in repo.stage.load_one(name=name).outs if out.workspace_status()]
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, m
 from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.events import AliasEvent, Event, ScalarEvent
 
-from domain_denoiser import reading
+from domain_denoiser import merging, reading
 from domain_denoiser.errors import BadInput, one_line
 
 Sigma = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -210,6 +210,7 @@ def parse(content: bytes, where: str) -> object:
     """
     if len(content) > reading.LARGEST_TEXT:
         raise BadInput(f"{where} has more than {reading.LARGEST_TEXT} bytes")
+    merging.check(content, where)
     try:
         if any(mark in content for mark in (b"&", b"*", b"<<")):  # in a value or a comment, perhaps
             for event in YAML(typ="safe").parse(content):

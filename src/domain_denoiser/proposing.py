@@ -1,5 +1,6 @@
 """`denoise propose`: the results of a retraining become a commit on a branch that is pushed, never on main."""
 
+import os
 from typing import NamedTuple
 
 from domain_denoiser import champion, commands, freshness, report, results, revisions, sharing
@@ -36,7 +37,7 @@ def propose(branch: str | None) -> Proposal | None:
     commands.must("dvc", "push", sharing.PIPELINE)
     if uncommitted:
         if branch != here:
-            commands.output("git", "switch", "--quiet", "--force-create", branch)
+            _begin(branch)
         commands.output("git", "add", "--", *uncommitted)
         commands.output("git", "commit", "--quiet", "--message", _message())
     did = _push(branch)
@@ -45,13 +46,30 @@ def propose(branch: str | None) -> Proposal | None:
 
 def current_branch() -> str:
     """The branch that is checked out; empty if none is."""
-    found = revisions.git("symbolic-ref", "--quiet", "--short", "HEAD")
+    found = revisions.git("symbolic-ref", "--quiet", "--short", "HEAD", nothing=(1,))
     return "" if found is None else found.decode().strip()
+
+
+def _begin(branch: str) -> None:
+    """Check out a branch that begins here, with what is not committed yet.
+
+    Raises BadInput if one of that name has commits that nothing else here has.
+    """
+    ours = revisions.git("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}^{{commit}}", nothing=(1,))
+    if ours is not None:
+        only_there = revisions.git("rev-list", "--count", f"refs/heads/{branch}", "--not", "HEAD", "--remotes")
+        if int(only_there) > 0:
+            raise BadInput(
+                f"there is a branch {branch} here already, with {int(only_there)} commits that no other branch has: "
+                f"`git switch {branch}` to propose those, or `git branch -m {branch} NAME` to keep them elsewhere"
+            )
+    commands.output("git", "switch", "--quiet", "--force-create", branch)
 
 
 def _is_pushed(branch: str) -> bool:
     """Whether the remote had the commit that is checked out when it was last spoken to."""
-    known = revisions.git("rev-parse", "--verify", "--quiet", f"refs/remotes/{ORIGIN}/{branch}^{{commit}}")
+    name = f"refs/remotes/{ORIGIN}/{branch}^{{commit}}"
+    known = revisions.git("rev-parse", "--verify", "--quiet", name, nothing=(1,))
     return known is not None and known.decode().strip() == revisions.head()
 
 
@@ -87,14 +105,14 @@ def _push(branch: str) -> str:
             commands.output("git", "push", "--quiet", ORIGIN, f"HEAD:refs/heads/{branch}")
             return "pushed" if revisions.resolve("HEAD") == ours else "rebased and pushed"
         except commands.Failed:
-            if revisions.git("fetch", "--quiet", ORIGIN, f"refs/heads/{branch}") is None:
-                raise
+            if revisions.git("fetch", "--quiet", ORIGIN, f"refs/heads/{branch}", nothing=(1, 128)) is None:
+                raise  # the remote has no such branch: the push failed for another reason
         theirs = revisions.resolve("FETCH_HEAD")
         if _same_results(theirs):
             commands.output("git", "reset", "--quiet", "--keep", theirs)
             return "was proposed before"
-        if revisions.git("rebase", "--quiet", theirs) is None:
-            revisions.git("rebase", "--abort")
+        if revisions.git("rebase", "--quiet", theirs, nothing=(1, 128)) is None:
+            revisions.git("rebase", "--abort", nothing=(128,))  # there may be none to abort
             raise commands.Failed(_moved(branch, theirs))
         if freshness.stale_stages():
             commands.output("git", "reset", "--quiet", "--keep", ours)
@@ -103,8 +121,12 @@ def _push(branch: str) -> str:
 
 
 def _same_results(commit: str) -> bool:
+    """Whether a commit has the results of HEAD, and HEAD has nothing else that it lacks."""
     files = (results.LOCK, results.PARAMS, str(champion.PATH))
-    return revisions.git("diff", "--quiet", commit, "HEAD", "--", *files) is not None
+    if revisions.git("diff", "--quiet", commit, "HEAD", "--", *files, nothing=(1,)) is None:
+        return False
+    since = revisions.git("diff", "--name-only", "--no-renames", "-z", f"{commit}...HEAD", "--", ".")
+    return results.all_are_results(os.fsdecode(path) for path in since.split(b"\0") if path)
 
 
 def _moved(branch: str, theirs: str) -> str:

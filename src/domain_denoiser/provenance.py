@@ -14,10 +14,12 @@ class Provenance(NamedTuple):
     stage: Stage
     commit: str | None  # the first that has its code and params; None if only the working directory has
     experiments: tuple[str, ...]
+    gap: str | None  # why an earlier commit may give it too
 
     def as_json(self) -> dict[str, object]:
         """The same for programs."""
-        return {"key": self.stage.key, "commit": self.commit, "experiments": self.experiments, **self.stage._asdict()}
+        own = {name: value for name, value in self._asdict().items() if name != "stage"}
+        return {"key": self.stage.key, **own, **self.stage._asdict()}
 
     def as_text(self) -> str:
         """Lines for a person, the commands that give the run again among them."""
@@ -27,6 +29,8 @@ class Provenance(NamedTuple):
             lines.append("commit   none yet: only this working directory has it")
         else:
             lines += [f"commit   {self.commit}", f"again    git checkout {self.commit[:12]} && dvc repro {stage.name}"]
+        if self.gap is not None:
+            lines.append(f"note     {self.gap}")
         if self.experiments:
             lines.append(f"in       {', '.join(self.experiments)}")
         lines += ["params", *(f"  {name}: {value}" for name, value in stage.params.items())]
@@ -57,4 +61,5 @@ def find(wanted: str, root: Path) -> Provenance:
     if len(matching) > 1:
         raise BadInput(f"{wanted!r} begins {len(matching)} keys: {', '.join(matching[:5])}")
     [key] = matching
-    return Provenance(known[key], sync.giving(history, known[key]), tuple(history.experiments.get(key, ())))
+    experiments = tuple(history.experiments.get(key, ()))
+    return Provenance(known[key], sync.giving(history, known[key]), experiments, history.gap)

@@ -180,7 +180,7 @@ def _again() -> str:
 
 def _settings() -> list[str] | None:
     """What params.yaml has otherwise than the commit, as `key=value`; None if that cannot be said so."""
-    content = revisions.show("HEAD", results.PARAMS)
+    content = revisions.committed(results.PARAMS)
     try:
         sides = [
             flattened("", params.parse(text, results.PARAMS))

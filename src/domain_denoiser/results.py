@@ -1,6 +1,7 @@
-"""The files in git that a retraining changes."""
+"""The files in git that a retraining changes, and those that it has read."""
 
-from pathlib import Path
+from collections.abc import Container, Iterable
+from pathlib import Path, PurePosixPath
 
 from domain_denoiser import champion, lineage, revisions
 
@@ -15,9 +16,14 @@ def uncommitted() -> list[str]:
 
 
 def uncommitted_others() -> list[str]:
-    """What else that git tracks differs from the commit."""
-    written = set(lineage.written(lineage.workspace()))
-    return [path for path in revisions.changed() if not _is_result(path, written) and revisions.tracks(path)]
+    """What else a commit would have to have: tracked files that differ from it, and files that a stage has read."""
+    stages = lineage.workspace()
+    written = set(lineage.written(stages))
+    others = [path for path in revisions.changed() if not _is_result(path, written)]
+    read = {dep for stage in stages.values() for dep in stage.deps if not _within(dep, written)}
+    tracked = revisions.tracked([*others, *read])
+    hidden = sorted(dep for dep in read if Path(dep).is_file() and dep not in tracked)  # from git status: it is ignored
+    return list(dict.fromkeys([*(path for path in others if path in tracked or _within(path, read)), *hidden]))
 
 
 def unfinished() -> bool:
@@ -26,9 +32,20 @@ def unfinished() -> bool:
     return any(path in written for path in revisions.changed())
 
 
+def all_are_results(paths: Iterable[str]) -> bool:
+    """Whether nothing but the results of retrainings lies at these paths."""
+    written = set(lineage.written(lineage.workspace()))
+    return all(_is_result(path, written) for path in paths)
+
+
 def _is_result(path: str, written: set[str]) -> bool:
     return (
         path in {LOCK, PARAMS, str(champion.PATH), *champion.FILES, str(champion.GATE_REPORT), *written}
         or path.startswith(f"{REPORT}/")
-        or path in {f"{Path(out).parent}/.gitignore" for out in written}  # DVC's, beside what it keeps itself
+        or path in {f"{Path(out).parent}/.gitignore" for out in written}  # DVC's, for outputs that ours does not name
     )
+
+
+def _within(path: str, places: Container[str]) -> bool:
+    """Whether a path is one of these, or lies in one."""
+    return path in places or any(str(parent) in places for parent in PurePosixPath(path).parents)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from domain_denoiser import commands
+from domain_denoiser import commands, dvc_project
 from domain_denoiser.contents import Contents
 
 NO_REMOTE = "no DVC remote is configured"
@@ -11,9 +11,7 @@ PIPELINE = "dvc.yaml"  # not the study beside it, whose results may never have b
 
 def remote() -> str | None:
     """The name of the default remote, or None if there is none."""
-    from dvc.repo import Repo
-
-    with Repo(".") as repo:
+    with dvc_project.opened() as repo:
         return repo.config["core"].get("remote")
 
 

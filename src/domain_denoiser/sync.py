@@ -22,6 +22,7 @@ class History(NamedTuple):
     commits: Mapping[str, list[str]]  # the commits whose dvc.lock has it, oldest first
     experiments: Mapping[str, list[str]]  # the names of the DVC experiments whose dvc.lock has it
     unreadable: tuple[str, ...]  # a sentence for each commit whose dvc.lock is none
+    gap: str | None = None  # why this may not be all of it; None if it is
 
 
 class Synced(NamedTuple):
@@ -155,7 +156,7 @@ def retag(store: Store, history: History) -> Synced:
 
     A store at the project's root belongs to this repository alone, so names that are gone are taken away, and the tag
     `state` says whether a run is of this state of the project; on a server others may know more, and have a state of
-    their own, so names are only added.
+    their own, and where history is cut off a full clone knew more, so names are only added.
     """
     closed, retagged, gone = close_dead_runs(store), [], []
     current = {stage.key for stage in trainings(lineage.current())}
@@ -168,7 +169,7 @@ def retag(store: Store, history: History) -> Synced:
             "experiments": history.experiments.get(key, []),
         }
         for name, words in tags.items():
-            others = [] if store.local else run.data.tags.get(name, "").split()
+            others = [] if store.local and history.gap is None else run.data.tags.get(name, "").split()
             tags[name] = " ".join(list(dict.fromkeys([*others, *words]))[-NAMES_IN_A_TAG:])
         if store.local:
             tags["state"] = _state(
@@ -227,7 +228,7 @@ def read_history() -> History:
             stages.setdefault(key, stage)
             commits.setdefault(key, []).append(commit)
             experiments.setdefault(key, []).extend(named.get(commit, ()))
-    return History(stages, commits, experiments, tuple(unreadable))
+    return History(stages, commits, experiments, tuple(unreadable), revisions.gap())
 
 
 def giving(history: History, stage: Stage) -> str | None:

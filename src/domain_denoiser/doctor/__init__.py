@@ -22,14 +22,18 @@ def checks(root: Path) -> Iterator[Check]:
 
     looks: tuple[Look, ...] = (
         packages.python,
+        packages.belongs,
         packages.installed,
         machine.disk,
         machine.memory,
         machine.writable,
+        machine.notes,
+        machine.settings,
         machine.threads,
         machine.device,
         repository.git,
         repository.identity,
+        repository.lock,
         services.remote,
         services.tracking,
     )

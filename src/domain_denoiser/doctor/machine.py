@@ -8,14 +8,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from domain_denoiser import commands, params
+from domain_denoiser import commands, dvc_project, params
 from domain_denoiser.checks import NOTE, OK, Check
 from domain_denoiser.doctor import WRONG
+from domain_denoiser.errors import BadInput
 
 # Measured: data, models and reports are 0.28 GB, the same once more in DVC's cache, MLflow's copies 0.1 GB.
 DISK_GB = 1.0
 # Measured: the largest stage has 0.7 GB of its own, the process that tracks it 0.4 GB, DVC 0.2 GB.
 MEMORY_GB = 1.5
+PARAMS = Path("params.yaml")
 CGROUP = Path("/sys/fs/cgroup")  # what a container may have
 
 
@@ -72,9 +74,40 @@ def writable(root: Path) -> Check:
     )
 
 
+def notes(root: Path) -> Check:
+    """Where DVC notes down what it has hashed, for all users and projects: somebody else may have made the folder."""
+    try:
+        with dvc_project.opened() as repo:
+            tempfile.TemporaryFile(dir=repo.site_cache_dir).close()
+    except OSError as error:
+        said = f"DVC's notes: {error.filename} cannot be written to: {error.strerror}"
+        return Check(WRONG, said, "dvc config --local core.site_cache_dir ~/.cache/dvc")
+    return Check(OK, "DVC's notes can be written")
+
+
+def settings(root: Path) -> Check:
+    """params.yaml."""
+    try:
+        params.read(PARAMS)
+    except BadInput as error:
+        return Check(WRONG, f"params: {error}", f"edit {PARAMS}, or git checkout HEAD -- {PARAMS}")
+    return Check(OK, f"params: {PARAMS} is valid")
+
+
+def _compute() -> params.Compute | None:
+    """What params.yaml says of it; None if it cannot be read, which `settings` says."""
+    try:
+        return params.read(PARAMS).compute
+    except BadInput:
+        return None
+
+
 def threads(root: Path) -> Check:
     """As many processors as compute.threads asks for; fewer are slow and nothing worse."""
-    wanted = params.read(Path("params.yaml")).compute.threads
+    compute = _compute()
+    if compute is None:
+        return Check(NOTE, f"threads: not looked at, as {PARAMS} is not valid")
+    wanted = compute.threads
     there = commands.processors()
     if wanted <= there:
         return Check(OK, f"threads: {wanted} on {there} processors")
@@ -84,8 +117,10 @@ def threads(root: Path) -> Check:
 
 def device(root: Path) -> Check:
     """The device that params.yaml names."""
-    wanted = params.read(Path("params.yaml")).compute.device
-    if wanted == "cpu":
+    compute = _compute()
+    if compute is None:
+        return Check(NOTE, f"device: not looked at, as {PARAMS} is not valid")
+    if compute.device == "cpu":
         return Check(OK, "device: cpu")
     program = "import torch; print(torch.cuda.get_device_name())"
     asked = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)

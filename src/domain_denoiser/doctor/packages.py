@@ -9,12 +9,13 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from domain_denoiser import place
 from domain_denoiser.checks import OK, Check
 from domain_denoiser.doctor import WRONG
 
 LOCK = Path("requirements/all.lock")
 SHOWN = 5  # packages by name
-SETUP = "rm -f .venv/.ready && make setup && . .venv/bin/activate"
+SETUP = "rm -f .venv/.ready && make setup && . .venv/bin/activate"  # into the environment that is there
 
 
 def python(root: Path) -> Check:
@@ -26,6 +27,17 @@ def python(root: Path) -> Check:
     return Check(
         WRONG, f"Python {found}, but {wanted} is wanted", "rm -rf .venv && make setup PYTHON=/path/to/that/python"
     )
+
+
+def belongs(root: Path) -> Check:
+    """The environment and the code that runs: this folder's, or those of one that it was copied or moved from?"""
+    made_in = place.made_elsewhere(root)
+    if made_in is not None:
+        said = f"folder: .venv was made in {made_in}, and its programs run the code there; here is {root}"
+        return Check(WRONG, said, place.SETUP)
+    if not place.is_its_own(root):
+        return Check(WRONG, f"folder: the code that runs is that in {place.code()}, not in {root}/src", place.SETUP)
+    return Check(OK, f"folder: the code that runs is that in {root}/src")
 
 
 def installed(root: Path) -> Check:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from domain_denoiser import dvc_project
 from domain_denoiser.masking import masked
 
 ANSWERS, SILENT, DOUBTFUL = 0, 1, 3  # exit statuses
@@ -14,9 +15,7 @@ TIMEOUT_S = 5  # for each step of a connection
 
 def remote() -> tuple[int, str]:
     """Look for the nearest folder that the default remote has on the way to its objects."""
-    from dvc.repo import Repo
-
-    with Repo(".") as repo:
+    with dvc_project.opened() as repo:
         if repo.config["core"].get("remote") is None:
             return ANSWERS, "none is configured"
         configured = repo.cloud.get_remote()

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from domain_denoiser.checks import NOTE, OK, Check
-from domain_denoiser.doctor import WRONG, probe
+from domain_denoiser.doctor import WRONG, probe, stores
 from domain_denoiser.masking import masked
 
 PATIENCE_S = 20  # half of it may be imports on a busy machine
@@ -30,7 +30,9 @@ def tracking(root: Path) -> Check:
     """Where MLflow's runs go: the server that MLFLOW_TRACKING_URI names, else SQLite beside the project."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{root / 'mlflow.db'}"
     if uri.startswith(SQLITE):
-        return _sqlite(Path(uri.removeprefix(SQLITE)))
+        path = Path(uri.removeprefix(SQLITE))
+        check = _sqlite(path)
+        return check if not check.fine or not path.exists() else stores.check(path, root)
     status, said = _ask(root, "tracking")
     if status in VERDICTS:
         return Check(VERDICTS[status], f"tracking store: {said}")

@@ -6,7 +6,7 @@ Every byte is read: DVC believes read-only bits and its notes of size and time, 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from domain_denoiser import lineage, params
+from domain_denoiser import lineage, params, revisions
 from domain_denoiser.checks import NOTE, OK, Check
 from domain_denoiser.errors import BadInput
 from domain_denoiser.lineage import Stage
@@ -20,6 +20,7 @@ def checks(retrain: Collection[str], quick: bool) -> Iterator[Check]:
     Raises BadInput if there is nothing to verify, or a file that must be read first is not valid;
     commands.Failed if there is no room for a copy.
     """
+    revisions.require()
     settings = params.read(Path("params.yaml"))
     values = params.parse(Path("params.yaml").read_bytes(), "params.yaml")
     stages, project = lineage.workspace(), declared.read()
@@ -34,7 +35,7 @@ def checks(retrain: Collection[str], quick: bool) -> Iterator[Check]:
     yield from (found.check for found in broken if found.check.mend != mends.REPRODUCE)
     yield from files.check(outputs, chain.fresh(known, outputs, broken), project.remote)
     yield from cache.check(project.cache, {kept.path for output in outputs for kept in output.objects})
-    for name in stages.keys() - known.keys():
+    for name in (name for name in stages if name not in known):
         yield Check(NOTE, f"{name}: in dvc.lock, but not declared in dvc.yaml, so not checked")
     if not broken:
         read = sum(len(stage.deps) for stage in known.values())

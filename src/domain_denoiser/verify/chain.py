@@ -116,7 +116,7 @@ def _params(stages: Mapping[str, Stage], params: object) -> Iterator[Break]:
 
 def _committed_params() -> object:
     try:
-        return parse(revisions.show("HEAD", str(PARAMS)) or b"", f"{PARAMS} of HEAD")
+        return parse(revisions.committed(str(PARAMS)) or b"", f"{PARAMS} of HEAD")
     except BadInput:
         return None
 

@@ -133,9 +133,8 @@ def _environment() -> dict[str, str]:
 
 def _in_git() -> list[Path]:
     """The code that git tracks, or would if it were added."""
-    listed = revisions.git("ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *CODE)
-    names = [] if listed is None else listed.decode().split("\0")
-    return [Path(name) for name in names if name and Path(name).is_file()]
+    names = revisions.files("--cached", "--others", "--exclude-standard", "--", *CODE)
+    return [Path(name) for name in names if Path(name).is_file()]
 
 
 def _items(path: str, outputs: Collection[Output]) -> Iterator[Item]:

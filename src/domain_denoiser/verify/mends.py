@@ -53,5 +53,5 @@ def committed(path: Path) -> str:
 
 def in_commit(path: Path, md5: str) -> bool:
     """Whether the commit has just these bytes."""
-    content = revisions.show("HEAD", str(path))
+    content = revisions.committed(str(path))
     return content is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() == md5

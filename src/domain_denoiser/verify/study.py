@@ -18,7 +18,7 @@ def take(project: Project) -> list[Output]:
     """Look at the study's outputs that lie in the workspace. Raises BadInput if its dvc.lock is not valid."""
     stages = lineage.locked(LOCK.read_bytes(), str(LOCK)) if LOCK.is_file() else {}
     # DVC does not see the study's stages unless it runs, so git says which files DVC leaves to it.
-    in_git = set((revisions.git("ls-files", "-z", "--", *lineage.written(stages)) or b"").decode().split("\0"))
+    in_git = revisions.tracked(lineage.written(stages))
     declares = {
         name: Declared(stage.cmd, frozenset(), frozenset(), {out: out not in in_git for out in stage.outs})
         for name, stage in stages.items()

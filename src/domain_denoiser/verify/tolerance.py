@@ -23,6 +23,16 @@ EVALUATED = {"psnr_db": 0.01, "psnr_db_global": 0.01, "ssim": 1e-4, "mse": 1e-5}
 RETRAINED_DB, RETRAINED_CLEAN_DB = 0.25, 1.0
 
 
+def no_device(params: Compute) -> str | None:
+    """Why nothing can be computed here as params.yaml wants it; None if it can."""
+    if params.device == "cpu":
+        return None
+    import torch
+
+    there = torch.cuda.is_available()
+    return None if there else f"params.yaml: compute.device is {params.device!r}, but this machine has no CUDA device"
+
+
 def all_made_here(platforms: Iterable[bytes], params: Compute) -> bool:
     """Whether each of these platform.json describes this kind of machine."""
     here = compute.describe(params)

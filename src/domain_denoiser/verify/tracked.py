@@ -1,4 +1,4 @@
-"""What git keeps beside the results and dvc.lock does not name: champion, reports of retrainings, .gitignore files."""
+"""What git keeps beside the results and dvc.lock does not name: champion, reports of retrainings."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -17,8 +17,11 @@ CHANGED = "changed"
 
 def check(outputs: Collection[Output]) -> Iterator[Check]:
     """Whether these files are what the commit has."""
-    listed = revisions.git("ls-tree", "-r", "--name-only", "-z", "HEAD", "--", *PLACES)
-    names = [] if listed is None else [name for name in listed.decode().split("\0") if name]
+    commit = revisions.head()
+    if commit is None:
+        yield Check(NOTE, "git: there is no commit yet that files could be compared with")
+        return
+    names = revisions.listed(commit, *PLACES)
     others = [name for name in names if not any(within(name, output.path) for output in outputs)]
     different = [name for name in others if not _as_committed(name)]
     # New results bring new reports with them, which are committed together.
@@ -35,4 +38,4 @@ def check(outputs: Collection[Output]) -> Iterator[Check]:
 
 def _as_committed(name: str) -> bool:
     path = Path(name)
-    return path.is_file() and path.read_bytes() == revisions.show("HEAD", name)
+    return path.is_file() and path.read_bytes() == revisions.committed(name)
