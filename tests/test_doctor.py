@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,7 +18,7 @@ from servers import free_port
 
 from domain_denoiser import doctor
 from domain_denoiser.checks import Check
-from domain_denoiser.doctor import machine, packages, repository, services
+from domain_denoiser.doctor import machine, packages, repository, services, stores
 
 SECRET = "pass-word"
 
@@ -166,9 +167,60 @@ def test_cuda_is_there_or_is_missed(project: Path) -> None:
 
 def test_params_that_cannot_be_read_are_a_sentence(project: Path) -> None:
     edit("params.yaml", "seed: 2018", "seed: many")
-    assert [check.said.partition(":")[0] for check in wrong()] == ["threads", "device"]
+    [check] = wrong()
+    assert check.said.startswith("params: params.yaml: seed is 'many', but ")
     for look in (machine.threads, machine.device):
-        assert about(look).said.startswith(f"{look.__name__}: params.yaml: seed is 'many', but ")
+        assert about(look).said == f"{look.__name__}: not looked at, as params.yaml is not valid"
+
+
+def test_a_lock_that_was_cut_off_is_named(project: Path) -> None:
+    Path("dvc.lock").write_text("schema: '2.0'\nstages:\n  train@fixed:\n    cmd: 'py")
+    check = about(repository.lock)
+    assert (check.verdict, check.mend) == ("wrong", "denoise recover")
+
+
+def test_notes_of_dvc_that_another_user_has_made(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert about(machine.notes).fine
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", "/proc/of-another-user")  # nobody can write there, root neither
+    check = about(machine.notes)
+    assert check.verdict == "wrong" and "/proc/of-another-user" in check.said
+    monkeypatch.delenv("DVC_SITE_CACHE_DIR")
+    subprocess.run(check.mend.replace("~", str(project / "home")), shell=True, check=True)
+    assert about(machine.notes).fine and list((project / "home").rglob("repo"))
+
+
+NEWEST, KNOWN = stores.migrations()
+
+
+def test_the_versions_of_stores_are_those_of_mlflow() -> None:
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    assert _get_latest_schema_revision() == NEWEST and len(KNOWN) > 50
+
+
+@pytest.mark.parametrize(
+    ("version", "folder", "said", "mend"),
+    [
+        (NEWEST, ".", None, None),
+        ("f00000000000", ".", "was made by a newer MLflow than is installed", "denoise sync --all-commits"),
+        (min(KNOWN - {NEWEST}), ".", "was made by an older MLflow than is installed", "mlflow db upgrade"),
+        (NEWEST, "/elsewhere", "this folder was moved or copied", "denoise sync --all-commits"),
+    ],
+)
+def test_a_store_of_another_version_or_folder(
+    project: Path, version: str, folder: str, said: str | None, mend: str | None
+) -> None:
+    with contextlib.closing(sqlite3.connect("mlflow.db")) as store:
+        store.execute("CREATE TABLE alembic_version (version_num)")
+        store.execute("INSERT INTO alembic_version VALUES (?)", [version])
+        store.execute("CREATE TABLE experiments (name, artifact_location)")
+        artifacts = (project / folder / "mlartifacts").as_uri()
+        store.execute("INSERT INTO experiments VALUES ('mnist-denoising', ?)", [artifacts])
+        store.commit()
+    check = about(services.tracking)
+    assert check.fine is (said is None)
+    if said is not None:
+        assert said in check.said and mend in check.mend
 
 
 def test_git_itself_is_missed(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +234,7 @@ def test_a_project_without_repository_or_commit(
 ) -> None:
     Path(".git").rename(".elsewhere")
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.parent))
-    assert "is in no repository that git accepts" in about(repository.git).said
+    assert "lies in no git repository" in about(repository.git).said
     healthy.run("git", "init", "-q")
     assert "there is no commit yet" in about(repository.git).said
     healthy.run("rm", "-rf", ".git")

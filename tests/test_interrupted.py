@@ -80,7 +80,8 @@ def test_what_dvc_accepts_and_we_do_not_is_left_alone(repository: bytes):
 def test_a_merge_that_waits_for_somebody_is_left_alone(repository: bytes):
     conflict = b"<<<<<<< HEAD\n" + repository + b"=======\n>>>>>>> theirs\n"
     LOCK.write_bytes(conflict)
-    assert interrupted.mend() == []
+    with pytest.raises(BadInput, match="git checkout --theirs"):
+        interrupted.mend()
     assert LOCK.read_bytes() == conflict
 
 

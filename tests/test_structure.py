@@ -62,12 +62,17 @@ def of(dep: ParamsDependency) -> str:
 def resolved() -> list[Stage]:
     """The stages of the pipeline and of the study, in a copy where the study's file has the name that DVC knows."""
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("dvc.yaml", "params.yaml", "study/params.yaml", *STUDY):
-            copied = Path(folder) / name.replace("pipeline.yaml", "dvc.yaml")
-            copied.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, copied)
-        Repo.init(folder, no_scm=True).close()
+        copied(Path(folder))
         return stages_in(folder)
+
+
+def copied(folder: Path) -> None:
+    """Copy there what DVC reads of the pipeline and the study."""
+    for name in ("dvc.yaml", "params.yaml", "study/params.yaml", *STUDY):
+        target = folder / name.replace("pipeline.yaml", "dvc.yaml")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target)
+    Repo.init(str(folder), no_scm=True).close()
 
 
 def stages_in(folder: str) -> list[Stage]:
@@ -88,6 +93,15 @@ STAGES = resolved()
 GRAPH = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True, cache_dir=None)
 # domain_denoiser.models imports an architecture only when it is asked for.
 ARCHITECTURES = GRAPH.find_modules_directly_imported_by(f"{PACKAGE}.models") - EXEMPT
+
+
+def kept() -> dict[str, bool]:
+    """Every output of every stage -> whether DVC keeps it in its cache; git keeps the others."""
+    with tempfile.TemporaryDirectory() as folder:
+        copied(Path(folder))
+        with Repo(folder) as repo:
+            return {out.def_path: out.use_cache for stage in repo.index.stages for out in stage.outs}
+
 
 every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 
@@ -251,3 +265,23 @@ def test_importing_the_package_prints_and_writes_nothing(tmp_path):
     )
     assert done.stdout + done.stderr == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_git_ignores_what_dvc_keeps_and_nothing_else_that_a_stage_writes():
+    """By the root's .gitignore alone: DVC takes back what it writes into others when a stage is interrupted."""
+    outs = kept()
+    assert sum(outs.values()) > 50
+    asked = subprocess.run(
+        ["git", "check-ignore", "--no-index", "--verbose", "-z", "--stdin"],
+        input="\0".join(outs).encode(),
+        cwd=ROOT,
+        capture_output=True,
+    )
+    fields = asked.stdout.decode().split("\0")
+    ignored = dict(zip(fields[3::4], fields[0::4]))  # path -> the file that says so
+    assert set(ignored) == {path for path, cached in outs.items() if cached}
+    assert set(ignored.values()) == {".gitignore"}
+    for path in ("models/a_new_one/model.safetensors", "reports/evaluation/a_new_one.csv", "data/noisy/a_new_one"):
+        assert subprocess.run(["git", "check-ignore", "-q", "--no-index", path], cwd=ROOT).returncode == 0
+    for path in ("champion/model.safetensors", "models/a_new_one/history.csv", "data/README.md"):
+        assert subprocess.run(["git", "check-ignore", "-q", "--no-index", path], cwd=ROOT).returncode == 1

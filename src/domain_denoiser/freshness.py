@@ -2,6 +2,7 @@
 
 import logging
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from os import devnull
@@ -48,11 +49,12 @@ def stale_stages() -> list[str]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """DVC prints and logs a line for each stage."""
+    """DVC prints and logs a line for each stage, and what it imports warns of itself."""
     logger = logging.getLogger("dvc")
     level = logger.level
-    with Path(devnull).open("w") as nowhere, redirect_stdout(nowhere):
+    with Path(devnull).open("w") as nowhere, redirect_stdout(nowhere), warnings.catch_warnings():
         logger.setLevel(logging.CRITICAL)
+        warnings.simplefilter("ignore")
         try:
             yield
         finally:

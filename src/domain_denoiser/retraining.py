@@ -34,6 +34,7 @@ def retrain(settings: Iterable[str], against: str) -> int:
     Raises BadInput for what cannot be retrained at all, and commands.Failed when a step fails; then nothing was pushed.
     """
     with _alone():
+        revisions.require()
         if revisions.head() is None:
             raise BadInput("there is no commit here that a retraining could start from")
         revisions.resolve(against)

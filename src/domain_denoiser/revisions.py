@@ -128,6 +128,8 @@ def show(commit: str, path: str) -> bytes | None:
     if kind != b"blob":  # nothing, a folder or a submodule
         return None
     name, size = rest.partition(b"\t")[0].split()
+    if not size.isdigit():
+        raise GitFailed(f"{path} of {commit[:12]} is the object {name.decode()}, which this repository has lost")
     return None if int(size) > LARGEST else git("cat-file", "blob", name.decode())
 
 

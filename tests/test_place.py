@@ -1,0 +1,76 @@
+"""A project that was moved or copied, in folders whose names have blanks and umlauts."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from domain_denoiser import cli, place
+from domain_denoiser.doctor import packages
+from domain_denoiser.errors import BadInput
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project as `make setup` leaves it, but that the one program installed says no more than where it lies."""
+    folder = tmp_path / "ein Ordner für Bilder"
+    for name in (".venv/bin", "requirements", ".dvc"):
+        (folder / name).mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "dvc.yaml", "requirements/all.lock", "requirements/uv.lock"):
+        shutil.copy(ROOT / name, folder / name)
+    program = folder / ".venv/bin/denoise"
+    program.write_text('#!/bin/sh\necho "$0"\n')
+    program.chmod(0o755)
+    (folder / place.READY).write_text(f"{folder}\n")
+    for name in ("pyproject.toml", "requirements/all.lock", "requirements/uv.lock"):
+        os.utime(folder / name, (0, 0))
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def make(folder: Path, target: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", "--no-print-directory", target], cwd=folder, capture_output=True, text=True)
+
+
+def test_make_runs_what_is_installed_in_the_folder(project: Path) -> None:
+    assert make(project, "fresh").stdout.splitlines()[-1] == f"{project}/.venv/bin/denoise"
+    done = make(project, "setup")
+    assert (done.returncode, done.stdout) == (0, "")  # nothing to be done
+
+
+@pytest.mark.parametrize("target", ["setup", "repro", "fresh"])
+@pytest.mark.parametrize("moved", [shutil.move, shutil.copytree])
+def test_make_says_what_to_do_in_a_folder_that_was_moved(project: Path, tmp_path: Path, target: str, moved) -> None:
+    there = tmp_path / "anderswo"
+    moved(project, there)
+    done = make(there, target)
+    said = f"error: .venv was made in {project}, not in {there}: rm -rf .venv && make setup"
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, said)
+    (there / place.READY).write_text("")  # as earlier versions left it: nobody knows where that was
+    assert make(there, target).returncode == 2
+
+
+def test_a_command_does_not_run_the_code_of_another_folder(project: Path) -> None:
+    place.check(project)
+    (project / place.READY).write_text("/somewhere/else\n")
+    with pytest.raises(BadInput, match=r"made in /somewhere/else.*rm -rf .venv && make setup"):
+        place.check(project)
+    done = CliRunner().invoke(cli.app, ["sync"])
+    assert isinstance(done.exception, BadInput) and "made in /somewhere/else" in str(done.exception)
+    (project / place.READY).unlink()
+    place.check(project)  # an environment of somebody's own
+
+
+def test_the_doctor_names_the_folder_that_the_code_is_from(project: Path) -> None:
+    check = packages.belongs(project)
+    assert check.verdict == "wrong" and str(place.code()) in check.said
+    (project / place.READY).write_text("/somewhere/else\n")
+    check = packages.belongs(project)
+    assert check.verdict == "wrong" and "/somewhere/else" in check.said and check.mend == place.SETUP
+    (project / place.READY).unlink()
+    assert packages.belongs(ROOT).fine
