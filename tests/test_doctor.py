@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import socket
 import sqlite3
@@ -16,7 +17,7 @@ import torch
 from pipeline import Pipeline, clone
 from servers import free_port
 
-from domain_denoiser import doctor
+from domain_denoiser import doctor, place
 from domain_denoiser.checks import Check
 from domain_denoiser.doctor import machine, packages, repository, services, stores
 
@@ -36,6 +37,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 def project(healthy: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The same as the working directory; what a test changes is put right behind it."""
     monkeypatch.chdir(healthy.root)
+    monkeypatch.setattr(place, "code", lambda: healthy.root / "src/domain_denoiser")  # as if it ran there
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_TOKEN", "GIT_AUTHOR_NAME"):
         monkeypatch.delenv(name, raising=False)
     yield healthy.root
@@ -185,7 +187,7 @@ def test_notes_of_dvc_that_another_user_has_made(project: Path, monkeypatch: pyt
     check = about(machine.notes)
     assert check.verdict == "wrong" and "/proc/of-another-user" in check.said
     monkeypatch.delenv("DVC_SITE_CACHE_DIR")
-    subprocess.run(check.mend.replace("~", str(project / "home")), shell=True, check=True)
+    subprocess.run(check.mend, shell=True, check=True, env=os.environ | {"HOME": str(project / "home")})
     assert about(machine.notes).fine and list((project / "home").rglob("repo"))
 
 

@@ -31,7 +31,7 @@ def wait_for_queue(pipeline: Pipeline) -> None:
 def test_every_experiment_is_a_run_with_its_name(pipeline: Pipeline, tmp_path: Path, monkeypatch) -> None:
     changed = pipeline.copy(tmp_path / "copy")
     before = names_by_key(changed)
-    for name, epochs in (("queued-a", 3), ("queued-b", 4)):
+    for name, epochs in (("queued-a", 3), ("queued-b", 4), ("queued-c", 6)):
         changed.run("dvc", "exp", "run", "--queue", "--name", name, "-S", f"models.fixed.epochs={epochs}")
     changed.run("dvc", "queue", "start", "--jobs", "2")
     wait_for_queue(changed)
@@ -40,7 +40,7 @@ def test_every_experiment_is_a_run_with_its_name(pipeline: Pipeline, tmp_path: P
 
     monkeypatch.chdir(changed.root)
     commits = dict(revisions.experiments())
-    assert set(commits) == {"queued-a", "queued-b", "here"}
+    assert set(commits) == {"queued-a", "queued-b", "queued-c", "here"}
     keys = {
         name: lineage.locked(revisions.show(commit, "dvc.lock"), name)["train@fixed"].key
         for name, commit in commits.items()
