@@ -314,7 +314,9 @@ def test_a_moved_project_is_told_the_command_that_helps(project: Project, monkey
     project.root.rename(moved)
     monkeypatch.chdir(moved)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow keeps it there
-    with pytest.raises(BadInput, match="this folder was moved or copied; `(mv .*mlflow.db.old) && denoise sync`") as told:
+    with pytest.raises(
+        BadInput, match="this folder was moved or copied; `(mv .*mlflow.db.old) && denoise sync`"
+    ) as told:
         tracking.connect(moved, retries=0, timeout_s=2)
     command = str(told.value).partition("`")[2].partition(" &&")[0]
     subprocess.run(["sh", "-c", command], check=True)

@@ -189,7 +189,7 @@ def promoted() -> Iterator[Champion]:
 
 def committed() -> Champion | None:
     """The champion of HEAD; None if it has none, or one of the old form. Raises BadInput if it is not valid."""
-    content = revisions.show("HEAD", str(PATH))
+    content = revisions.committed(str(PATH))
     try:
         return None if content is None else parse(content, f"{PATH} of HEAD")
     except OldForm:

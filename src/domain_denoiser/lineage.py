@@ -143,9 +143,7 @@ def changed_outs(name: str) -> list[str]:
 
 def changed_code(name: str) -> list[str]:
     """Code that a stage read and that lies in the working directory otherwise than dvc.lock says."""
-    from dvc.repo import Repo
-
-    with Repo(".") as repo:
+    with dvc_project.opened() as repo:
         deps = [dep for dep in repo.stage.load_one(name=name).deps if not hasattr(dep, "params")]
         return [dep.def_path for dep in deps if not dep.def_path.startswith("data/") and dep.workspace_status()]
 

@@ -21,7 +21,7 @@ def check(path: Path, root: Path) -> Check:
         version = _value(store, "SELECT version_num FROM alembic_version")
         artifacts = _value(store, f"SELECT artifact_location FROM experiments WHERE name = '{EXPERIMENT}'")
     quoted = shlex.quote(str(path))
-    anew = f"mv {quoted} {shlex.quote(f'{path}.before')} && denoise sync --all-commits"  # nothing is known to it alone
+    anew = f"mv {quoted} {shlex.quote(f'{path}.old')} && denoise sync --all-commits"  # nothing is known to it alone
     newest, known = migrations()
     if version is not None and version not in known:
         said = f"tracking store: {path} was made by a newer MLflow than is installed (its schema {version} is unknown)"
@@ -29,7 +29,7 @@ def check(path: Path, root: Path) -> Check:
     if version is not None and version != newest:
         said = f"tracking store: {path} was made by an older MLflow than is installed (schema {version}, not {newest})"
         return Check(
-            WRONG, said, f"cp {quoted} {quoted}.before && mlflow db upgrade {shlex.quote(f'sqlite:///{path}')}"
+            WRONG, said, f"cp {quoted} {quoted}.old && mlflow db upgrade {shlex.quote(f'sqlite:///{path}')}"
         )
     if artifacts is not None and path == root / "mlflow.db" and artifacts != (root / "mlartifacts").as_uri():
         said = f"tracking store: {path} keeps its models and figures in {artifacts}: this folder was moved or copied"

@@ -22,7 +22,7 @@ def check() -> Iterator[Check]:
         yield Check(INVALID, str(error), PROMOTE)
         return
     except BadInput as error:
-        if champion.PATH.read_bytes() == revisions.show("HEAD", str(champion.PATH)):  # else it is named as changed
+        if champion.PATH.read_bytes() == revisions.committed(str(champion.PATH)):  # else it is named as changed
             yield Check(INVALID, str(error), PROMOTE)
         return
     named = {} if present is None else present.files
