@@ -54,7 +54,7 @@ def project(place: Path) -> Path:
     Path(".dvc/config").write_text("[core]\n    analytics = false\n")
     Path("dvc.yaml").write_text("stages: {}\n")
     Path("src/own.py").write_text("1\n")
-    Path("params.yaml").write_text("seed: 1\n")
+    Path("params.yaml").write_text("seed: 1\nmodels:\n  fixed: {}\n")
     Path(ODD).write_text("odd\n")
     Path("dvc.lock").write_text(LOCK.format(command="one", md5=MD5))
     commit("First")
@@ -251,9 +251,12 @@ class Run:
 
 
 @pytest.mark.parametrize("gap", [None, "history is cut off"])
-def test_tags_are_taken_away_only_where_all_history_is_seen(monkeypatch: pytest.MonkeyPatch, gap: str | None) -> None:
+def test_tags_are_taken_away_only_where_all_history_is_seen(
+    place: Path, monkeypatch: pytest.MonkeyPatch, gap: str | None
+) -> None:
     run, written = Run({"key": "k", "commits": "111111111111 222222222222"}), {}
     monkeypatch.setattr(tracking, "runs_by_key", lambda store: {"k": run})
+    monkeypatch.setattr(tracking, "rename", lambda store, run: False)
     monkeypatch.setattr(tracking, "set_tags", lambda store, run, tags: written.update(tags))
     store = tracking.Store(None, "", "", local=True, lock=None)
     sync.retag(store, sync.History({}, {"k": ["222222222222" + "0" * 28]}, {}, (), gap))
@@ -290,17 +293,17 @@ def test_a_branch_of_that_name_keeps_its_commits(project: Path) -> None:
         proposing._begin("retrain/1")
     assert git("rev-parse", "retrain/1") == earlier and proposing.current_branch() == "main"
     git("update-ref", "refs/remotes/origin/retrain/1", earlier)  # now somebody else has it too
-    Path("params.yaml").write_text("seed: 2\n")
+    Path("params.yaml").write_text("seed: 2\nmodels:\n  fixed: {}\n")
     proposing._begin("retrain/1")
     assert proposing.current_branch() == "retrain/1" and revisions.changed() == ["params.yaml"]
 
 
 def test_only_results_are_given_up_for_the_same_results(project: Path) -> None:
     git("switch", "-q", "-c", "theirs")
-    Path("params.yaml").write_text("seed: 2\n")
+    Path("params.yaml").write_text("seed: 2\nmodels:\n  fixed: {}\n")
     theirs = commit("Results")
     git("switch", "-q", "main")
-    Path("params.yaml").write_text("seed: 2\n")
+    Path("params.yaml").write_text("seed: 2\nmodels:\n  fixed: {}\n")
     commit("The same results")
     assert proposing._same_results(theirs)
     Path("notes.txt").write_text("which nobody else has\n")

@@ -1,16 +1,19 @@
 """Is dvc.lock what code and params say?"""
 
 import logging
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from os import devnull
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from domain_denoiser import commands, dvc_project, merging
 from domain_denoiser.checks import OK, Check
 from domain_denoiser.masking import masked
+
+if TYPE_CHECKING:
+    from dvc.stage import Stage
 
 STALE = "stale"
 
@@ -32,19 +35,28 @@ def stale_stages() -> list[str]:
     from dvc.scm import SCMError
 
     merging.refuse(Path("dvc.yaml"), Path("params.yaml"), *merging.LOCKS)
+    stale = []
+
+    def look(stage: "Stage", **how: object) -> "Stage | None":
+        try:
+            changed = stage.reproduce(**how)
+        except FileNotFoundError:  # DVC wants to hash what a stale stage reads, and that is not here
+            changed = stage
+        stale.extend([] if changed is None else [stage.addressing])
+        return changed
+
     try:
-        # What `dvc repro --dry --allow-missing` does; it prints what it would run.
+        # What `dvc repro --dry --allow-missing` does, stage by stage.
         with dvc_project.opened() as repo, _silence():
-            return [stage.addressing for stage in repo.reproduce(dry=True, allow_missing=True)]
+            repo.reproduce(dry=True, allow_missing=True, repro_fn=look)
     except ReproductionError as error:
-        # DVC wants to hash what a stale stage reads, and gives up on the first whose data is not here. What else it may
-        # give up on (a path that another DVC writes, a damaged list of locks) says nothing of a stage.
-        stale = re.fullmatch(r"failed to reproduce '([^']+)'", str(error))
-        if stale is None or not isinstance(error.__cause__, FileNotFoundError):
-            raise _failed(error.__cause__ or error) from error
-        return [stale[1]]
+        # Of a stage behind a stale one nothing can be known. Whatever else DVC gives up on (a path that another DVC
+        # writes, a damaged list of locks) says nothing of a stage.
+        if not stale:
+            raise _failed(error) from error
     except (DvcException, SCMError, OSError) as error:
         raise _failed(error) from error
+    return stale
 
 
 @contextmanager

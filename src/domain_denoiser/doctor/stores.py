@@ -28,9 +28,7 @@ def check(path: Path, root: Path) -> Check:
         return Check(WRONG, said, anew)
     if version is not None and version != newest:
         said = f"tracking store: {path} was made by an older MLflow than is installed (schema {version}, not {newest})"
-        return Check(
-            WRONG, said, f"cp {quoted} {quoted}.old && mlflow db upgrade {shlex.quote(f'sqlite:///{path}')}"
-        )
+        return Check(WRONG, said, f"cp {quoted} {quoted}.old && mlflow db upgrade {shlex.quote(f'sqlite:///{path}')}")
     if artifacts is not None and path == root / "mlflow.db" and artifacts != (root / "mlartifacts").as_uri():
         said = f"tracking store: {path} keeps its models and figures in {artifacts}: this folder was moved or copied"
         return Check(WRONG, said, anew)
