@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
-from pipeline import clean_environment, clone, small
+from pipeline import PATIENCE_S, clean_environment, clone, small
 
 from domain_denoiser import reproduction
 
@@ -141,32 +142,34 @@ def test_where_the_system_tells_nothing_of_processes_the_stage_itself_is_still_h
 @pytest.mark.services
 def test_a_refused_experiment_in_a_second_terminal(tmp_path: Path) -> None:
     """It has changed params.yaml before it is refused; nothing is trained with that, and nothing recorded."""
-    made = clone(tmp_path / "a clone")
-
-    def longer(values: dict) -> None:
-        small(values)
-        values["models"]["plain"]["epochs"] = 100  # so that the second one comes meanwhile
-
-    made.params(longer)
+    made, begun, go = clone(tmp_path / "a clone"), tmp_path / "begun", tmp_path / "go"
+    made.params(small)
+    download, reads = made.root / "stages/download.py", '    read = params.read(Path("params.yaml"))\n'
+    # Its first stage runs until the second terminal has been refused, however busy the machine is.
+    waits = f"    import time\n    Path({str(begun)!r}).touch()\n    while not Path({str(go)!r}).exists():\n"
+    waits += "        time.sleep(0.1)\n"
+    assert reads in download.read_text()
+    download.write_text(download.read_text().replace(reads, reads + waits))
     made.run("git", "add", "-A")
     made.run("git", "commit", "-q", "-m", "The small sample")
+    environment, pipe = clean_environment(made.root), subprocess.PIPE
     first = subprocess.Popen(
-        ["dvc", "repro", "train@plain", "train@fixed"],
-        cwd=made.root,
-        env=clean_environment(made.root),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        ["dvc", "repro", "train@fixed"], cwd=made.root, env=environment, stdout=pipe, stderr=pipe, text=True
     )
     try:
-        assert any("stages/train.py plain" in line for line in first.stdout)
+        while not begun.exists():
+            assert first.poll() is None, first.communicate()
+            time.sleep(0.1)
         second = made.run("dvc", "exp", "run", "-S", "models.fixed.epochs=5", check=False)
-        _, error = first.communicate(timeout=600)
+        go.touch()
+        _, error = first.communicate(timeout=PATIENCE_S)
     finally:
+        go.touch()
         first.kill()
     assert second.returncode != 0
+    assert "is busy, it is being blocked by" in second.stdout + second.stderr
     assert first.returncode != 0
     assert "error: params.yaml changed since this reproduction began (models.fixed.epochs is 5, was 2)" in error
     locked = (made.root / "dvc.lock").read_text()
-    assert "train@plain" in locked  # its own values are as they were
+    assert "corrupt@fixed" in locked  # what it reads is as it was
     assert "train@fixed" not in locked

@@ -8,14 +8,15 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from domain_denoiser import atomic, params, reading
+from domain_denoiser import atomic, params, process_identity, reading
 from domain_denoiser.errors import BadInput
 
 FILES = (Path("params.yaml"), Path("study/params.yaml"))
 KEPT = ".reproduction"  # the end of the name of a folder with the files as they were
+PROCESS = "process.json"  # in it: which process that was
 LARGEST = 2**20  # bytes of what Linux tells of a process
 
 
@@ -40,11 +41,13 @@ def _began(running: Path, stage: str) -> dict[Path, bytes]:
     dvc = _dvc(stage)
     if dvc is None:
         return _now()
-    kept = running / f"{dvc}{KEPT}"
+    told = process_identity.tags(dvc)
+    kept = running / f"{hashlib.sha256(atomic.as_json(told).encode()).hexdigest()[:16]}{KEPT}"
     if not kept.exists():
         for left in running.glob(f"*{KEPT}"):
             _remove_if_ended(left)
         with atomic.folder(kept) as temporary:
+            (temporary / PROCESS).write_text(atomic.as_json(told))
             for path, content in _now().items():
                 (temporary / path).parent.mkdir(exist_ok=True)
                 (temporary / path).write_bytes(content)
@@ -102,30 +105,19 @@ def _flattened(key: str, value: object) -> Iterator[tuple[str, object]]:
         yield key, value
 
 
-def _dvc(stage: str) -> str | None:
-    """The DVC process that runs this stage, told from every other one; None where the system tells nothing of it.
+def _dvc(stage: str) -> int | None:
+    """The number of the DVC process that runs this stage; None where the system tells nothing of it.
 
     It is the nearest ancestor that has not been given the name of the stage: a shell may stand between.
     """
     process = os.getppid()
     try:
         while f"DVC_STAGE={stage}".encode() in _told(process, "environ").split(b"\0"):
-            process = int(_status(process)[1])
-        return _identity(process)
-    except (OSError, BadInput, ValueError, IndexError):
+            # The second of a process's fields, its name, may hold blanks and brackets; its parent is the fourth.
+            process = int(_told(process, "stat").rpartition(b")")[2].split()[1])
+        return process
+    except (OSError, ValueError, IndexError):
         return None
-
-
-def _identity(process: int) -> str:
-    """Its number alone may be another process's later, after a restart, or in a container that shares the folder."""
-    kernel = f"{Path('/proc/sys/kernel/random/boot_id').read_text()} {Path('/proc/self/ns/pid').readlink()}"
-    started = _status(process)[19].decode()  # in ticks since the start of the machine
-    return f"{process}-{started}-{hashlib.sha256(kernel.encode()).hexdigest()[:12]}"
-
-
-def _status(process: int) -> list[bytes]:
-    """The fields of /proc/<process>/stat from the third on; the second, a name, may hold blanks."""
-    return _told(process, "stat").rpartition(b")")[2].split()
 
 
 def _told(process: int, what: str) -> bytes:
@@ -134,11 +126,8 @@ def _told(process: int, what: str) -> bytes:
 
 
 def _remove_if_ended(kept: Path) -> None:
-    """Take away what a reproduction of this machine kept that runs no more."""
-    process, _, kernel = kept.name.removesuffix(KEPT).split("-")
-    try:
-        identity = _identity(int(process))
-    except OSError:
-        identity = f"-{_identity(os.getpid()).rpartition('-')[2]}"
-    if identity.endswith(f"-{kernel}") and f"{identity}{KEPT}" != kept.name:
-        shutil.rmtree(kept, ignore_errors=True)
+    """Take away what was kept for a reproduction that surely runs no more."""
+    with suppress(BadInput):
+        told = reading.from_json(reading.content(kept / PROCESS, reading.LARGEST_TEXT), str(kept))
+        if isinstance(told, dict) and process_identity.is_dead(told):
+            shutil.rmtree(kept, ignore_errors=True)
