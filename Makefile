@@ -38,10 +38,14 @@ announce: $(READY)  ## write the report on that branch's pull request on GitHub
 test: $(READY)  ## run the tests, two files at a time: most of them wait for other programs
 	pytest -n 2 --dist loadfile
 
-ui: $(READY)  ## MLflow's pages on this machine
-	@echo 'open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning'
+PORT ?= 5000
+ui: $(READY)  ## MLflow's pages on this machine; PORT=5001 make ui takes another port
+	@python -c 'import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); \
+	  s.bind(("127.0.0.1", int(sys.argv[1])))' '$(PORT)' 2>/dev/null || \
+	  { echo "error: port $(PORT) of this machine is taken or none; PORT=5001 make ui takes another" >&2; exit 1; }
+	@echo 'open http://127.0.0.1:$(PORT)/#/experiments?workflowType=machine_learning'
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 \
-	  --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts
+	  --host 127.0.0.1 --port $(PORT) --backend-store-uri sqlite:///mlflow.db --artifacts-destination mlartifacts
 
 fresh: $(READY)  ## check that dvc.lock is what code and params say; needs no data
 	denoise fresh

@@ -183,6 +183,50 @@ def test_any_altered_byte_is_a_lock_or_bad_input(at, byte):
     assert all(len(stage.key) == 32 for stage in stages.values())
 
 
+def test_two_params_files_with_one_key_are_two_values(entries):
+    one_file = key_of(entries)
+    params = entries["stages"]["train@fixed"]["params"]
+    params["study/params.yaml"] = {"seed": 1}
+    first = key_of(entries)
+    params["study/params.yaml"], params["params.yaml"]["seed"] = {"seed": 2018}, 1
+    assert len({one_file, first, key_of(entries)}) == 3
+    merged = lineage.merged_params(params)
+    assert (merged["seed"], merged["study/params.yaml:seed"]) == (1, 2018)
+    assert lineage.param_place("study/params.yaml:seed") == ("study/params.yaml", "seed")
+    assert lineage.param_place("models.fixed") == ("params.yaml", "models.fixed")
+
+
+def test_one_params_file_keeps_its_keys(entries):
+    params = entries["stages"]["train@fixed"]["params"]
+    key = key_of(entries)
+    params["other.yaml"] = params.pop("params.yaml")
+    assert key_of(entries) == key
+    assert lineage.locked(LOCK, "dvc.lock")["train@fixed"].key == "b58d8bd6ea2feecab917aa01b36a8fce"
+
+
+def test_stages_of_models_that_are_gone_do_not_count(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dvc.lock").write_bytes(LOCK)
+    (tmp_path / "params.yaml").write_text("models: {other: {epochs: 1}}")
+    assert list(lineage.current()) == ["download"]
+    (tmp_path / "params.yaml").write_text("models: {fixed: {epochs: 1}}")
+    assert list(lineage.current()) == ["download", "train@fixed"]
+    (tmp_path / "params.yaml").write_text("seed: 1")
+    with pytest.raises(BadInput, match="params.yaml has no models"):
+        lineage.current()
+
+
+def test_a_lock_that_is_read_again_is_the_readers_own():
+    lineage.locked(LOCK, "dvc.lock").pop("download")
+    assert "download" in lineage.locked(LOCK, "dvc.lock")
+
+
+def test_each_bad_lock_is_named():
+    for where in ("dvc.lock of one", "dvc.lock of another"):
+        with pytest.raises(BadInput, match=where):
+            lineage.locked(b"text\n", where)
+
+
 def test_workspace_without_a_lock_has_no_stages(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert lineage.workspace() == {}

@@ -127,6 +127,11 @@ def test_wrong_name_of_an_entry(values, write_params, section, name, wanted):
             "noisy.random must have low (=0.5) below high (=0.5)",
         ),
         ("noisy.test.sigmas", [0.0, 0.5, 0.5], "noisy.test must have ascending sigmas, but they are [0.0, 0.5, 0.5]"),
+        (
+            "noisy.test.sigmas",
+            [0.12, 0.12004],
+            "noisy.test must have sigmas that differ by 0.0001 or more, but they are [0.12, 0.12004]",
+        ),
         ("noisy.test", {"law": "constant", "sigma": 0.5}, "must have noisy.test with the law levels"),
         ("models.fixed.regime", "none", "must train models.fixed on one of plain, fixed, random, not on 'none'"),
         ("models.fixed.regime", "test", "must train models.fixed on one of plain, fixed, random, not on 'test'"),

@@ -28,7 +28,7 @@ def client(pipeline: Pipeline) -> MlflowClient:
 @pytest.fixture(scope="module")
 def runs(client: MlflowClient) -> dict:
     [experiment] = [found for found in client.search_experiments() if found.name == "mnist-denoising"]
-    return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    return {run.data.tags["model"]: run for run in client.search_runs([experiment.experiment_id])}
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_runs_show_what_went_in_and_came_out(pipeline: Pipeline, client: MlflowC
             assert [(point.step, point.value) for point in points] == list(zip(history["epoch"], history[column]))
         for metric in ("psnr_db", "psnr_db_global", "mse", "ssim"):
             points = client.get_metric_history(run.info.run_id, f"test/{metric}")
-            wanted = {round(100 * float(sigma)): values[metric] for sigma, values in metrics[name].items()}
+            wanted = {round(10_000 * float(sigma)): values[metric] for sigma, values in metrics[name].items()}
             assert {point.step: point.value for point in points} == wanted
         inputs = {found.dataset.name: found.dataset.digest for found in run.inputs.dataset_inputs}
         locked = stage.deps | stages[f"evaluate@{name}"].deps

@@ -19,6 +19,7 @@ from domain_denoiser.models import stored
 
 AVX2 = {"system": "Linux", "cpu_capability": "AVX2"}
 AVX512 = {"system": "Linux", "cpu_capability": "AVX512"}
+KINDS = ("model.safetensors", "model.json")
 MLP = params.Mlp(architecture="mlp", hidden=2, output="sigmoid")
 UNET = params.Unet(architecture="unet", fine_channels=2, coarse_channels=2, coarse_blocks=1, fine_blocks=1)
 
@@ -38,13 +39,13 @@ class Project:
         self.root, self.entries = root, {}
         (root / ".dvc").mkdir()
         (root / ".dvc/config").touch()
-        (root / ".gitignore").write_text("*.safetensors\nmlflow.db*\nmlartifacts\n/.dvc\nmodel.json\nplatform.json\n")
+        (root / ".gitignore").write_text("/models/*/*.safetensors\n/models/*/*.json\nmlflow.db*\nmlartifacts\n/.dvc\n")
         git("init", "-q")
         git("config", "user.name", "Tester")
         git("config", "user.email", "tester@example.invalid")
 
     def train(self, name: str, seed: int = 0, platform: dict = AVX2, bytes_seed: int = 0, network=MLP) -> str:
-        """Train a model that differs with bytes_seed; `seed` is a param, so that it changes the key. Returns the key."""
+        """Train a model and return its key, which follows from `seed`; its bytes follow from bytes_seed."""
         folder = self.root / "models" / name
         torch.manual_seed(bytes_seed)
         stored.save(folder, models.build(network).state_dict(), network)
@@ -73,17 +74,19 @@ class Project:
 
     def promote(self, name: str) -> champion.Champion:
         """Make the model of the working directory the champion."""
-        stage = lineage.workspace()[f"train@{name}"]
+        key = lineage.workspace()[f"train@{name}"].key
+        files = {f"champion/{kind}": (self.root / "models" / name / kind).read_bytes() for kind in KINDS}
+        files["champion/model.onnx"] = b"a graph"
         promoted = champion.Champion(
             model=name,
-            key=stage.key,
-            files={path: found for path, found in stage.outs.items() if "/model." in path},
+            key=key,
+            files=champion.hashes(files),
             gate_images=f"{'0' * 32}.dir",
             psnr_db={"0.5": 20.0},
             gain_db=None,
             reasons=["held"],
         )
-        champion.write(promoted)
+        champion.write(promoted, files)
         return promoted
 
 
@@ -96,7 +99,15 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path) -> Project:
+def networks() -> None:
+    """Whoever uses it has the networks of runs logged."""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_store: Path, request) -> Project:
+    """A new project. Networks are logged where a test uses `networks`; that takes seconds."""
+    if "networks" not in request.fixturenames:
+        monkeypatch.setattr(tracking, "_publish_model", lambda *_: None)
     root = tmp_path / "project"
     root.mkdir()
     monkeypatch.chdir(root)
@@ -186,17 +197,15 @@ def test_runs_of_an_older_version_get_their_names(project: Project) -> None:
 def test_the_champion_of_an_earlier_state_is_shown_and_registered(project: Project) -> None:
     old = project.train("conv", seed=1)
     promoted = project.promote("conv")
+    shutil.move(project.root / "champion", project.root.with_name("elsewhere"))
     project.commit()
-    keep = {name: (project.root / "models/conv" / name).read_bytes() for name in ("model.safetensors", "model.json")}
     new = project.train("conv", seed=2, bytes_seed=2)
     project.commit()
     said = synced(project)  # the champion's files are nowhere
     assert shown(project) == {f"conv-{new[:8]}": "current", f"conv-{old[:8]}": "champion"}
     assert said.as_table().count("not to be found") == 2
     assert connected(project).client.search_registered_models() == []
-    (project.root / "champion").mkdir()
-    for name, content in keep.items():
-        (project.root / "champion" / name).write_bytes(content)
+    shutil.move(project.root.with_name("elsewhere"), project.root / "champion")
     said = synced(project)
     assert said.missing == ()
     version = connected(project).client.get_model_version_by_alias(registry.NAME, "champion")
@@ -207,9 +216,6 @@ def test_the_champion_of_an_earlier_state_is_shown_and_registered(project: Proje
 def test_a_champion_whose_training_no_commit_has_is_shown_from_its_files(project: Project) -> None:
     old = project.train("conv", seed=1)
     project.promote("conv")
-    (project.root / "champion").mkdir()
-    for name in ("model.safetensors", "model.json"):
-        shutil.copy(project.root / "models/conv" / name, project.root / "champion" / name)
     new = project.train("conv", seed=2, bytes_seed=2)
     project.commit()
     said = synced(project)
@@ -217,6 +223,15 @@ def test_a_champion_whose_training_no_commit_has_is_shown_from_its_files(project
     assert said.missing == ()
     version = connected(project).client.get_model_version_by_alias(registry.NAME, "champion")
     assert version.tags["key"] == old
+
+
+def test_a_champion_of_the_old_form_hides_no_run(project: Project) -> None:
+    key = project.train("conv")
+    files = {f"models/conv/{kind}": "0" * 32 for kind in KINDS}
+    (project.root / "champion.json").write_text(json.dumps({"model": "conv", "files": files}))
+    said = synced(project)
+    assert list(shown(project)) == [f"conv-{key[:8]}"]
+    assert "left out: champion.json is of an old form" in said.as_table()
 
 
 def test_a_registered_model_without_a_version_goes(project: Project) -> None:
@@ -266,6 +281,7 @@ def test_equal_bytes_of_another_kind_of_machine_are_nothing_to_speak_of(project:
     assert said.outcomes[0].did == ()
 
 
+@pytest.mark.usefixtures("networks")
 def test_the_champion_of_another_kind_of_machine_is_registered_with_its_own_weights(project: Project) -> None:
     key = project.train("conv", platform=AVX2)
     synced(project)
@@ -276,7 +292,7 @@ def test_the_champion_of_another_kind_of_machine_is_registered_with_its_own_weig
     version = client.get_model_version_by_alias(registry.NAME, "champion")
     assert version.tags["key"] == key
     logged = client.get_logged_model(version.source.removeprefix("models:/"))
-    assert logged.tags["md5"] == promoted.files["models/conv/model.safetensors"]
+    assert logged.tags["md5"] == promoted.files["champion/model.safetensors"]
 
 
 def test_a_training_that_never_ended_gives_way(project: Project) -> None:
@@ -292,7 +308,8 @@ def test_a_training_that_never_ended_gives_way(project: Project) -> None:
     assert tracking.runs_by_key(store)[key].data.metrics["train/loss"] == 0.25
 
 
-@pytest.mark.parametrize(("network", "shape"), [(MLP, (3, 1, 28, 28)), (UNET, (3, 1, 40, 52)), (UNET, (1, 1, 9, 64))])
+@pytest.mark.usefixtures("networks")
+@pytest.mark.parametrize(("network", "shape"), [(MLP, (3, 1, 28, 28)), (UNET, (3, 1, 40, 52)), (UNET, (1, 1, 9, 63))])
 def test_a_logged_model_takes_every_size_that_the_network_takes(project: Project, network, shape) -> None:
     import mlflow
 
@@ -308,21 +325,17 @@ def test_a_logged_model_takes_every_size_that_the_network_takes(project: Project
 
 
 def test_a_moved_project_is_told_the_command_that_helps(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = project.train("conv")
-    synced(project)
+    connected(project)
     moved = project.root.with_name("moved here")
     project.root.rename(moved)
     monkeypatch.chdir(moved)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow keeps it there
-    with pytest.raises(
-        BadInput, match="this folder was moved or copied; `(mv .*mlflow.db.old) && denoise sync`"
-    ) as told:
+    with pytest.raises(BadInput, match="this folder was moved or copied; `mv .* && denoise sync`") as told:
         tracking.connect(moved, retries=0, timeout_s=2)
     command = str(told.value).partition("`")[2].partition(" &&")[0]
     subprocess.run(["sh", "-c", command], check=True)
-    project.root = moved
-    synced(project)
-    assert list(shown(project)) == [f"conv-{key[:8]}"]
+    assert not (moved / "mlflow.db").exists()
+    assert (moved / "mlflow.db.old").exists()
 
 
 @pytest.mark.parametrize("address", ["mlruns", "/somewhere/mlruns", "file:///somewhere/mlruns", "./mlflow.db"])
@@ -369,3 +382,35 @@ def test_history_knows_the_models_of_each_commit(project: Project) -> None:
     history = sync.read_history()
     assert len(history.commits[old]) == 1
     assert revisions.head() not in history.commits[old]
+
+
+def test_a_commit_with_another_table_is_shown_as_far_as_it_goes(project: Project) -> None:
+    project.train("conv")
+    path = project.root / "models/conv/history.csv"
+    before = md5(path.read_bytes())
+    path.write_text("epoch,val_psnr_db,new\n1,20,3\n")
+    lock = project.root / "dvc.lock"
+    lock.write_text(lock.read_text().replace(before, md5(path.read_bytes())))
+    said = synced(project)
+    assert "models/conv/history.csv, column train_loss" in said.as_table()
+    [run] = tracking.runs_by_key(connected(project)).values()
+    assert run.data.metrics == {"val/psnr_db": 20.0}
+
+
+def test_noise_levels_that_are_close_have_steps_of_their_own(project: Project) -> None:
+    project.train("conv")
+    [record] = sync.records.gather(lineage.current(), sync.Contents(None).find)
+    means = {sigma: {"psnr_db": 10.0 + float(sigma), "mse": 0.1} for sigma in ("0.12", "0.125", "1.0")}
+    record = record._replace(evaluation=sync.records.Part("a" * 32, means))
+    store, nowhere = connected(project), tracking.Origin(None, True)
+    for _ in range(2):
+        outcome = tracking.publish(store, record, nowhere, {}, with_model=False, replace=True)
+        assert outcome.contradictions == ()
+    points = store.client.get_metric_history(outcome.run_id, "test/psnr_db")
+    assert {point.step: point.value for point in points} == {1200: 10.12, 1250: 10.125, 10_000: 11.0}
+    # Rounding, as on another kind of machine, is no nondeterminism; more than that is.
+    for change, contradictions, elsewhere in ((1e-5, 0, 1), (0.5, 2, 0)):
+        other = {sigma: values | {"psnr_db": values["psnr_db"] + change} for sigma, values in means.items()}
+        changed = record._replace(evaluation=sync.records.Part("a" * 32, other))
+        outcome = tracking.publish(store, changed, nowhere, {}, with_model=False, replace=True)
+        assert (bool(outcome.contradictions), len(outcome.elsewhere)) == (bool(contradictions), elsewhere)

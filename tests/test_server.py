@@ -38,7 +38,7 @@ class Filled(NamedTuple):
     def runs(self) -> list[Run]:
         """Every run there is, in the order of their names."""
         experiments = [found.experiment_id for found in self.client.search_experiments()]
-        return sorted(self.client.search_runs(experiments), key=lambda run: run.info.run_name)
+        return sorted(self.client.search_runs(experiments), key=lambda run: run.data.tags["model"])
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,8 @@ def points(filled: Filled, run: Run, name: str) -> dict[int, float]:
 
 def test_six_syncs_at_once_make_one_set_of_runs(filled: Filled) -> None:
     assert [(status, error) for status, _, error in filled.ended] == [(0, "")] * AT_ONCE
-    assert [run.info.run_name for run in filled.runs] == MODELS
+    assert [run.data.tags["model"] for run in filled.runs] == MODELS
+    assert all(run.info.run_name == f"{run.data.tags['model']}-{run.data.tags['key'][:8]}" for run in filled.runs)
     assert {run.info.status for run in filled.runs} == {"FINISHED"}
     assert len({run.data.tags["key"] for run in filled.runs}) == len(MODELS)
     outcomes = [outcome for _, out, _ in filled.ended for outcome in json.loads(out)["outcomes"]]
@@ -122,12 +123,12 @@ def test_six_syncs_at_once_make_one_set_of_runs(filled: Filled) -> None:
 def test_every_point_of_the_files_is_there_once(filled: Filled) -> None:
     means = json.loads((filled.root / "reports/metrics.json").read_text())["models"]
     for run in filled.runs:
-        name = run.info.run_name
+        name = run.data.tags["model"]
         with (filled.root / f"models/{name}/history.csv").open(newline="") as file:
             rows = list(csv.DictReader(file))
         for metric, column in TRAINING.items():
             assert points(filled, run, metric) == {int(row["epoch"]): float(row[column]) for row in rows}
-        wanted = {round(100 * float(sigma)): values["psnr_db"] for sigma, values in means[name].items()}
+        wanted = {round(10_000 * float(sigma)): values["psnr_db"] for sigma, values in means[name].items()}
         assert points(filled, run, "test/psnr_db") == wanted
         assert run.data.metrics["psnr_db_0.5"] == means[name]["0.5"]["psnr_db"]
 
@@ -135,7 +136,7 @@ def test_every_point_of_the_files_is_there_once(filled: Filled) -> None:
 def test_datasets_carry_the_hashes_of_dvc(filled: Filled) -> None:
     stages = YAML(typ="safe").load(filled.root / "dvc.lock")["stages"]
     for run in filled.runs:
-        deps = [dep for stage in ("train", "evaluate") for dep in stages[f"{stage}@{run.info.run_name}"]["deps"]]
+        deps = [dep for stage in ("train", "evaluate") for dep in stages[f"{stage}@{run.data.tags['model']}"]["deps"]]
         wanted = {(dep["path"], dep["md5"]) for dep in deps if dep["path"].startswith("data/")}
         assert wanted == {(found.dataset.name, found.dataset.digest) for found in run.inputs.dataset_inputs}
 
@@ -143,7 +144,7 @@ def test_datasets_carry_the_hashes_of_dvc(filled: Filled) -> None:
 def test_figures_come_back_byte_for_byte(team: Filled, tmp_path: Path) -> None:
     drawn = team.root / "reports/figures"
     for run in team.runs:
-        for path in [drawn / "psnr_against_noise.png", *(drawn / run.info.run_name).glob("*.png")]:
+        for path in [drawn / "psnr_against_noise.png", *(drawn / run.data.tags["model"]).glob("*.png")]:
             fetched = team.client.download_artifacts(run.info.run_id, path.name, str(tmp_path))
             assert Path(fetched).read_bytes() == path.read_bytes()
 
@@ -158,7 +159,7 @@ def test_models_load_and_agree_with_the_stored_weights(team: Filled) -> None:
     for run in team.runs:
         uri = f"runs:/{run.info.run_id}/model"
         with torch.no_grad():
-            wanted = stored.load(team.root / "models" / run.info.run_name, "cpu")(torch.from_numpy(noisy)).numpy()
+            wanted = stored.load(team.root / "models" / run.data.tags["model"], "cpu")(torch.from_numpy(noisy)).numpy()
             exported = mlflow.pytorch.load_model(uri)(torch.from_numpy(noisy)).numpy()
         served = mlflow.pyfunc.load_model(uri).predict(noisy)
         np.testing.assert_allclose(exported, wanted, atol=1e-6)

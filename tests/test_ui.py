@@ -15,6 +15,8 @@ import servers
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from ruamel.yaml import YAML
 
+from domain_denoiser import lineage
+
 MODELS = ("plain", "fixed", "random", "conv")
 BEST = "psnr_db_0.5"
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
@@ -26,6 +28,7 @@ class Site(NamedTuple):
     """MLflow's pages in a browser."""
 
     root: Path  # of the pipeline
+    names: dict[str, str]  # model -> name of its run
     url: str
     page: Page
     pictures: Path
@@ -34,11 +37,12 @@ class Site(NamedTuple):
         """The experiment's table of runs."""
         self.page.goto(f"{self.url}/#/experiments")
         self.page.get_by_role("table").get_by_role("link", name="mnist-denoising").click()
-        expect(self.page.get_by_role("link", name="random", exact=True)).to_be_visible()
+        expect(self.page.get_by_role("link", name=self.names["random"], exact=True)).to_be_visible()
         return self.page
 
-    def open_run(self, name: str) -> Page:
-        """The page of one run."""
+    def open_run(self, model: str) -> Page:
+        """The page of a model's run."""
+        name = self.names[model]
         self.open_runs().get_by_role("link", name=name, exact=True).click()
         expect(self.page.get_by_role("heading", name=name)).to_be_visible()
         return self.page
@@ -82,7 +86,13 @@ def site(pipeline, browser: Browser, url: str, tmp_path_factory: pytest.TempPath
     # MLflow begins with its assistant, on a third of the page, and with its pages for language models.
     page.locator("[data-component-id='mlflow.assistant.chat_panel.close']").click()
     page.get_by_text("Model training", exact=True).click()
-    return Site(pipeline.root, url, page, pictures)
+    return Site(pipeline.root, run_names(pipeline.root), url, page, pictures)
+
+
+def run_names(root: Path) -> dict[str, str]:
+    """Model -> what its run is called: the model and the beginning of its key."""
+    stages = lineage.locked((root / "dvc.lock").read_bytes(), "dvc.lock")
+    return {model: f"{model}-{stages[f'train@{model}'].key[:8]}" for model in MODELS}
 
 
 def measured(root: Path) -> dict[str, float]:
@@ -119,7 +129,8 @@ def test_find_the_best_model(site: Site) -> None:
     add_column(page, BEST)
     page.get_by_test_id(f"sort-header-{BEST}").click()
     best_first = sorted(values, key=values.get, reverse=True)
-    eventually(page, lambda: [text.split()[-1] for text in column(page, "attributes.`Run Name`")], best_first)
+    names = [site.names[model] for model in best_first]
+    eventually(page, lambda: [text.split()[-1] for text in column(page, "attributes.`Run Name`")], names)
     shown = [float(text) for text in column(page, f"metrics.`{BEST}`")]
     site.picture("1-best-model")
     assert shown == pytest.approx([values[name] for name in best_first])
@@ -145,8 +156,8 @@ def test_compare_models_in_charts(site: Site) -> None:
     page.locator("label:has(input[name='runs-view-mode'][value='CHART'])").click()
     expect(page.get_by_role("heading", name="test/psnr_db", exact=True)).to_be_visible()
     expect(page.locator(".js-plotly-plot").first).to_be_visible()
-    for name in MODELS:
-        expect(page.get_by_text(f"{name} (test/psnr_db)").first).to_be_visible()
+    for model in MODELS:
+        expect(page.get_by_text(f"{site.names[model]} (test/psnr_db)").first).to_be_visible()
     site.picture("2-charts")
 
 
@@ -171,3 +182,11 @@ def test_see_the_restored_digits(site: Site) -> None:
     expect(image).to_be_visible()
     eventually(page, lambda: image.evaluate("image => image.complete && image.naturalWidth > 100"), True)
     site.picture("4-digits")
+
+
+def test_this_state_without_history(site: Site) -> None:
+    page = site.open_runs()
+    page.get_by_placeholder("metrics.rmse", exact=False).fill("tags.state != 'history'")
+    page.keyboard.press("Enter")
+    wanted = sorted(site.names.values())
+    eventually(page, lambda: sorted(text.split()[-1] for text in column(page, "attributes.`Run Name`")), wanted)

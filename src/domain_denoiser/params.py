@@ -10,6 +10,7 @@ from ruamel.yaml.events import AliasEvent, Event, ScalarEvent
 from domain_denoiser import merging, reading
 from domain_denoiser.errors import BadInput, one_line
 
+STEPS_OF_SIGMA = 10_000  # MLflow's steps are integers: the noise level 0.125 is its step 1250
 Sigma = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
@@ -90,6 +91,11 @@ class Levels(Strict):
     def sigmas_ascend(self) -> "Levels":
         if any(a >= b for a, b in zip(self.sigmas, self.sigmas[1:])):
             raise ValueError(f"must have ascending sigmas, but they are {self.sigmas}")
+        steps = [round(STEPS_OF_SIGMA * sigma) for sigma in self.sigmas]
+        if any(a == b for a, b in zip(steps, steps[1:])):
+            raise ValueError(
+                f"must have sigmas that differ by {1 / STEPS_OF_SIGMA:g} or more, but they are {self.sigmas}"
+            )
         return self
 
 

@@ -116,9 +116,12 @@ def publish_champions(store: Store, history: History) -> Synced:
     """Show the champion and the gate's last candidate in the registry, their runs first; earlier champions where the
     store has their runs.
     """
-    present, challenger = champion.read(), champion.challenger()
+    try:
+        present, challenger = champion.read(), champion.challenger()
+    except champion.OldForm as error:  # the other runs are worth showing
+        return Synced(unreadable=(str(error),))
     shown = [model for model in (present, challenger) if model is not None]
-    parts = [publish_promoted(store, model.model, model.key, model.files, history) for model in shown]
+    parts = [publish_promoted(store, model.model, model.key, model.trained, history) for model in shown]
     registered, left_out = registry.publish(store, champion.promoted(), present, challenger)
     return merged([*parts, Synced(missing=tuple(left_out), registered=tuple(registered))])
 
@@ -160,7 +163,7 @@ def retag(store: Store, history: History) -> Synced:
     """
     closed, retagged, gone = close_dead_runs(store), [], []
     current = {stage.key for stage in trainings(lineage.current())}
-    present = champion.read()
+    champions = _champion_keys()
     for key, run in tracking.runs_by_key(store).items():
         if run.info.status == "RUNNING":  # git does not know it yet
             continue
@@ -172,9 +175,7 @@ def retag(store: Store, history: History) -> Synced:
             others = [] if store.local and history.gap is None else run.data.tags.get(name, "").split()
             tags[name] = " ".join(list(dict.fromkeys([*others, *words]))[-NAMES_IN_A_TAG:])
         if store.local:
-            tags["state"] = _state(
-                key in current, present is not None and present.key == key, bool(tags["experiments"])
-            )
+            tags["state"] = _state(key in current, key in champions, bool(tags["experiments"]))
         renamed = tracking.rename(store, run)
         name = tracking.run_name(run.data.tags.get("model", run.info.run_name), key)
         if tags.get("state") == HISTORY and run.data.tags.get("state", CURRENT) != HISTORY:
@@ -182,6 +183,14 @@ def retag(store: Store, history: History) -> Synced:
         if tracking.set_tags(store, run, tags) or renamed:
             retagged.append(name)
     return Synced(unreadable=history.unreadable, retagged=tuple(retagged), history=tuple(gone), closed=closed)
+
+
+def _champion_keys() -> set[str]:
+    try:
+        present = champion.read()
+    except champion.OldForm:
+        return set()
+    return set() if present is None else {present.key}
 
 
 def _state(current: bool, champion: bool, experiment: bool) -> str:

@@ -18,6 +18,7 @@ from filelock import FileLock
 from domain_denoiser import addresses, atomic
 from domain_denoiser.errors import BadInput
 from domain_denoiser.masking import masked
+from domain_denoiser.params import STEPS_OF_SIGMA
 from domain_denoiser.records import PLATFORM, Record
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ The key follows from what the training read: command, data, code, params.
 
 This store is a view: `denoise sync` rebuilds it from dvc.lock and the DVC cache."""
 
-STEPS_OF_SIGMA = 10_000  # MLflow's steps are integers: the noise level 0.125 is step 1250
 TRAINING = {
     "train_loss": "train/loss",
     "val_loss": "val/loss",
@@ -140,9 +140,9 @@ def _of_another_place(uri: str, own: str, artifacts: str, root: Path) -> str:
     said = f"{masked(uri)} keeps its files in {artifacts}, not in {(root / 'mlartifacts').as_uri()}: "
     if uri != own:
         return f"{said}it is the store of another project; `unset MLFLOW_TRACKING_URI` to use this project's own"
-    path = shlex.quote(str(root / "mlflow.db"))
+    store, aside = shlex.quote(str(root / "mlflow.db")), shlex.quote(str(root / "mlflow.db.old"))
     return (
-        f"{said}this folder was moved or copied; `mv {path} {path}.old && denoise sync` makes the store anew "
+        f"{said}this folder was moved or copied; `mv {store} {aside} && denoise sync` makes the store anew "
         "(`denoise sync --all-commits`: with its history)"
     )
 
@@ -599,18 +599,17 @@ def log_model(store: Store, run: "Run", weights: Mapping[str, bytes]) -> str:
     import numpy
     import torch
 
-    from domain_denoiser import models
+    from domain_denoiser import models, tracing
     from domain_denoiser.models import stored
 
     with tempfile.TemporaryDirectory() as folder:
         for name, content in weights.items():
             (Path(folder) / name).write_bytes(content)
         network, size = stored.load(Path(folder), "cpu"), models.image_size(stored.load_settings(Path(folder)))
-    # torch.export takes a size of 0 or 1 for a constant, and what is equal in the example for equal always.
     height, width = (28, 36) if size is None else size
-    with mlflow.start_run(run_id=run.info.run_id):
+    with mlflow.start_run(run_id=run.info.run_id), tracing.any_size():
         logged = mlflow.pytorch.log_model(
-            network,
+            tracing.AnyLayout(network),
             name="model",
             signature=_signature(size),
             input_example=numpy.zeros((2, 1, height, width), numpy.float32),
