@@ -184,7 +184,7 @@ def test_folder_without_a_project(denoise, tmp_path, tree, name):
         (["report", "--against", "nonsense"], 2, "'nonsense' is no commit"),
         (["announce", "--base", "main"], 0, "nothing to announce"),
         (["verify", "--retrain", "nonsense"], 2, "--retrain wants one of train@"),
-        (["verify", "--quick"], 1, "dvc pull dvc.yaml"),
+        (["verify", "--quick"], 1, "neither here nor in the cache"),
         (["retrain", "-S", "nonsense"], 2, "'nonsense'"),
         (["sync", "--rev", "nonsense"], 2, "'nonsense' is no commit"),
         (["recover"], 0, ""),

@@ -268,7 +268,7 @@ def retrain(
 
 @app.command()
 def recover() -> None:
-    """Repair what a DVC or a promotion that was killed left half written.
+    """Repair what a killed DVC or promotion left half written.
 
     Then `dvc repro` can go on; `make repro` runs this first.
     """
