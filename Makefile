@@ -5,10 +5,10 @@ export PYTHONPATH := $(CURDIR)/src
 PYTHON ?= python3
 READY := $(VENV)/.ready
 
-.PHONY: help setup repro sync retrain pull push propose announce test ui fresh verify doctor study large page lint workflows \
-  crash ablation walkthrough bench lock
+.PHONY: help setup repro sync retrain pull push propose announce test test-services ui fresh verify doctor study large page \
+  lint workflows crash ablation walkthrough bench lock
 help:  ## list the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 setup: $(READY)  ## install everything into .venv, from the hashed lock file
 
@@ -35,8 +35,16 @@ propose: $(READY)  ## commit the results of a retraining on a branch, and push i
 announce: $(READY)  ## write the report on that branch's pull request on GitHub
 	denoise announce
 
-test: $(READY)  ## run the tests, two files at a time: most of them wait for other programs
-	pytest -n 2 --dist loadfile
+# A part: make test PART='tests/test_sync.py -k champion'; what it costs: make test COSTS=costs.csv (docs/testing.md)
+PART :=
+COSTS :=
+PYTEST := pytest -n 2 --dist loadfile $(if $(COSTS),--costs $(COSTS)) $(PART)
+
+test: $(READY)  ## run the tests before a change is done: minutes
+	$(PYTEST) -m "not services"
+
+test-services: $(READY)  ## run those with servers, a browser, kills, mounts, many random inputs
+	$(PYTEST) -m "services or hypothesis" --hypothesis-profile thorough
 
 PORT ?= 5000
 ui: $(READY)  ## MLflow's pages on this machine; PORT=5001 make ui takes another port

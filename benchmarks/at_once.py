@@ -32,7 +32,7 @@ def race(pipeline: Pipeline, wanted: dict[str, str]) -> tuple[list[str], list[st
     pipeline.run("git", "checkout", "--", ".")
     command = ["dvc", "repro", "--no-run-cache", "--force", "evaluate@fixed", "evaluate@random"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    environment = clean_environment(pipeline.root)
+    environment = clean_environment(pipeline.root, real=True)
     running = [subprocess.Popen(command, cwd=pipeline.root, env=environment, **pipes) for _ in range(AT_ONCE)]
     ended, wrong = [], []
     for process in running:

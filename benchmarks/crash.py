@@ -21,6 +21,7 @@ from typing import Annotated, NamedTuple
 import psutil
 import typer
 from mlflow.tracking import MlflowClient
+from faulty import run_in
 from pipeline import Pipeline, clean_environment, clone, small
 
 from domain_denoiser import progress
@@ -28,6 +29,16 @@ from domain_denoiser.atomic import PREFIX
 
 CHECKPOINT, SYNC = "train@fixed, as it writes a checkpoint", "sync"
 KILLED = ("corrupt@random", "train@fixed", "train@conv", CHECKPOINT, "evaluate@fixed", "summarise", SYNC)
+LOCK = "dvc.lock, as DVC writes it"
+WRITES_LOCK = ["dvc", "repro", "--force", "--no-run-cache", "--single-item", "summarise"]
+# What is killed when a function is called for the nth time: how it starts, the function, the largest n.
+AIMED = {
+    "corrupt@random": (["stages/corrupt.py", "random"], "os.fsync", 8),
+    "train@fixed": (["stages/train.py", "fixed"], "os.fsync", 40),
+    "evaluate@fixed": (["stages/evaluate.py", "fixed"], "os.fsync", 1),
+    LOCK: (WRITES_LOCK, "dvc.utils.serialize._yaml._get_yaml", 1),  # it has emptied the file by then
+    SYNC: (["denoise", "sync"], "mlflow.tracking.client.MlflowClient.log_batch", 8),
+}
 WHO = ("stage", "group", "dvc")
 EPOCHS = 30  # of one of the small trainings, so that it takes as long as its imports
 KILLS_IN_A_ROW = 3  # then the command may end, and all is compared
@@ -111,6 +122,8 @@ def command(what: str) -> list[str]:
     """What is killed, and what may end after it; the run cache would only give back what an earlier run gave."""
     if what == SYNC:
         return ["denoise", "sync"]
+    if what == LOCK:
+        return WRITES_LOCK
     return ["dvc", "repro", "--force", "--no-run-cache", "--single-item", what.partition(",")[0]]
 
 
@@ -127,12 +140,26 @@ class Crasher:
         if what not in self._seconds:
             self._forget(what)
             started = time.monotonic()
-            self._pipeline.run(*command(what))
+            self._pipeline.run(*command(what), real=True)
             self._seconds[what] = time.monotonic() - started
             if what == SYNC:
                 self._view = view(self._root)  # as a rebuilt store shows it
         self._forget(what)
         return [self._kill(what, kill) for kill in planned.kills], self._end(what)
+
+    def survive_aimed(self, what: str, kills: int, draw: random.Random) -> tuple[int, list[str]]:
+        """How many kills hit, each at a moment that matters, one after another; and what is wrong after all of them."""
+        words, call, most = AIMED[what]
+        if what == SYNC:
+            self._pipeline.run(*words)
+            self._view = view(self._root)
+        self._forget(what)
+        hit = 0
+        for at in draw.choices(range(1, most + 1), k=kills):
+            signals = {"number": signal.SIGKILL, "at": at, "again": False, "call": call}
+            done = run_in(self._root, *words, environment=clean_environment(self._root), signals=signals)
+            hit += done.status == -signal.SIGKILL
+        return hit, self._end(what)
 
     def _forget(self, what: str) -> None:
         if what == SYNC:
@@ -143,7 +170,7 @@ class Crasher:
         process = subprocess.Popen(
             command(what),
             cwd=self._root,
-            env=clean_environment(self._root),
+            env=clean_environment(self._root, real=True),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

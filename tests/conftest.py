@@ -19,6 +19,7 @@ from domain_denoiser import datasets, images, params, training
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "tests/data/mnist"
+SERVERS = {"team", "server", "browser", "mounting"}  # fixtures
 
 # The processes that tests start import the package of this checkout, as pytest itself does.
 for name in [name for name in os.environ if name.startswith("PYTHON")]:
@@ -28,8 +29,17 @@ torch.set_num_threads(1)
 # A shell that runs the tests in the background has them, and all that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # No test depends on how fast the machine is, nor on what an earlier run found.
-hypothesis_settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
-hypothesis_settings.load_profile("repeatable")
+repeatable = {"deadline": None, "derandomize": True, "database": None}
+hypothesis_settings.register_profile("quick", max_examples=20, **repeatable)
+hypothesis_settings.register_profile("thorough", max_examples=200, **repeatable)  # in `make test-services`
+hypothesis_settings.load_profile("quick")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever asks for a server, a browser or a team of clones takes part of `make test-services`."""
+    for item in items:
+        if SERVERS & set(item.fixturenames):
+            item.add_marker(pytest.mark.services)
 
 
 @pytest.fixture(autouse=True)

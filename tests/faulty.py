@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,13 +34,13 @@ class Done(NamedTuple):
     files: dict[str, str]  # path -> MD5
 
 
-def run_in(folder: Path, *command: str, **faults: object) -> Done:
-    """Run `stages/x.py ...` or `denoise ...` in a folder; faults: arguments for the functions of `FAULTS`."""
-    program = command if command[0] == "denoise" else ("python", *command)
+def run_in(folder: Path, *command: str, environment: Mapping[str, str] = os.environ, **faults: object) -> Done:
+    """Run `stages/x.py ...`, `denoise ...` or `dvc ...` in a folder; faults: arguments for the functions of `FAULTS`."""
+    program = ("python", *command) if command[0].endswith(".py") else command
     done = subprocess.run(
         [warm.programs() / program[0], *program[1:]],
         cwd=folder,
-        env=os.environ | {"WARM_FAULTS": json.dumps(faults), "MLFLOW_LOGGING_LEVEL": "CRITICAL"},
+        env={**environment, "WARM_FAULTS": json.dumps(faults), "MLFLOW_LOGGING_LEVEL": "CRITICAL"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -148,6 +148,7 @@ def test_a_file_that_may_not_grow(case: Case) -> None:
     judge(case, done, 1, "File too large")
 
 
+@pytest.mark.services
 @each_command
 def test_a_full_disk(case: Case) -> None:
     done = run_in(case.root, *case.command, full_disk={"folder": str(case.closed), "left": 0})
@@ -155,6 +156,7 @@ def test_a_full_disk(case: Case) -> None:
     judge(case, done, 1, "No space left on device")
 
 
+@pytest.mark.services
 @each_command
 def test_a_read_only_file_system(case: Case) -> None:
     done = run_in(case.root, *case.command, read_only={"folder": str(case.closed)})
@@ -190,6 +192,7 @@ def test_a_signal(case: Case, number: signal.Signals, again: bool) -> None:
     judge(case, done, 128 + number, f"stopped by {number.name}")
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("name", ["download", "corrupt", "train", "summarise", "figures"])
 @pytest.mark.parametrize("at", [2, 3, 4])
 def test_a_signal_between_two_files(case: Case, at: int) -> None:
@@ -351,7 +354,14 @@ SYNC_FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", SYNC_FAULTS)
+# Some want mounts, and two show what is common to all.
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(fault, marks=[] if fault in ("tiny-files", "SIGINT-twice") else pytest.mark.services)
+        for fault in SYNC_FAULTS
+    ],
+)
 def test_a_sync_under_a_fault(storeless: Path, fault: str) -> None:
     faults, status, wanted = SYNC_FAULTS[fault]
     filled = {

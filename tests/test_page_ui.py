@@ -46,6 +46,7 @@ def written(tmp_path, monkeypatch) -> Path:
     return tmp_path / page.PAGE
 
 
+@pytest.mark.services
 def test_the_page_fits_every_screen_and_asks_nobody(written, tmp_path):
     chromium = shutil.which("chromium")
     if chromium is None:

@@ -181,6 +181,7 @@ def test_reading_another_revision_runs_nothing_of_it(pipeline: Pipeline, tmp_pat
 # What we serve
 
 
+@pytest.mark.services
 def test_the_pages_are_served_to_this_machine_alone(tmp_path: Path) -> None:
     """`make ui` as it is written, but for the port and the folder."""
     dry = subprocess.run(

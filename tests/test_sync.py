@@ -209,10 +209,14 @@ def test_a_store_that_does_not_answer_is_one_sentence(changed: Pipeline) -> None
     assert "secret" not in done.stderr
 
 
+@pytest.mark.services
 def test_a_run_whose_process_is_dead_is_closed(changed: Pipeline) -> None:
     changed.params(lambda values: values["models"]["plain"].update(epochs=100_000))
     training = subprocess.Popen(
-        ["dvc", "repro", "train@plain"], cwd=changed.root, env=clean_environment(changed.root), start_new_session=True
+        ["dvc", "repro", "train@plain"],
+        cwd=changed.root,
+        env=clean_environment(changed.root, real=True),
+        start_new_session=True,
     )
     wait_for(lambda: any(shown["status"] == "RUNNING" and shown["metrics"] for shown in snapshot(changed).values()))
     assert did(changed)["closed"] == []
@@ -321,7 +325,7 @@ def start_server(folder: Path, port: int) -> subprocess.Popen:
         "--artifacts-destination",
         str(folder / "artifacts"),
     ]
-    environment = clean_environment(folder) | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment = clean_environment(folder, real=True) | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     server = subprocess.Popen(command + store, env=environment, start_new_session=True, **quiet)
     wait_for(lambda: answers(port))
@@ -341,12 +345,13 @@ def wait_for(happened: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
+@pytest.mark.services
 def test_a_server_killed_in_the_middle_stops_no_training(changed: Pipeline, tmp_path: Path) -> None:
     changed.params(lambda values: values["models"]["random"].update(epochs=400))
     port = free_port()
     server = start_server(tmp_path, port)
     uri = f"http://127.0.0.1:{port}"
-    environment = clean_environment(changed.root) | {"MLFLOW_TRACKING_URI": uri}
+    environment = clean_environment(changed.root, real=True) | {"MLFLOW_TRACKING_URI": uri}
     training = subprocess.Popen(
         ["dvc", "repro", "train@random"], cwd=changed.root, env=environment, stderr=subprocess.PIPE, text=True
     )

@@ -53,11 +53,21 @@ def programs() -> Path:
     """The folder with the stand-ins. Their process is started once for all that run these tests, and ends with them."""
     # Of several workers of pytest-xdist, each is a child of the process that hands out the tests.
     owner = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    folder = Path(tempfile.gettempdir()) / f"warm-{owner}-{os.getuid()}"
+    folder = _folder(owner)
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             _start(folder, owner)
     return folder
+
+
+def costs(owner: int) -> list[tuple[str, float]]:
+    """The test and the CPU seconds of each program that was run for this owner's tests."""
+    noted = _folder(owner) / "costs"
+    return list(map(json.loads, noted.read_text().splitlines())) if noted.exists() else []
+
+
+def _folder(owner: int) -> Path:
+    return Path(tempfile.gettempdir()) / f"warm-{owner}-{os.getuid()}"
 
 
 def _start(folder: Path, owner: int) -> None:
@@ -157,7 +167,7 @@ def serve(listening: socket.socket, owner: int, folder: Path) -> None:
 
 
 def note(folder: Path, test: str, cpu_s: float) -> None:
-    """What costs.py reads."""
+    """What `costs` reads."""
     with (folder / "costs").open("a") as written:
         written.write(f"{json.dumps([test, cpu_s])}\n")
 
