@@ -20,8 +20,8 @@ from typing import Annotated, NamedTuple
 
 import psutil
 import typer
-from mlflow.tracking import MlflowClient
 from faulty import run_in
+from mlflow.tracking import MlflowClient
 from pipeline import Pipeline, clean_environment, clone, small
 
 from domain_denoiser import progress
