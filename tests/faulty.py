@@ -35,7 +35,7 @@ class Done(NamedTuple):
 
 
 def run_in(folder: Path, *command: str, environment: Mapping[str, str] = os.environ, **faults: object) -> Done:
-    """Run `stages/x.py ...`, `denoise ...` or `dvc ...` there; faults: arguments for the functions of `FAULTS`."""
+    """Run `stages/x.py ...`, `denoise ...` or `dvc ...` in a folder; faults: arguments for functions of `FAULTS`."""
     program = ("python", *command) if command[0].endswith(".py") else command
     done = subprocess.run(
         [warm.programs() / program[0], *program[1:]],

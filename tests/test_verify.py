@@ -7,11 +7,13 @@ import random
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas
 import pytest
+import warm
 from dvc.repo import Repo
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
@@ -41,6 +43,12 @@ OBJECT = "an object in the cache"
 RESTORED = "an object for DVC's run cache"  # of what git keeps
 LISTING = "a listing in the cache"
 MODELS = ("noisy", "plain", "fixed", "random", "conv")
+
+
+@pytest.fixture(autouse=True)
+def stages_are_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stages that a verification runs in this process's name are started beside this Python."""
+    monkeypatch.setattr(sys, "executable", str(warm.programs() / "python"))
 
 
 @pytest.fixture(scope="module")
