@@ -152,7 +152,7 @@ def test_a_refused_experiment_in_a_second_terminal(tmp_path: Path) -> None:
     download.write_text(download.read_text().replace(reads, reads + waits))
     made.run("git", "add", "-A")
     made.run("git", "commit", "-q", "-m", "The small sample")
-    environment, pipe = clean_environment(made.root), subprocess.PIPE
+    environment, pipe = clean_environment(made.root, real=True), subprocess.PIPE
     first = subprocess.Popen(
         ["dvc", "repro", "train@fixed"], cwd=made.root, env=environment, stdout=pipe, stderr=pipe, text=True
     )
@@ -160,7 +160,7 @@ def test_a_refused_experiment_in_a_second_terminal(tmp_path: Path) -> None:
         while not begun.exists():
             assert first.poll() is None, first.communicate()
             time.sleep(0.1)
-        second = made.run("dvc", "exp", "run", "-S", "models.fixed.epochs=5", check=False)
+        second = made.run("dvc", "exp", "run", "-S", "models.fixed.epochs=5", check=False, real=True)
         go.touch()
         _, error = first.communicate(timeout=PATIENCE_S)
     finally:
