@@ -7,7 +7,9 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import allowed_losses
 import numpy as np
+import pandas
 import pytest
 import torch
 from dvc.repo import Repo
@@ -366,6 +368,14 @@ def test_each_level_has_a_loss_of_its_own(gains, passed):
     found, reasons = gate.judge(figures, RULES, has_champion=True, same=False)
     assert found == passed
     assert [reason.startswith("FAILED: ") for reason in reasons].count(True) == (not passed)
+
+
+def test_the_allowed_losses_are_the_spread_between_seeds():
+    rows = [("a", 0.0, 1.791), ("a", 0.2, 0.02), ("a", 0.3, 0.111), ("b", 0.0, 0.2), ("b", 0.2, 0.05), ("b", 0.3, 0.01)]
+    spread = pandas.DataFrame(rows, columns=["model", "sigma", "spread_db"])
+    assert allowed_losses.allowed_losses(spread, [0.0, 0.2, 0.25]) == {"0.0": 1.8, "0.2": 0.1, "0.25": 0.12}
+    means = {"a": {"0.5": {"psnr_db": 18.0}}, "b": {"0.5": {"psnr_db": 17.9}}, "c": {}}
+    assert allowed_losses.reaching(means, {"0.5": 18.0}) == ["a"]
 
 
 @pytest.mark.parametrize("low_db,passed", [(0.021, True), (0.02, False), (-0.1, False)])
