@@ -13,7 +13,7 @@ from domain_denoiser import dvc_project, plain_yaml, reading
 from domain_denoiser.errors import BadInput
 from domain_denoiser.params import check, parse
 
-PARAMS = "params.yaml"
+LOCK, PARAMS = "dvc.lock", "params.yaml"
 
 
 class Stage(NamedTuple):
@@ -65,20 +65,21 @@ def locked(content: bytes, where: str) -> dict[str, Stage]:
     """The stages of a dvc.lock; `where` says whose it is. Raises BadInput if it is none."""
     try:
         return dict(_known(content))
-    except BadInput:
-        return _read(content, where)  # whose sentence names it
+    except BadInput as error:
+        raise _of(where, LOCK, error) from error
 
 
 @lru_cache(maxsize=512)  # one process looks at the dvc.lock of each commit more than once
 def _known(content: bytes) -> Mapping[str, Stage]:
-    return _read(content, "dvc.lock")
-
-
-def _read(content: bytes, where: str) -> dict[str, Stage]:
     loaded = plain_yaml.load(content) if len(content) <= reading.LARGEST_TEXT else None
-    loaded = parse(content, where) if loaded is None else loaded
-    entries = check(_Lock, {} if loaded is None else loaded, where).stages
+    loaded = parse(content, LOCK) if loaded is None else loaded
+    entries = check(_Lock, {} if loaded is None else loaded, LOCK).stages
     return {name: _stage(name, entry) for name, entry in entries.items()}
+
+
+def _of(where: str, file: str, error: BadInput) -> BadInput:
+    """The same sentence, which opens with the file's name, on the file that is meant."""
+    return BadInput(f"{where}{str(error).removeprefix(file)}")
 
 
 def of_models(stages: Mapping[str, Stage], names: Iterable[str]) -> dict[str, Stage]:
@@ -109,8 +110,8 @@ def params_values(content: bytes, where: str) -> object:
     """What a params file holds; not to be changed. Raises BadInput if it is none; `where` opens the sentence."""
     try:
         return _known_values(content)
-    except BadInput:
-        return parse(content, where)  # whose sentence names it
+    except BadInput as error:
+        raise _of(where, PARAMS, error) from error
 
 
 @lru_cache(maxsize=512)  # most commits leave it as it is

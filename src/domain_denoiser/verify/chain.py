@@ -99,7 +99,7 @@ def _params(stages: Mapping[str, Stage], params: object) -> Iterator[Break]:
     readers: dict[tuple[str, str, str], list[Stage]] = {}
     for stage in stages.values():
         for key, value in stage.params.items():
-            then, now = flattened(key, value), flattened(key, lineage.param(params, key))
+            then, now = flattened(key, value), flattened(key, _now(params, key))
             for name in dict.fromkeys([*then, *now]):
                 if then.get(name) != now.get(name):
                     said = (name, str(now.get(name, "not there")), str(then.get(name, "nothing")))
@@ -112,6 +112,15 @@ def _params(stages: Mapping[str, Stage], params: object) -> Iterator[Break]:
         yield Break(
             tuple(names), Check(STALE, f"{PARAMS}: {name} is {now}, but {_all(names)} read {then} {meant}", mend)
         )
+
+
+def _now(params: object, key: str) -> object:
+    """The value in params.yaml, or in the params file that the key begins with; None if there is none."""
+    file, inner = lineage.param_place(key)
+    if file == str(PARAMS):
+        return lineage.param(params, inner)
+    path = Path(file)
+    return lineage.param(parse(path.read_bytes(), file), inner) if path.is_file() else None
 
 
 def _committed_params() -> object:

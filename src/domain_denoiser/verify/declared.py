@@ -3,10 +3,14 @@
 from collections.abc import Callable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from domain_denoiser import lineage
 from domain_denoiser.errors import BadInput
 from domain_denoiser.masking import masked
+
+if TYPE_CHECKING:
+    from dvc.stage import PipelineStage
 
 
 class Declared(NamedTuple):
@@ -39,7 +43,7 @@ def read() -> Project:
                 stage.name: Declared(
                     stage.cmd,
                     frozenset(dep.def_path for dep in stage.deps if not hasattr(dep, "params")),
-                    frozenset(param for dep in stage.deps for param in getattr(dep, "params", ())),
+                    frozenset(_params(stage)),
                     {out.def_path: out.use_cache for out in stage.outs},
                 )
                 for stage in repo.stage.load_all("dvc.yaml")
@@ -49,6 +53,12 @@ def read() -> Project:
             return Project(_sorted(stages), cache, remote, repo.dvcignore.is_ignored_file)
     except (DvcException, SCMError, CycleError, OSError) as error:
         raise BadInput(f"DVC cannot read the project: {masked(' '.join(str(error).split()))[:300]}") from error
+
+
+def _params(stage: "PipelineStage") -> dict[str, object]:
+    """The keys that a stage reads of its params files, as dvc.lock's are named by `lineage`."""
+    files = {dep.def_path: dep.params for dep in stage.deps if hasattr(dep, "params")}
+    return lineage.merged_params({file: dict.fromkeys(names) for file, names in files.items()})
 
 
 def within(path: str, folder: str) -> bool:
