@@ -55,7 +55,7 @@ def begin(project: Path):
     started = []
 
     def run(*stages: str) -> subprocess.Popen:
-        pipe, environment = subprocess.PIPE, clean_environment(Path(__file__).parent.parent)
+        pipe, environment = subprocess.PIPE, clean_environment(Path(__file__).parent.parent, real=True)
         command = [sys.executable, "-uc", REPRODUCTION]
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), pipe)
         started.append(subprocess.Popen(command, cwd=project, env=environment, text=True, **pipes))
