@@ -162,7 +162,7 @@ def test_lock_without_stages(content):
         (b"stages: {train: {cmd: a, deps: [{path: b, md5: ../../x}]}}\n", "stages.train.deps.0.md5 is '../../x', but"),
         (b"stages: {train: {cmd: a, params: [1]}}\n", "dvc.lock: stages.train.params is"),
         (LOCK + b"  download:\n", "not valid YAML"),
-        (b"<<<<<<< HEAD\n" + LOCK, "not valid YAML"),
+        (b"<<<<<<< HEAD\n" + LOCK, "a merge has left both sides in it, from line 1"),
         (b"[" * 100_000, "not valid YAML"),
         (b"\xff\xff\xff", "not valid YAML"),
     ],

@@ -107,6 +107,8 @@ def publish_commits(store: Store, commits: Iterable[str], history: History) -> S
     for commit in commits:
         try:
             parts.append(_publish(store, _locked_at(commit), commit, history, set()))
+        except revisions.GitFailed:  # of one commit nothing is known, so nothing is known of what history lacks
+            raise
         except BadInput as error:
             parts.append(Synced(unreadable=(str(error),)))
     return merged(parts)
@@ -229,6 +231,8 @@ def read_history() -> History:
     for commit in all_commits():
         try:
             found = trainings(_locked_at(commit))
+        except revisions.GitFailed:
+            raise
         except BadInput as error:
             unreadable.append(str(error))
             continue
