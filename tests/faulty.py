@@ -92,6 +92,12 @@ def full_disk(folder: str, left: int) -> None:
     _mount("tmpfs", folder, "tmpfs", REMOUNT, f"size={(used + left + page - 1) // page * page}")
 
 
+def temporary_files(folder: str, chosen: bool) -> None:
+    """TMPDIR names this folder; chosen: it was found good for temporary files before the faults that came first."""
+    os.environ["TMPDIR"] = folder
+    tempfile.tempdir = folder if chosen else None
+
+
 def signals(number: int, at: int, again: bool, call: str = "os.fsync") -> None:
     """A signal when a function is called for the `at`th time, and perhaps one while what it left is cleared away.
 
@@ -117,7 +123,8 @@ def signals(number: int, at: int, again: bool, call: str = "os.fsync") -> None:
 
 
 FAULTS: dict[str, Callable[..., None]] = {
-    fault.__name__: fault for fault in (file_size, memory, no_permission, read_only, full_disk, signals)
+    fault.__name__: fault
+    for fault in (file_size, memory, no_permission, read_only, full_disk, temporary_files, signals)
 }
 
 

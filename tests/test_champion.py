@@ -173,6 +173,24 @@ def test_what_was_merged_counts_by_when_it_came_to_the_branch(repository):
     assert roll_back() == "B"
 
 
+def test_where_history_is_cut_off_no_champion_is_taken_for_the_one_before(repository, tmp_path_factory, monkeypatch):
+    """What is left of A, B, C, B is C, B; but C was rolled back."""
+    promote(*"ABCB")
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    git("clone", "-q", "--depth", "2", repository.as_uri(), ".")
+    with pytest.raises(BadInput, match=r"is not known here; this clone is shallow.*`git fetch --unshallow`"):
+        champion.previous()
+    put("D")  # as somebody promoted it whose commit is not here
+    files = {path: Path(path).read_bytes() for path in champion.FILES}
+    Path(champion.WEIGHTS).unlink()
+    [told] = champion.recover()
+    assert "no commit has it" in told and "git fetch --unshallow" in told
+    champion.write(made("D"), files)
+    champion.take_back()
+    git("fetch", "-q", "--unshallow")
+    assert roll_back() == "A"
+
+
 def test_a_champion_whose_files_nobody_has_does_not_come_back(repository):
     put("A")
     git("add", "champion.json")  # and not champion/

@@ -385,6 +385,139 @@ def test_a_sync_under_a_fault(storeless: Path, fault: str) -> None:
         assert statuses_by_key(storeless) == dict.fromkeys(trained, "FINISHED")
 
 
+# TMPDIR, and DVC's cache
+
+
+@pytest.fixture(scope="module")
+def judged(pipeline: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished pipeline, of which each model may become the champion."""
+    made = pipeline.copy(tmp_path_factory.mktemp("judged") / "a project")
+    made.params(lambda values: values["gate"].update(floors_db={"0.5": 1.0}))
+    made.run("git", "commit", "-q", "-a", "-m", "Other floors")
+    return made.root
+
+
+@pytest.fixture
+def project(judged: Path, tmp_path: Path) -> Path:
+    return Pipeline(judged, "").copy(tmp_path / "a project").root
+
+
+def kept(files: dict[str, str]) -> dict[str, str]:
+    """What a project is answerable for: neither its store nor what DVC and Python note down for themselves."""
+    return {
+        path: md5 for path, md5 in files.items() if not re.match(r"mlflow\.db|mlartifacts/|\.dvc/tmp/|.*\.pyc", path)
+    }
+
+
+WITH_TEMPORARY_FILES = {
+    "sync": ("denoise", "sync"),
+    "promote": ("denoise", "promote", "--model", "fixed"),
+    "verify": ("denoise", "verify"),
+}
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("name", WITH_TEMPORARY_FILES)
+def test_a_tmpdir_that_becomes_full(project: Path, tmp_path: Path, name: str) -> None:
+    """One sentence that names the place, nothing half written, and the next one goes on."""
+    (tmp_path / "temporary").mkdir()
+    (project / "mlflow.db").unlink()
+    shutil.rmtree(project / "mlartifacts")
+    before = kept(seen(project))
+    folder = str(tmp_path / "temporary")
+    done = run_in(
+        project,
+        *WITH_TEMPORARY_FILES[name],
+        full_disk={"folder": folder, "left": 0},
+        temporary_files={"folder": folder, "chosen": True},
+    )
+    permitted(done)
+    assert done.status == 1
+    assert re.fullmatch(f"error: .*{re.escape(folder)}/.*: No space left on device.*\n", done.err), done.err
+    assert kept(done.files) == before
+    again = run_in(project, *WITH_TEMPORARY_FILES[name])
+    assert again.status == 0, again.err
+    if name == "sync":
+        stages = lineage.locked((project / "dvc.lock").read_bytes(), "dvc.lock")
+        trained = {stage.key for stage in stages.values() if stage.name.startswith("train@")}
+        assert statuses_by_key(project) == dict.fromkeys(trained, "FINISHED")
+
+
+@pytest.mark.services
+def test_a_tmpdir_that_is_full_from_the_first(project: Path, tmp_path: Path) -> None:
+    """Another folder for temporary files is found, and all is as ever."""
+    (tmp_path / "temporary").mkdir()
+    folder = str(tmp_path / "temporary")
+    done = run_in(
+        project,
+        *WITH_TEMPORARY_FILES["promote"],
+        full_disk={"folder": folder, "left": 0},
+        temporary_files={"folder": folder, "chosen": False},
+    )
+    permitted(done)
+    assert (done.status, done.err) == (0, "")
+    assert "champion.json" in done.files
+
+
+@pytest.mark.parametrize("name", ["sync", "promote"])
+def test_a_tmpdir_without_permission(project: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "temporary").mkdir()
+    before, folder = kept(seen(project)), tmp_path / "temporary"
+    if name == "sync":  # else there is nothing that it would write
+        (project / "mlflow.db").unlink()
+    done = run_in(
+        project,
+        *WITH_TEMPORARY_FILES[name],
+        no_permission={"folder": str(folder)},
+        temporary_files={"folder": str(folder), "chosen": True},
+    )
+    assert done.status == 1
+    assert re.fullmatch(f"error: {re.escape(str(folder))}/[^ ]*: Permission denied\n", done.err), done.err
+    assert kept(done.files) == before
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("dvc", "repro"),
+        ("denoise", "fresh"),
+        ("denoise", "sync"),
+        ("denoise", "promote", "--model", "fixed"),
+        ("denoise", "verify"),
+        ("denoise", "restore", "--model", "fixed", "data/clean/val_images.npy", "restored.npy"),
+    ],
+    ids=" ".join,
+)
+def test_a_cache_that_takes_no_writing(project: Path, command: tuple[str, ...]) -> None:
+    """As one that several share: whoever only reads of it does as ever."""
+    cache = {path: md5 for path, md5 in seen(project).items() if path.startswith(".dvc/cache/files/")}
+    done = run_in(project, *command, read_only={"folder": str(project / ".dvc/cache")})
+    permitted(done)
+    assert done.status == 0, done.out + done.err
+    assert "Traceback" not in done.err
+    assert {path: md5 for path, md5 in done.files.items() if path.startswith(".dvc/cache/files/")} == cache
+    if command[0] == "dvc":
+        assert "Data and pipelines are up to date." in done.out
+
+
+@pytest.mark.services
+def test_a_cache_that_would_have_to_be_written(project: Path) -> None:
+    """DVC's own sentence; its next reproduction goes on."""
+    changed = Pipeline(project, "")
+    changed.params(lambda values: values["models"]["fixed"].update(epochs=1))
+    lock = (project / "dvc.lock").read_bytes()
+    done = run_in(project, "dvc", "repro", "train@fixed", read_only={"folder": str(project / ".dvc/cache")})
+    permitted(done)
+    assert done.status != 0
+    assert "Traceback" not in done.err
+    assert "Read-only file system" in done.err
+    assert (project / "dvc.lock").read_bytes() == lock
+    assert changed.stages_run("train@fixed") <= {"train@fixed"}
+    assert (project / "models/fixed/history.csv").read_text().count("\n") == 2
+    assert changed.run("dvc", "status", "--quiet", "train@fixed").returncode == 0
+
+
 # A training that diverges
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas
 import pytest
+import torch
 import warm
 from dvc.repo import Repo
 from dvc_data.hashfile.hash_info import HashInfo
@@ -618,6 +619,50 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
     assert hashing.find(tmp_path / "pipe").problem == "is no file"
     assert hashing.find(tmp_path).problem == "is no file"
     assert hashing.find(tmp_path / "nothing").missing
+
+
+def test_results_of_a_gpu_that_is_not_here_are_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is begun, as every evaluation would end with the same sentence."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(cleanroom, "opened", lambda: pytest.fail("a folder was made for what cannot run"))
+    on_gpu = params.Compute(device="cuda", threads=1)
+    [check] = recomputed.check({}, [], set(), on_gpu)
+    assert check.verdict == "failed"
+    assert check.said == (
+        "nothing was evaluated again: params.yaml: compute.device is 'cuda', but this machine has no CUDA device"
+    )
+    assert check.mend == "denoise verify --quick compares hashes alone"
+    assert tolerance.no_device(params.Compute(device="cpu", threads=1)) is None
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert tolerance.no_device(on_gpu) is None
+
+
+def test_lines_come_in_the_order_of_the_lock_and_of_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values: dict, write_params
+) -> None:
+    """Never in that of a set or of a file system: two verifications of one state say the same, line by line."""
+    monkeypatch.chdir(tmp_path)
+    write_params(values)
+    (tmp_path / ".dvc").mkdir()
+    subprocess.run(["git", "init", "-q"], check=True)
+    folder = {f"{name}/{number}": b"" for name in "hcagbedf" for number in range(2)}
+    members = {path: hashlib.md5(content).hexdigest() for path, content in folder.items()}
+    Path("dvc.yaml").write_text("stages: {made: {cmd: a command, outs: [made]}}")
+    gone = [f"gone-{number}" for number in random.Random(SEED).sample(range(100), 20)]
+    entry = {"cmd": "a command", "outs": [{"path": "made", "md5": listings.hash_of(members)}]}
+    lock = {"schema": "2.0", "stages": {"made": entry} | {name: {"cmd": name} for name in gone}}
+    Path("dvc.lock").write_text(json.dumps(lock))
+    for name, content in (folder | {f"{path}.more": b"" for path in folder}).items():
+        Path("made", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("made", name).write_bytes(content)
+    listing = object_of(listings.hash_of(members))
+    listing.parent.mkdir(parents=True)
+    listing.write_text(json.dumps([{"md5": members[name], "relpath": name} for name in sorted(members)]))
+    said = [check.said for check in verify.checks([], quick=True)]
+    undeclared = [line.partition(":")[0] for line in said if "not declared in dvc.yaml" in line]
+    assert undeclared == gone
+    unexpected = [line.partition(":")[0] for line in said if "names no such file" in line]
+    assert unexpected == [f"made/{path}.more" for path in sorted(folder)]
 
 
 def test_other_machines_are_granted_what_docs_say_and_no_more() -> None:

@@ -148,7 +148,7 @@ def recover() -> list[str]:
     if files is None:
         return [
             f"{said}; no commit has it: `git checkout HEAD -- {PATH} {FOLDER}` takes the commit's champion; or remove "
-            "both, and `denoise promote`"
+            f"both, and `denoise promote`{_cut_off()}"
         ]
     write(present, files)
     return [f"{said}; taken from git"]
@@ -208,8 +208,11 @@ def take_back() -> None:
 def previous() -> tuple[Champion, dict[str, bytes]]:
     """The champion before the present one, and its files.
 
-    Raises BadInput if there was none, or one whose files are in no commit.
+    Raises BadInput if there was none, or one whose files are in no commit, or if the history that would tell is not
+    here: what is left of it may begin with one that was rolled back.
     """
+    if cut := _cut_off():
+        raise BadInput(f"which champion was before the present one is not known here{cut}")
     present = read()
     # The first parents: what was the champion of this branch, in time, whenever it had been proposed elsewhere.
     history = list(_history("--first-parent"))
@@ -241,9 +244,15 @@ def _found(champion: Champion) -> dict[str, bytes]:
     if files is None:
         raise BadInput(
             f"{champion.model} {champion.key[:12]} cannot come back: no commit has the files of {FOLDER}/ that its "
-            f"{PATH} names"
+            f"{PATH} names{_cut_off()}"
         )
     return files
+
+
+def _cut_off() -> str:
+    """How a sentence on what no commit has goes on where not all commits are here; else empty."""
+    gap = revisions.gap()
+    return "" if gap is None else f"; {gap}"
 
 
 def _history(*how: str) -> Iterator[Champion | None]:

@@ -4,7 +4,6 @@ Decided on the stored noisy gate images, never on test images, and on ONNX graph
 depend on today's code.
 """
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from domain_denoiser import champion as champions
-from domain_denoiser import exporting, images, lineage, metrics, noisy, revisions
+from domain_denoiser import exporting, images, lineage, metrics, noisy, revisions, temporary
 from domain_denoiser.champion import Champion
 from domain_denoiser.contents import Contents
 from domain_denoiser.errors import BadInput
@@ -178,10 +177,8 @@ def _exported(stage: Stage, contents: Contents) -> dict[str, bytes]:
 @contextmanager
 def _loaded(files: Mapping[str, bytes]) -> Iterator[tuple["torch.nn.Module", Network]]:
     """The network of a model's files, on the CPU. Its weights are mapped: the files lie there as long as it is used."""
-    with tempfile.TemporaryDirectory() as folder:
-        for path, content in files.items():
-            (Path(folder) / Path(path).name).write_bytes(content)
-        yield stored.load(Path(folder), "cpu"), stored.load_settings(Path(folder))
+    with temporary.laid_out({Path(path).name: content for path, content in files.items()}) as folder:
+        yield stored.load(folder, "cpu"), stored.load_settings(folder)
 
 
 def _check_exported(name: str, files: Mapping[str, bytes], graph: Graph, seed: int) -> None:

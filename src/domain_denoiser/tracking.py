@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from filelock import FileLock
 
-from domain_denoiser import addresses, atomic
+from domain_denoiser import addresses, atomic, temporary
 from domain_denoiser.errors import BadInput
 from domain_denoiser.masking import masked
 from domain_denoiser.params import STEPS_OF_SIGMA
@@ -566,9 +566,8 @@ def _publish_figures(store: Store, run: "Run", record: Record, did: list[str]) -
         if known not in (None, md5) and same_work:
             others.append(f"figures drew another {name} (MD5 {md5}, before {known}), as on another kind of machine")
             continue
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / name).write_bytes(png)
-            store.client.log_artifact(run.info.run_id, str(Path(folder) / name))
+        with temporary.laid_out({name: png}) as folder:
+            store.client.log_artifact(run.info.run_id, str(folder / name))
         set_tags(store, run, {f"figure/{name}": md5})
         did.append(f"figure {name}")
     if not others and set_tags(store, run, {"figures.key": record.figures.key}):
@@ -602,10 +601,8 @@ def log_model(store: Store, run: "Run", weights: Mapping[str, bytes]) -> str:
     from domain_denoiser import models, tracing
     from domain_denoiser.models import stored
 
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in weights.items():
-            (Path(folder) / name).write_bytes(content)
-        network, size = stored.load(Path(folder), "cpu"), models.image_size(stored.load_settings(Path(folder)))
+    with temporary.laid_out(weights) as folder:
+        network, size = stored.load(folder, "cpu"), models.image_size(stored.load_settings(folder))
     height, width = (28, 36) if size is None else size
     with mlflow.start_run(run_id=run.info.run_id), tracing.any_size():
         logged = mlflow.pytorch.log_model(

@@ -62,11 +62,11 @@ def writable(root: Path) -> Check:
     """Every folder that commands write into."""
     names = ("", ".dvc", ".dvc/tmp", ".dvc/cache", "data", "models", "reports")
     wrong = []
-    for folder in [*(root / name for name in names if (root / name).exists()), Path(tempfile.gettempdir())]:
+    for folder in [*(root / name for name in names if (root / name).exists()), None]:
         try:
             tempfile.TemporaryFile(dir=folder).close()
         except OSError as error:
-            wrong.append(f"{folder} ({error.strerror})")
+            wrong.append(f"{folder or 'TMPDIR'} ({error.strerror})")
     if not wrong:
         return Check(OK, f"folders: {root} can be written to")
     return Check(

@@ -111,7 +111,8 @@ def _object_path(cache: Path, md5: str) -> Path:
 
 
 def _files(folder: Path, project: Project) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder):
+        folders.sort()  # in place: file systems list them in any order
         yield from (path for name in sorted(names) if not project.ignores(str(path := Path(parent, name))))
 
 
