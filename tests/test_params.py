@@ -265,3 +265,21 @@ def test_what_only_looks_like_an_anchor_is_a_value():
 @pytest.mark.parametrize("path", ["params.yaml", "study/params.yaml"])
 def test_committed_values_are_spelled_out(path):
     assert params.parse((ROOT / path).read_bytes(), path)
+
+
+def test_a_commit_may_have_anchors() -> None:
+    """Those of older versions of this project had: they are still compared with, and shown."""
+    content = b"mlp: &mlp {epochs: 30}\nmodels:\n  plain: {<<: *mlp, regime: plain}\n"
+    assert params.parse_recorded(content, "params.yaml of abc")["models"]["plain"] == {"epochs": 30, "regime": "plain"}
+    with pytest.raises(BadInput, match="line 1 uses the YAML anchor 'mlp'"):
+        params.parse(content, "params.yaml")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a: &a [1, 1]\nb: &b [*a, *a]\nc: [*b, *b]\n", b"a: &a [*a]\n", b"a: &a 1\nb: [" + b"*a, " * 101 + b"1]\n"],
+    ids=["nested", "recursive", "many"],
+)
+def test_aliases_of_a_commit_do_not_multiply(content: bytes) -> None:
+    with pytest.raises(BadInput, match="params.yaml of abc: line . uses the YAML alias"):
+        params.parse_recorded(content, "params.yaml of abc")

@@ -53,7 +53,7 @@ def side(revision: str) -> Side:
     content = revisions.show(commit, "dvc.lock")
     if content is None:
         raise BadInput(f"{revision} has no dvc.lock")
-    values = params.parse(revisions.show(commit, str(PARAMS)) or b"", f"{PARAMS} of {revision}")
+    values = params.parse_recorded(revisions.show(commit, str(PARAMS)) or b"", f"{PARAMS} of {revision}")
     stages = lineage.locked(content, f"dvc.lock of {revision}")
     return Side(revision, _of_models(stages, values), Contents(commit))
 

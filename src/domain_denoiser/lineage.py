@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from domain_denoiser import dvc_project, plain_yaml, reading
 from domain_denoiser.errors import BadInput
-from domain_denoiser.params import check, parse
+from domain_denoiser.params import check, parse, parse_recorded
 
 LOCK, PARAMS = "dvc.lock", "params.yaml"
 
@@ -116,7 +116,7 @@ def params_values(content: bytes, where: str) -> object:
 
 @lru_cache(maxsize=512)  # most commits leave it as it is
 def _known_values(content: bytes) -> object:
-    return parse(content, PARAMS)
+    return parse_recorded(content, PARAMS)
 
 
 def pending(name: str) -> Stage:

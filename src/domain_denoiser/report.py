@@ -183,7 +183,7 @@ def _settings() -> list[str] | None:
     content = revisions.committed(results.PARAMS)
     try:
         sides = [
-            flattened("", params.parse(text, results.PARAMS))
+            flattened("", params.parse_recorded(text, results.PARAMS))
             for text in (content if content is not None else b"{}", Path(results.PARAMS).read_bytes())
         ]
     except BadInput:

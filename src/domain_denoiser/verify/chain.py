@@ -8,7 +8,7 @@ from domain_denoiser import lineage, revisions
 from domain_denoiser.checks import Check
 from domain_denoiser.errors import BadInput
 from domain_denoiser.lineage import Stage
-from domain_denoiser.params import parse
+from domain_denoiser.params import parse, parse_recorded
 from domain_denoiser.records import flattened
 from domain_denoiser.verify import mends
 from domain_denoiser.verify.declared import Project, within
@@ -125,7 +125,7 @@ def _now(params: object, key: str) -> object:
 
 def _committed_params() -> object:
     try:
-        return parse(revisions.committed(str(PARAMS)) or b"", f"{PARAMS} of HEAD")
+        return parse_recorded(revisions.committed(str(PARAMS)) or b"", f"{PARAMS} of HEAD")
     except BadInput:
         return None
 
