@@ -221,6 +221,16 @@ def test_a_lock_that_is_read_again_is_the_readers_own():
     assert "download" in lineage.locked(LOCK, "dvc.lock")
 
 
+def test_equal_locks_of_many_commits_are_parsed_once(monkeypatch):
+    """Each takes a third of a second, and whoever looks at history sees most of them several times."""
+    parsed, check = [], lineage.check
+    monkeypatch.setattr(lineage, "check", lambda *arguments: [parsed.append(arguments), check(*arguments)][1])
+    contents = [LOCK + b"# the first\n", LOCK + b"# the second\n"]
+    for commit in range(200):
+        assert "download" in lineage.locked(contents[commit % 2], f"dvc.lock of {commit}")
+    assert len(parsed) == len(contents)
+
+
 def test_each_bad_lock_is_named():
     for where in ("dvc.lock of one", "dvc.lock of another"):
         with pytest.raises(BadInput, match=where):

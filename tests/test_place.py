@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,8 +35,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def make(folder: Path, target: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["make", "--no-print-directory", target], cwd=folder, capture_output=True, text=True)
+def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", "--no-print-directory", *words], cwd=folder, capture_output=True, text=True)
+
+
+def program(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
 
 
 def test_make_runs_what_is_installed_in_the_folder(project: Path) -> None:
@@ -74,3 +81,41 @@ def test_the_doctor_names_the_folder_that_the_code_is_from(project: Path) -> Non
     assert check.verdict == "wrong" and "/somewhere/else" in check.said and check.mend == place.SETUP
     (project / place.READY).unlink()
     assert packages.belongs(ROOT).fine
+
+
+def test_a_port_that_is_taken_is_said(project: Path) -> None:
+    """And nothing is served: `make ui` would end well, and what is seen there be somebody else's."""
+    (project / ".venv/bin/python").symlink_to(sys.executable)
+    program(project / ".venv/bin/mlflow", "echo mlflow $*")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = make(project, "ui", f"PORT={port}")
+        assert (done.returncode, done.stdout) == (2, "")
+        said = f"error: port {port} of this machine is taken or none; PORT=5001 make ui takes another"
+        assert done.stderr.splitlines()[0] == said
+    done = make(project, "ui", f"PORT={port}")
+    assert done.returncode == 0, done.stderr
+    assert f"open http://127.0.0.1:{port}/" in done.stdout and f"--port {port}" in done.stdout
+    assert make(project, "ui", "PORT=much").returncode == 2
+
+
+def test_setup_says_what_takes_so_long_before_it_begins(project: Path) -> None:
+    """With a Python that installs nothing, but says when it would."""
+    shutil.rmtree(project / ".venv")
+    installing = '[ "$1$2" != pipinstall ] || echo installing'
+    python = f"""case "$*" in
+        --version) echo Python 3.11.2;;
+        "-m venv .venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python; echo '{installing}' > .venv/bin/uv;
+                         chmod +x .venv/bin/uv;;
+    esac"""
+    program(project / "some-python", python)
+    done = make(project, "setup", "PYTHON=./some-python")
+    assert done.returncode == 0, done.stderr
+    before, installed, _, after = done.stdout.partition("installing\n")[0].splitlines(), *done.stdout.splitlines()[-3:]
+    assert before[0] == "setup: making the environment .venv with Python 3.11.2"
+    assert "installing" in before[1] and "about 6 GB" in before[1]
+    assert installed == "installing"
+    assert after.startswith("setup: done; the first start of each program takes some seconds longer")
+    assert (project / place.READY).read_text() == f"{project}\n"
