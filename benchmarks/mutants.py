@@ -5,6 +5,7 @@ exit status is 1 if one survives. Each runs only the tests that are named beside
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -113,8 +114,7 @@ def caught(mutant: Mutant, root: Path, select: str | None) -> bool:
 def _status(root: Path, tests: str, select: str | None) -> int:
     selected = [] if select is None else ["-m", select]
     return subprocess.run(
-        f"{sys.executable} -m pytest -x {tests} {subprocess.list2cmdline(selected)}",
-        shell=True,
+        [sys.executable, "-m", "pytest", "-x", *shlex.split(tests), *selected],
         cwd=root,
         env=os.environ | {"PYTHONPATH": "src"},
         stdout=subprocess.DEVNULL,

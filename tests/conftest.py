@@ -28,6 +28,7 @@ os.environ["PYTHONPATH"] = str(ROOT / "src")
 torch.set_num_threads(1)
 # A shell that runs the tests in the background has them, and all that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # No test depends on how fast the machine is, nor on what an earlier run found.
 repeatable = {"deadline": None, "derandomize": True, "database": None}
 hypothesis_settings.register_profile("quick", max_examples=20, **repeatable)

@@ -160,7 +160,6 @@ FILES = [
     "champion/model.safetensors",
     "champion/model.onnx",
     "champion/model.json",
-    "models/*/.gitignore",
     OBJECT,
     RESTORED,
     LISTING,
