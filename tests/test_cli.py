@@ -214,15 +214,19 @@ def test_fresh_clone_without_data(denoise, fresh, words, status, wanted):
         ["verify", "--quick"],
         ["retrain", "-S", "seed=1"],
         ["sync", "--rev", "HEAD"],
-        ["fresh"],
     ],
     ids=str,
 )
 def test_archive_without_git(denoise, unpacked, words):
     ended = denoise(unpacked, *words)
     assert ended.status in (1, 2), ended
-    if not (words == ["fresh"] and not ended.complained):  # a check prints its finding, and 1
-        assert sentence(ended)
+    assert sentence(ended)
+
+
+def test_whether_an_archive_is_fresh_wants_no_git(denoise, unpacked):
+    ended = denoise(unpacked, "fresh")
+    assert ended.status in (0, 1)
+    assert ended.complained == ""
 
 
 # The model of `restore`
