@@ -59,7 +59,6 @@ class Rule(NamedTuple):
 RULES = {
     "make ui": Rule(serves=True, because="started, and stopped when its page answered"),
     "denoise gate": Rule(3, "the best model is the champion already"),
-    "denoise promote --rollback": Rule(2, "this champion is the first one"),
     "denoise promote": Rule(3, "the best model is the champion already"),
     "ssh ": Rule(left_out=True, because="wants a team's server"),
     "dvc remote add": Rule(left_out=True, because="wants a team's bucket"),
