@@ -340,7 +340,7 @@ def storeless(pipeline: Pipeline, tmp_path: Path) -> Path:
 
 SYNC_FAULTS = {
     "tiny-files": ({"file_size": {"largest": 4_096}}, 2, "the tracking store at .* fails: .*disk I/O error"),
-    "small-files": ({"file_size": {"largest": 1_100_000}}, 1, "the tracking store at .*: File too large"),
+    "small-files": ({"file_size": {"largest": 1_100_000}}, 1, "/model.safetensors: File too large"),
     "no-permission": ({"no_permission": {"folder": "{root}"}}, 1, "mlflow.db: Permission denied"),
     "read-only": ({"read_only": {"folder": "{root}"}}, 1, "mlflow.db: Read-only file system"),
     "full-disk": ({"full_disk": {"folder": "{root}", "left": 200_000}}, 2, "database or disk is full"),

@@ -325,7 +325,10 @@ def team(pipeline: Pipeline, tmp_path: Path) -> Pipeline:
 
 
 # What `denoise retrain` does, without the training; and DVC, when it is asked for what it should not say.
-SHARING = "import sys; from domain_denoiser import cli, sharing; cli.app = getattr(sharing, sys.argv[1]); cli.main()"
+SHARING = (
+    "import sys; from domain_denoiser import cli, sharing; do = getattr(sharing, sys.argv[1]); "
+    "cli.app = lambda *words, **how: (do(), None)[1]; cli.main()"
+)
 TALKING = "from domain_denoiser import commands; commands.must('dvc', 'remote', 'list')"
 LOUD = "from domain_denoiser import commands; commands.run('sh', '-c', 'dvc remote list >&2')"
 COMMANDS = {
