@@ -22,7 +22,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 NEW_MOUNTS, NEW_USER = 0x20000, 0x10000000  # of unshare(2)
 READ_ONLY, REMOUNT, BIND, RECURSIVE, PRIVATE = 1, 32, 4096, 16384, 1 << 18  # of mount(2)
 NOT_PERMITTED = "not permitted here"
-PATIENCE_S = 60  # no command takes so long, however busy the machine is
+PATIENCE_S = 240  # no command takes so long, however busy the machine is
 
 
 class Done(NamedTuple):

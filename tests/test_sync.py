@@ -90,6 +90,7 @@ def test_a_deleted_store_comes_back_as_it_was(changed: Pipeline) -> None:
     changed.run("python", "-c", load, MLFLOW_TRACKING_URI=uri, MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false")
 
 
+@pytest.mark.services
 def test_a_second_machine_pulls_and_sees_the_same(changed: Pipeline, tmp_path: Path) -> None:
     changed.run("dvc", "remote", "add", "--default", "team", str(tmp_path / "remote"))
     changed.run("dvc", "push", "dvc.yaml")
@@ -105,6 +106,7 @@ def test_a_second_machine_pulls_and_sees_the_same(changed: Pipeline, tmp_path: P
     assert snapshot(second) == snapshot(changed)
 
 
+@pytest.mark.services
 def test_six_syncs_at_once_make_one_set_of_runs(changed: Pipeline) -> None:
     live = snapshot(changed)
     delete_store(changed)
@@ -149,6 +151,7 @@ def test_other_bytes_from_the_same_work_are_reported_and_left_out(changed: Pipel
     assert snapshot(changed)[key] == live[key]
 
 
+@pytest.mark.services
 def test_a_changed_evaluation_is_published_again(changed: Pipeline) -> None:
     source = changed.root / "src/domain_denoiser/evaluation.py"
     source.write_text(source.read_text().replace(".clamp(0.0, 1.0)", ".clamp(0.0, 0.2)"))
@@ -163,6 +166,7 @@ def test_a_changed_evaluation_is_published_again(changed: Pipeline) -> None:
     assert [outcome["did"] for outcome in did(changed)["outcomes"]] == [[]] * len(after)
 
 
+@pytest.mark.services
 def test_history_comes_back_too(changed: Pipeline) -> None:
     changed.params(lambda values: values["models"]["fixed"].update(epochs=1))
     changed.run("dvc", "repro")
@@ -226,6 +230,7 @@ def test_a_run_whose_process_is_dead_is_closed(changed: Pipeline) -> None:
     assert did(changed)["closed"] == []
 
 
+@pytest.mark.services
 def test_a_gate_a_promotion_and_the_way_back(changed: Pipeline) -> None:
     """`random` becomes champion, trained less it is kept, trained more it is promoted, and the first one comes back."""
 
