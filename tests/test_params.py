@@ -2,7 +2,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from domain_denoiser import params
@@ -250,11 +250,13 @@ def test_any_value_anywhere_is_params_or_bad_input(choose, committed):
 
 
 @given(content=st.binary(max_size=30) | st.text("&*!!<:[]{}-#|>%@'\"\n ab1.0", max_size=30).map(str.encode))
+@example(content=b"<<<<<<< ")
 def test_any_bytes_are_bad_input(content):
     try:
         params.parse(content, "params.yaml")
     except BadInput as error:
-        assert str(error).startswith(("params.yaml is not valid YAML: ", "params.yaml: line "))
+        merge = "params.yaml: a merge has left both sides in it, from line "
+        assert str(error).startswith(("params.yaml is not valid YAML: ", "params.yaml: line ", merge))
 
 
 def test_what_only_looks_like_an_anchor_is_a_value():
