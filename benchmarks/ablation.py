@@ -14,8 +14,9 @@ import pandas
 import torch
 from ruamel.yaml import YAML
 
-from domain_denoiser import atomic, compute, images, models, noisy, params, progress, training
+from domain_denoiser import atomic, compute, images, noisy, params, progress, training
 from domain_denoiser.errors import one_sentence
+from domain_denoiser.models import architectures
 from domain_denoiser.models.initialisation import initialise
 from domain_denoiser.seeds import generator
 
@@ -89,7 +90,7 @@ def trial(read: params.Params, model: params.Model, device) -> dict[str, float]:
         return training.Images(*(torch.from_numpy(images.mapped(path)).to(device) for path in paths))
 
     train, val = load("train"), load("val")
-    network = models.build(model)
+    network = architectures.build(model)
     initialise(network, model.initialisation, generator("cpu", read.seed, "initialisation"))
     epochs = list(training.fit(network.to(device), train, val, noisy.load_regime(folder), model, read.seed, None))
     best = max(epochs, key=lambda epoch: epoch.val_psnr_db)

@@ -10,8 +10,9 @@ import post_loop
 import torch
 from torch.nn import functional as F
 
-from domain_denoiser import compute, images, models, noisy, params, progress, training
+from domain_denoiser import compute, images, noisy, params, progress, training
 from domain_denoiser.flat import Flat
+from domain_denoiser.models import architectures
 from domain_denoiser.models.initialisation import initialise
 from domain_denoiser.noise import add_noise
 from domain_denoiser.optimizers import Optimizer
@@ -25,7 +26,7 @@ CONV_IMAGES = 10_000  # of an epoch of `conv`: a fifth, as it is slow and the im
 
 
 def network(settings: params.Model) -> torch.nn.Module:
-    built = models.build(settings)
+    built = architectures.build(settings)
     initialise(built, settings.initialisation, generator("cpu", 2018, "initialisation"))
     return built
 

@@ -21,7 +21,8 @@ import typer
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from domain_denoiser import images, models, params, study_params
+from domain_denoiser import images, params, study_params
+from domain_denoiser.models import architectures
 from domain_denoiser.models.initialisation import initialise
 from domain_denoiser.params import Constant, Mlp, Regime
 from domain_denoiser.seeds import generator
@@ -58,7 +59,7 @@ class PostLoop:
     """A training by the post's loop; each call is one more epoch over uint8 images [N, 28, 28]."""
 
     def __init__(self, clean: np.ndarray, settings: Mlp, seed: int, regime: Regime, workers: int) -> None:
-        self._network = models.build(settings)
+        self._network = architectures.build(settings)
         initialise(self._network, settings.initialisation, generator("cpu", seed, "initialisation"))
         self._optimizer = torch.optim.RMSprop(self._network.parameters(), lr=settings.learning_rate)
         self._loader = DataLoader(Noisy(clean, regime), settings.batch_size, shuffle=True, num_workers=workers)

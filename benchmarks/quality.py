@@ -6,7 +6,8 @@ from pathlib import Path
 import measure
 import torch
 
-from domain_denoiser import compute, images, models, noisy, params, progress, training
+from domain_denoiser import compute, images, noisy, params, progress, training
+from domain_denoiser.models import architectures
 from domain_denoiser.models.initialisation import initialise
 from domain_denoiser.seeds import generator
 
@@ -29,7 +30,7 @@ def trial(read: params.Params, name: str, epochs: int, goal: float) -> list[str]
     folder = Path("data/noisy") / settings.regime
     paths = Path("data/clean/train_images.npy"), folder / "train.npy"
     train = training.Images(*(torch.from_numpy(images.mapped(path)).to(device) for path in paths))
-    started, network = time.perf_counter(), models.build(settings)
+    started, network = time.perf_counter(), architectures.build(settings)
     initialise(network, settings.initialisation, generator("cpu", read.seed, "initialisation"))
     reached = None
     for epoch in training.fit(network, train, val(0.5), noisy.load_regime(folder), settings, read.seed, None):

@@ -18,7 +18,8 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
     with live.follow(patience_s=8.0) as tell:
         import torch
 
-        from domain_denoiser import compute, fitting, images, models, noisy, training
+        from domain_denoiser import compute, fitting, images, noisy, training
+        from domain_denoiser.models import architectures
         from domain_denoiser.models.initialisation import initialise
         from domain_denoiser.seeds import generator
 
@@ -30,7 +31,7 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
             pair = images.mapped_pair(Path(f"data/clean/{split}_images.npy"), folder / f"{split}.npy")
             return training.Images(*(torch.from_numpy(array).to(device) for array in pair))
 
-        network = models.build(settings)
+        network = architectures.build(settings)
         initialise(network, settings.initialisation, generator("cpu", read.seed, "initialisation"))
         regime = noisy.load_regime(folder)
         task = fitting.Task(network.to(device), load("train"), load("val"), regime, settings, read.seed)

@@ -31,7 +31,6 @@ from domain_denoiser import (
     evaluation,
     images,
     lineage,
-    models,
     noisy,
     overrides,
     packages,
@@ -42,7 +41,7 @@ from domain_denoiser import (
     tables,
 )
 from domain_denoiser.errors import BadInput
-from domain_denoiser.models import stored
+from domain_denoiser.models import architectures, stored
 
 ROOT = Path(__file__).parent.parent
 MEMORY = 2**30  # bytes above what the program has before it reads the input
@@ -128,7 +127,7 @@ MD5 = "0" * 32
 def network(kind: str) -> torch.nn.Module:
     """A small network with weights."""
     torch.manual_seed(0)
-    return models.build(params.check(params.AnyNetwork, {"mlp": MLP, "unet": UNET}[kind], "here").root)
+    return architectures.build(params.check(params.AnyNetwork, {"mlp": MLP, "unet": UNET}[kind], "here").root)
 
 
 def stored_model(kind: str) -> dict[str, bytes]:
@@ -195,7 +194,7 @@ def _package(given: Files) -> dict[str, bytes]:
 
 def _load(given: Files) -> object:
     loaded = stored.load(Path(), "cpu")
-    size = models.image_size(stored.load_settings(Path())) or (5, 9)
+    size = architectures.image_size(stored.load_settings(Path())) or (5, 9)
     return restoring.restorer(loaded, "cpu")(np.zeros((1, *size), np.uint8))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from domain_denoiser import datasets, images, packages, params, reading, restoring, tables
+from domain_denoiser import datasets, images, packages, params, parsing, reading, restoring, tables
 from domain_denoiser.errors import BadInput
 from domain_denoiser.models import stored
 
@@ -64,7 +64,7 @@ def refused(read, *arguments: object, within: int = 2**28) -> str:
 def test_few_lines_of_yaml_that_stand_for_billions_of_values(merged: bool) -> None:
     laughs = hostile_files.laughs(20, 9, merged)
     assert len(laughs) < 2000
-    assert "line 1 uses the YAML anchor 'l0'" in refused(params.parse, laughs, "params.yaml")
+    assert "line 1 uses the YAML anchor 'l0'" in refused(parsing.parse, laughs, "params.yaml")
 
 
 def test_number_of_thousands_of_digits() -> None:
@@ -163,12 +163,12 @@ def test_link_in_a_folder_of_pictures(tmp_path: Path, target: str) -> None:
     for path in (folder / "inside.png", tmp_path / "outside.png"):
         path.write_bytes(hostile_files.png(28, 28))
     (folder / "loop.png").symlink_to(target)
-    restore = (lambda noisy: noisy, (28, 28), folder, tmp_path / "restored")
+    given = (lambda noisy: noisy, (28, 28), folder, tmp_path / "restored")
     if target == "inside.png":
-        assert restoring.restore_path(*restore) == 2
+        assert restoring.restore_path(*given) == 2
     else:
         wanted = "cannot be read" if target == "loop.png" else "is a link that leads out of"
-        assert wanted in refused(restoring.restore_path, *restore)
+        assert wanted in refused(restoring.restore_path, *given)
         assert not (tmp_path / "restored").exists()
 
 
@@ -186,8 +186,8 @@ def test_weights_that_give_no_image(tmp_path: Path) -> None:
     huge = np.where(np.arange(count) % 2, 3e38, -3e38).astype("<f4")
     given["model.safetensors"] = given["model.safetensors"][: 8 + length] + huge.tobytes()
     hostile_files.write(tmp_path, given)
-    restore = restoring.restorer(stored.load(tmp_path, "cpu"), "cpu")
-    assert "gives no image" in refused(restore, np.full((1, 28, 28), 200, np.uint8))
+    restored = restoring.restorer(stored.load(tmp_path, "cpu"), "cpu")
+    assert "gives no image" in refused(restored, np.full((1, 28, 28), 200, np.uint8))
 
 
 def test_weights_with_a_million_names(tmp_path: Path) -> None:

@@ -33,9 +33,9 @@ def lines() -> list[str]:
 def obtain(data, lines):
     """Obtain the sample from the given sources, with what the test wants otherwise."""
 
-    def call(*sources: str, **changed: object) -> tuple[Labelled, Labelled]:
+    def call(*names: str, **changed: object) -> tuple[Labelled, Labelled]:
         return datasets.obtain(
-            params.Data.model_validate(data.model_dump() | {"sources": list(sources)} | changed), lines.append
+            params.Data.model_validate(data.model_dump() | {"sources": list(names)} | changed), lines.append
         )
 
     return call

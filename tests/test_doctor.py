@@ -17,9 +17,9 @@ import torch
 from pipeline import Pipeline, clone
 from servers import free_port
 
-from domain_denoiser import doctor, place
+from domain_denoiser import place
 from domain_denoiser.checks import Check
-from domain_denoiser.doctor import machine, packages, repository, services, stores
+from domain_denoiser.doctor import examine, machine, packages, repository, services, stores
 
 SECRET = "pass-word"
 
@@ -45,14 +45,14 @@ def project(healthy: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     healthy.run("git", "clean", "-q", "-fdx")
 
 
-def about(look: doctor.Look) -> Check:
+def about(look: examine.Look) -> Check:
     """What the doctor says of one thing in the working directory."""
-    return doctor.examined(look, Path.cwd())
+    return examine.examined(look, Path.cwd())
 
 
 def wrong() -> list[Check]:
     """All that the doctor objects to in the working directory."""
-    return [check for check in doctor.checks(Path.cwd()) if not check.fine]
+    return [check for check in examine.checks(Path.cwd()) if not check.fine]
 
 
 def edit(path: str, old: str, new: str) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from domain_denoiser import compute, fitting, models, noisy, params, training
+from domain_denoiser import compute, fitting, noisy, params, training
 from domain_denoiser.errors import BadInput
+from domain_denoiser.models import architectures
 from domain_denoiser.models.initialisation import initialise
 from domain_denoiser.seeds import generator
 from domain_denoiser.training import Images
@@ -40,7 +41,7 @@ def fit(digits, make_settings, monkeypatch, tmp_path):
             corrupted = np.concatenate(list(noisy.corrupt(clean, REGIME, 1, "fit").parts))
             return Images(torch.from_numpy(clean), torch.from_numpy(corrupted))
 
-        network = models.build(settings)
+        network = architectures.build(settings)
         initialise(network, settings.initialisation, generator("cpu", 2018, "initialisation"))
         told = []
 

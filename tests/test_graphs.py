@@ -10,24 +10,26 @@ import onnx
 import pytest
 import torch
 
-from domain_denoiser import exporting, graphs, models, params
+from domain_denoiser import exporting, graphs, params
 from domain_denoiser.errors import BadInput
 from domain_denoiser.graphs import Graph
+from domain_denoiser.models import architectures
 
 MLP = params.Mlp(architecture="mlp", hidden=8, output="sigmoid")
 UNET = params.Unet(architecture="unet", fine_channels=4, coarse_channels=8, fine_blocks=1, coarse_blocks=1)
 HASH_ELSEWHERE = """
 import hashlib, torch
-from domain_denoiser import exporting, models, params
+from domain_denoiser import exporting, params
+from domain_denoiser.models import architectures
 torch.manual_seed(2018)
 settings = params.Unet(architecture="unet", fine_channels=4, coarse_channels=8, fine_blocks=1, coarse_blocks=1)
-print(hashlib.sha256(exporting.exported(models.build(settings).requires_grad_(False), settings)).hexdigest())
+print(hashlib.sha256(exporting.exported(architectures.build(settings).requires_grad_(False), settings)).hexdigest())
 """
 
 
 def built(settings: params.Network) -> torch.nn.Module:
     torch.manual_seed(2018)
-    return models.build(settings).eval().requires_grad_(False)
+    return architectures.build(settings).eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from domain_denoiser import champion, cli, freshness, lineage, merging, params
+from domain_denoiser import champion, cli, freshness, lineage, merging, parsing
 from domain_denoiser.doctor import repository
 from domain_denoiser.errors import BadInput
 
@@ -55,7 +55,7 @@ def test_the_doctor_names_the_command_and_it_helps(conflict: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("parse", "name"), [(params.parse, "params.yaml"), (champion.parse, "champion.json"), (lineage.locked, "dvc.lock")]
+    ("parse", "name"), [(parsing.parse, "params.yaml"), (champion.parse, "champion.json"), (lineage.locked, "dvc.lock")]
 )
 def test_each_file_of_ours_is_recognised(parse, name: str) -> None:
     with pytest.raises(BadInput, match=f"{name}: a merge has left both sides in it, from line 2"):

@@ -11,10 +11,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
 
-from domain_denoiser import models, params
+from domain_denoiser import params
 from domain_denoiser.errors import BadInput
 from domain_denoiser.flat import Flat
-from domain_denoiser.models import stored
+from domain_denoiser.models import architectures, stored
 from domain_denoiser.models.initialisation import initialise
 from domain_denoiser.seeds import generator
 
@@ -28,7 +28,7 @@ def mlp(hidden: int = 16, output: str = "sigmoid") -> params.Mlp:
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_mlp_is_the_equation_of_its_docstring(output):
-    network = models.build(mlp(output=output)).double()
+    network = architectures.build(mlp(output=output)).double()
     first, second = network.encoder, network.decoder
     code = (NOISY.double().reshape(3, 784) @ first.weight.T + first.bias).clamp(min=0)
     linear = code @ second.weight.T + second.bias
@@ -42,28 +42,28 @@ def test_mlp_is_the_equation_of_its_docstring(output):
 
 
 def test_mlp_of_the_post_has_its_number_of_weights():
-    network = models.build(mlp(hidden=300))
+    network = architectures.build(mlp(hidden=300))
     assert sum(weight.numel() for weight in network.parameters()) == 784 * 300 + 300 + 300 * 784 + 784
 
 
 def test_image_is_restored_alone():
-    network = models.build(mlp())
+    network = architectures.build(mlp())
     torch.testing.assert_close(network(NOISY), torch.cat([network(image[None]) for image in NOISY]))
 
 
 def test_every_architecture_of_params_is_built_and_takes_images_of_its_size(values):
     for model in params.check(params.Params, values, "params.yaml").models.values():
-        size = models.image_size(model)
+        size = architectures.image_size(model)
         for height, width in [size] if size else [(28, 28), (1, 1), (5, 63), (30, 4)]:
             given = torch.rand(2, 1, height, width)
-            restored = models.build(model)(given)
+            restored = architectures.build(model)(given)
             assert restored.shape == given.shape
             assert restored.isfinite().all()
 
 
 def unet() -> nn.Module:
     settings = {"architecture": "unet", "fine_channels": 8, "coarse_channels": 12, "fine_blocks": 2, "coarse_blocks": 1}
-    network = models.build(params.Unet.model_validate(settings))
+    network = architectures.build(params.Unet.model_validate(settings))
     initialise(network, "kaiming", generator("cpu", 2018, "initialisation"))
     return network
 
@@ -148,7 +148,7 @@ def test_unknown_start_is_no_start():
 @pytest.fixture
 def folder(tmp_path):
     """A stored model, to be spoilt."""
-    stored.save(tmp_path / "model", models.build(mlp()).state_dict(), mlp())
+    stored.save(tmp_path / "model", architectures.build(mlp()).state_dict(), mlp())
     return tmp_path / "model"
 
 
@@ -160,7 +160,7 @@ def refused(folder, wanted):
 
 @pytest.mark.parametrize("output", OUTPUTS)
 def test_stored_model_restores_as_before(tmp_path, output):
-    network = models.build(mlp(output=output))
+    network = architectures.build(mlp(output=output))
     stored.save(tmp_path, network.state_dict(), mlp(output=output))
     loaded = stored.load(tmp_path, "cpu")
     assert loaded(NOISY).equal(network(NOISY))
@@ -173,7 +173,7 @@ def in_another_layout(weight: torch.Tensor) -> torch.Tensor:
 
 
 def test_equal_weights_give_equal_bytes(tmp_path, tree):
-    weights = models.build(mlp()).state_dict()
+    weights = architectures.build(mlp()).state_dict()
     stored.save(tmp_path / "a", weights, mlp())
     turned_over = {name: in_another_layout(weights[name]) for name in reversed(weights)}
     stored.save(tmp_path / "b", turned_over, mlp())
@@ -286,7 +286,7 @@ def test_pickle_is_refused_and_not_executed(folder, tmp_path, packer):
 def test_written_out_gradient_is_autograds(make_settings, output, batch):
     settings = make_settings(output=output)
     draw = generator("cpu", 2018, "initialisation")
-    network = models.build(settings)
+    network = architectures.build(settings)
     initialise(network, "xavier", draw)
     network.decoder.weight.data *= 5  # so that a hard sigmoid saturates here and there
     noisy, clean = torch.rand(2, batch, 1, 28, 28, generator=draw)
@@ -300,7 +300,7 @@ def test_written_out_gradient_is_autograds(make_settings, output, batch):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("ask", [models.build, models.image_size])
+@pytest.mark.parametrize("ask", [architectures.build, architectures.image_size])
 def test_an_unknown_architecture_is_refused(make_settings, ask):
     """One that the schema knows and this file does not: `None` would stand for a network, and for any size."""
     with pytest.raises(ValueError, match="unknown architecture 'transformer'"):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from domain_denoiser import params
+from domain_denoiser import params, parsing
 from domain_denoiser.errors import BadInput, one_sentence
 
 ROOT = Path(__file__).parent.parent
@@ -253,7 +253,7 @@ def test_any_value_anywhere_is_params_or_bad_input(choose, committed):
 @example(content=b"<<<<<<< ")
 def test_any_bytes_are_bad_input(content):
     try:
-        params.parse(content, "params.yaml")
+        parsing.parse(content, "params.yaml")
     except BadInput as error:
         merge = "params.yaml: a merge has left both sides in it, from line "
         assert str(error).startswith(("params.yaml is not valid YAML: ", "params.yaml: line ", merge))
@@ -261,20 +261,20 @@ def test_any_bytes_are_bad_input(content):
 
 def test_what_only_looks_like_an_anchor_is_a_value():
     content = b"a: 'b & c * d << e'  # &anchor *alias <<: *merged\n'<<': 1\n"
-    assert params.parse(content, "params.yaml") == {"a": "b & c * d << e", "<<": 1}
+    assert parsing.parse(content, "params.yaml") == {"a": "b & c * d << e", "<<": 1}
 
 
 @pytest.mark.parametrize("path", ["params.yaml", "study/params.yaml"])
 def test_committed_values_are_spelled_out(path):
-    assert params.parse((ROOT / path).read_bytes(), path)
+    assert parsing.parse((ROOT / path).read_bytes(), path)
 
 
 def test_a_commit_may_have_anchors() -> None:
     """Those of older versions of this project had: they are still compared with, and shown."""
     content = b"mlp: &mlp {epochs: 30}\nmodels:\n  plain: {<<: *mlp, regime: plain}\n"
-    assert params.parse_recorded(content, "params.yaml of abc")["models"]["plain"] == {"epochs": 30, "regime": "plain"}
+    assert parsing.parse_recorded(content, "params.yaml of abc")["models"]["plain"] == {"epochs": 30, "regime": "plain"}
     with pytest.raises(BadInput, match="line 1 uses the YAML anchor 'mlp'"):
-        params.parse(content, "params.yaml")
+        parsing.parse(content, "params.yaml")
 
 
 @pytest.mark.parametrize(
@@ -284,4 +284,4 @@ def test_a_commit_may_have_anchors() -> None:
 )
 def test_aliases_of_a_commit_do_not_multiply(content: bytes) -> None:
     with pytest.raises(BadInput, match="params.yaml of abc: line . uses the YAML alias"):
-        params.parse_recorded(content, "params.yaml of abc")
+        parsing.parse_recorded(content, "params.yaml of abc")

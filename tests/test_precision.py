@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from domain_denoiser import compute, models, params, study_networks, training
+from domain_denoiser import compute, params, study_networks, training
 from domain_denoiser.errors import BadInput
 from domain_denoiser.flat import Flat
+from domain_denoiser.models import architectures
 from domain_denoiser.models.initialisation import initialise
 from domain_denoiser.seeds import generator
 
@@ -86,11 +87,11 @@ def batch(request, make_settings, draw) -> Batch:
     match request.param:
         case "unet":
             channels = {"fine_channels": 8, "coarse_channels": 8, "fine_blocks": 1, "coarse_blocks": 1}
-            network = models.build(params.Unet(architecture="unet", **channels))
+            network = architectures.build(params.Unet(architecture="unet", **channels))
         case "keras":
             network = study_networks.Keras(4)
         case _:
-            network = models.build(settings)
+            network = architectures.build(settings)
     initialise(network, "pytorch", draw)  # with biases
     return Batch(network, settings, *torch.rand(2, 64, 1, 28, 28, generator=draw))
 
@@ -114,7 +115,7 @@ def test_what_is_trained_stays_exact(batch):
 
 def test_float32_copies_no_weights(make_settings):
     """Its gradient is computed where the optimizer reads it."""
-    network = models.build(make_settings())
+    network = architectures.build(make_settings())
     weights = Flat(network)
     made = training.gradient_of(network, weights, make_settings())
     used = [*made._weight.values(), *made._gradient.values()]

@@ -13,9 +13,9 @@ import torch
 from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
 
-from domain_denoiser import addresses, champion, lineage, models, params, registry, revisions, sync, tracking
+from domain_denoiser import addresses, champion, lineage, params, registry, revisions, sync, tracking
 from domain_denoiser.errors import BadInput
-from domain_denoiser.models import stored
+from domain_denoiser.models import architectures, stored
 
 AVX2 = {"system": "Linux", "cpu_capability": "AVX2"}
 AVX512 = {"system": "Linux", "cpu_capability": "AVX512"}
@@ -48,7 +48,7 @@ class Project:
         """Train a model and return its key, which follows from `seed`; its bytes follow from bytes_seed."""
         folder = self.root / "models" / name
         torch.manual_seed(bytes_seed)
-        stored.save(folder, models.build(network).state_dict(), network)
+        stored.save(folder, architectures.build(network).state_dict(), network)
         (folder / "platform.json").write_text(json.dumps(platform))
         rows = [f"{epoch},{0.5 / epoch + bytes_seed},0.5,10.5,0.001" for epoch in (1, 2)]
         (folder / "history.csv").write_text("epoch,train_loss,val_loss,val_psnr_db,learning_rate\n" + "\n".join(rows))

@@ -25,7 +25,7 @@ from packaging.requirements import Requirement
 from pipeline import Pipeline
 from ruamel.yaml import YAML
 
-from domain_denoiser import images, lineage, masking, params
+from domain_denoiser import images, lineage, masking, parsing
 from domain_denoiser.errors import BadInput
 from domain_denoiser.masking import LONGEST, masked
 
@@ -123,7 +123,7 @@ def test_the_check_lets_pass_what_is_not(source: str) -> None:
 def test_yaml_runs_nothing(tag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match="not valid YAML"):
-        params.parse(f"seed: {tag}\n".encode(), "params.yaml")
+        parsing.parse(f"seed: {tag}\n".encode(), "params.yaml")
     assert not (tmp_path / HARM).exists()
 
 

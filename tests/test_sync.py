@@ -139,10 +139,10 @@ def interrupt(*_: object, **__: object) -> None:
 
 def test_other_bytes_from_the_same_work_are_reported_and_left_out(changed: Pipeline) -> None:
     live = snapshot(changed)
-    lock = (changed.root / "dvc.lock").read_text()
-    stages = lineage.locked(lock.encode(), "dvc.lock")
+    recorded = (changed.root / "dvc.lock").read_text()
+    stages = lineage.locked(recorded.encode(), "dvc.lock")
     md5 = stages["train@fixed"].outs["models/fixed/model.safetensors"]
-    (changed.root / "dvc.lock").write_text(lock.replace(md5, "f" * 32))
+    (changed.root / "dvc.lock").write_text(recorded.replace(md5, "f" * 32))
     done = changed.run("denoise", "sync", check=False)
     assert done.returncode == 1
     assert "not deterministic: train@fixed wrote another models/fixed/model.safetensors" in done.stdout

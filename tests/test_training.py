@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from domain_denoiser import images, metrics, models, noisy
+from domain_denoiser import images, metrics, noisy
+from domain_denoiser.models import architectures
 from domain_denoiser.models.initialisation import initialise
+from domain_denoiser.models.mlp import Mlp
 from domain_denoiser.params import Constant, Uniform
 from domain_denoiser.seeds import generator
 from domain_denoiser.training import Diverged, Images, fit, learning_rate
@@ -77,7 +79,7 @@ def train_sample(sample_images, make_settings):
 
     def run(**changed: object):
         settings = make_settings(**changed)
-        network = models.build(settings)
+        network = architectures.build(settings)
         initialise(network, settings.initialisation, generator("cpu", 2018, "initialisation"))
         history, weights = [], []
         for epoch in fit(network, *sample_images, FIXED, settings, 2018, None):
@@ -119,7 +121,7 @@ def test_two_trainings_give_the_same_bytes(train_sample, changed):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_written_out_gradient_trains_as_autograd_does(train_sample, monkeypatch, precision):
     history, weights = train_sample(precision=precision, epochs=3)
-    monkeypatch.delattr(models.mlp.Mlp, "gradient")
+    monkeypatch.delattr(Mlp, "gradient")
     by_autograd, weights_by_autograd = train_sample(precision=precision, epochs=3)
     loss, distance = {"float32": (1e-5, 1e-6), "bfloat16": (0.005, 0.02)}[precision]
     for row, other in zip(history, by_autograd):
@@ -134,7 +136,7 @@ def test_images_on_disk_train_as_those_in_memory(make_settings, tmp_path, digits
     in_memory = images.to_float(digits, "cpu")
 
     def rows(given):
-        network = models.build(make_settings())
+        network = architectures.build(make_settings())
         initialise(network, "xavier", generator("cpu", 2018, "initialisation"))
         return [epoch.row() for epoch in fit(network, given, given, FIXED, make_settings(), 2018, None)]
 
@@ -251,7 +253,7 @@ def test_diverging_training_ends_with_epoch_step_and_learning_rate(make_settings
 def test_images_that_are_not_finite_end_the_training(make_settings):
     train = Images(greys(), greys().log().log())
     with pytest.raises(Diverged, match="the loss is nan at epoch 1, step 1, "):
-        list(fit(models.build(make_settings()), train, train, FAINT, make_settings(), 2018, None))
+        list(fit(architectures.build(make_settings()), train, train, FAINT, make_settings(), 2018, None))
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from pipeline import Pipeline
 from safetensors.torch import load_file, save
 
-from domain_denoiser import lineage, params, verify
+from domain_denoiser import lineage, params, parsing
 from domain_denoiser.checks import Check
 from domain_denoiser.errors import BadInput
 from domain_denoiser.verify import (
@@ -37,6 +37,7 @@ from domain_denoiser.verify import (
     retrained,
     tolerance,
 )
+from domain_denoiser.verify import check as verifying
 
 SEED = 2018
 CYCLE = "stages: {a: {cmd: x, deps: [one], outs: [two]}, b: {cmd: x, deps: [two], outs: [one]}}"
@@ -82,7 +83,7 @@ def project(promoted: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pip
 
 def wrong() -> list[Check]:
     """What the quick checks of the working directory object to."""
-    return [check for check in verify.checks([], quick=True) if not check.fine]
+    return [check for check in verifying.checks([], quick=True) if not check.fine]
 
 
 def flip(path: Path, draw: random.Random) -> None:
@@ -354,7 +355,7 @@ def test_what_is_stale_is_what_dvc_status_says(
     edit(path, old, new)
     with Repo(".") as repo:
         status = set(repo.status(targets=["dvc.yaml"]))
-    values = params.parse(Path("params.yaml").read_bytes(), "params.yaml")
+    values = parsing.parse(Path("params.yaml").read_bytes(), "params.yaml")
     locked, declares = lineage.workspace(), declared.read()
     breaks = chain.breaks(locked, declares, inventory.take(locked, declares), values)
     assert status == stages
@@ -411,7 +412,7 @@ def forged(promoted: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_model_that_its_key_does_not_give_is_found_by_retraining_alone(promoted: Pipeline, forged: Pipeline) -> None:
     assert wrong() == []
-    *others, check = verify.checks(["train@plain"], quick=True)
+    *others, check = verifying.checks(["train@plain"], quick=True)
     assert all(other.fine for other in others)
     assert check.verdict == "differs"
     assert check.said.endswith("models/plain/model.safetensors came out otherwise")
@@ -450,7 +451,7 @@ def test_a_model_of_another_machine_may_reach_a_little_more_or_less(
     for path in Path("models").glob("*/platform.json"):  # they were all the same
         put(path, there)
     assert wrong() == []
-    [*_, check] = verify.checks(["train@plain"], quick=True)
+    [*_, check] = verifying.checks(["train@plain"], quick=True)
     assert check.verdict == "ok"
     assert check.said.startswith(
         "train@plain: trained again on another kind of machine, mean PSNR apart by at most 0 dB"
@@ -475,7 +476,7 @@ def test_a_forged_model_of_another_machine_is_found_by_retraining(forged: Pipeli
     forge("models/plain/platform.json", there)
     for path in Path("models").glob("*/platform.json"):  # they were all the same
         put(path, there)
-    [*_, check] = verify.checks(["train@plain"], quick=True)
+    [*_, check] = verifying.checks(["train@plain"], quick=True)
     assert (check.verdict, "that is more than machines differ" in check.said) == ("differs", True)
 
 
@@ -657,7 +658,7 @@ def test_lines_come_in_the_order_of_the_lock_and_of_names(
     listing = object_of(listings.hash_of(members))
     listing.parent.mkdir(parents=True)
     listing.write_text(json.dumps([{"md5": members[name], "relpath": name} for name in sorted(members)]))
-    said = [check.said for check in verify.checks([], quick=True)]
+    said = [check.said for check in verifying.checks([], quick=True)]
     undeclared = [line.partition(":")[0] for line in said if "not declared in dvc.yaml" in line]
     assert undeclared == gone
     unexpected = [line.partition(":")[0] for line in said if "names no such file" in line]

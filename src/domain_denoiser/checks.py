@@ -5,6 +5,7 @@ from typing import NamedTuple
 from domain_denoiser.errors import printable
 
 OK = "ok"
+WRONG = "wrong"
 NOTE = "note"  # worth knowing; nothing is wrong
 
 

@@ -102,10 +102,10 @@ def restore(
     from domain_denoiser import choosing
 
     folder, name = choosing.choose(model, project)
-    from domain_denoiser import models, restoring
-    from domain_denoiser.models import stored
+    from domain_denoiser import restoring
+    from domain_denoiser.models import architectures, stored
 
-    size = models.image_size(stored.load_settings(folder))
+    size = architectures.image_size(stored.load_settings(folder))
     restorer = restoring.restorer(stored.load(folder, "cpu"), "cpu")
     done = restoring.restore_paths(restorer, size, sources, target, lambda line: typer.echo(printable(line), err=True))
     _say(f"{done} image{'' if done == 1 else 's'} restored by {name}: {printable(str(target))}")
@@ -365,7 +365,7 @@ def verify(
 
     Exit status 0: all is right, 1: something is wrong or missing, 2: bad input.
     """
-    from domain_denoiser import verify as verifying
+    from domain_denoiser.verify import check as verifying
 
     root = _go_to_root()
     _report(verifying.checks(again, quick), root, as_json)
@@ -397,12 +397,12 @@ def doctor(
 
     Exit status 0: nothing stands in the way, 1: something does.
     """
-    from domain_denoiser import doctor as examining
     from domain_denoiser import revisions
+    from domain_denoiser.doctor import examine
 
     root = revisions.project_root(Path.cwd())
     os.chdir(root)  # wherever the code comes from: that is looked at too
-    _report(examining.checks(root), root, as_json)
+    _report(examine.checks(root), root, as_json)
 
 
 def _report(checks: "Iterable[Check]", root: Path, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas
 
-from domain_denoiser import lineage, params, reading, revisions, summary, tables
+from domain_denoiser import lineage, parsing, reading, revisions, summary, tables
 from domain_denoiser.contents import Contents
 from domain_denoiser.errors import BadInput
 from domain_denoiser.intervals import paired_difference
@@ -47,13 +47,13 @@ def side(revision: str) -> Side:
         stages = lineage.workspace()
         if not stages:
             raise BadInput("the working directory has no dvc.lock with results: run `make repro`")
-        values = params.parse(reading.content(PARAMS, reading.LARGEST_TEXT), str(PARAMS))
+        values = parsing.parse(reading.content(PARAMS, reading.LARGEST_TEXT), str(PARAMS))
         return Side(WORKSPACE, _of_models(stages, values), Contents(revisions.head()))
     commit = revisions.resolve(revision)
     content = revisions.show(commit, "dvc.lock")
     if content is None:
         raise BadInput(f"{revision} has no dvc.lock")
-    values = params.parse_recorded(revisions.show(commit, str(PARAMS)) or b"", f"{PARAMS} of {revision}")
+    values = parsing.parse_recorded(revisions.show(commit, str(PARAMS)) or b"", f"{PARAMS} of {revision}")
     stages = lineage.locked(content, f"dvc.lock of {revision}")
     return Side(revision, _of_models(stages, values), Contents(commit))
 

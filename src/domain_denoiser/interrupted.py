@@ -7,7 +7,7 @@ from pathlib import Path
 
 from domain_denoiser import atomic, lineage, merging, revisions
 from domain_denoiser.errors import BadInput
-from domain_denoiser.params import parse
+from domain_denoiser.parsing import parse
 
 BUSY = Path(".dvc/tmp/rwlock")  # which process of DVC reads and writes what
 CUT_OFF = "was cut off, as DVC leaves it when it is killed while it writes it, and"

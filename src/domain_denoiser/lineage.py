@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from domain_denoiser import dvc_project, plain_yaml, reading
 from domain_denoiser.errors import BadInput
-from domain_denoiser.params import check, parse, parse_recorded
+from domain_denoiser.params import check
+from domain_denoiser.parsing import parse, parse_recorded
 
 LOCK, PARAMS = "dvc.lock", "params.yaml"
 

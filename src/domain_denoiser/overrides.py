@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from domain_denoiser import atomic, params
+from domain_denoiser import atomic, params, parsing
 from domain_denoiser.errors import BadInput
 
 
@@ -17,7 +17,7 @@ def write(path: Path, settings: Iterable[str]) -> None:
     """
     params.read(path)
     content = applied(path.read_text(), settings)
-    params.check(params.Params, params.parse(content.encode(), str(path)), f"{path} with these settings")
+    params.check(params.Params, parsing.parse(content.encode(), str(path)), f"{path} with these settings")
     with atomic.file(path) as temporary:
         temporary.write_text(content)
 
@@ -35,7 +35,7 @@ def applied(content: str, settings: Iterable[str]) -> str:
         if not (separator and key):
             raise BadInput(f"-S {setting!r} is not key=value")
         holder, last = _holder(values, key)
-        params.parse(written.encode("utf-8", "replace"), f"-S {setting!r}: the value")
+        parsing.parse(written.encode("utf-8", "replace"), f"-S {setting!r}: the value")
         holder[last] = yaml.load(written)
     stream = io.StringIO()
     yaml.dump(values, stream)

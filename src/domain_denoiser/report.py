@@ -6,7 +6,18 @@ import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from domain_denoiser import atomic, champion, changes, comparison, grids, params, results, revisions, sharing, stagelog
+from domain_denoiser import (
+    atomic,
+    champion,
+    changes,
+    comparison,
+    grids,
+    parsing,
+    results,
+    revisions,
+    sharing,
+    stagelog,
+)
 from domain_denoiser.changes import Changes
 from domain_denoiser.comparison import Row, Side
 from domain_denoiser.errors import BadInput
@@ -183,7 +194,7 @@ def _settings() -> list[str] | None:
     content = revisions.committed(results.PARAMS)
     try:
         sides = [
-            flattened("", params.parse_recorded(text, results.PARAMS))
+            flattened("", parsing.parse_recorded(text, results.PARAMS))
             for text in (content if content is not None else b"{}", Path(results.PARAMS).read_bytes())
         ]
     except BadInput:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from domain_denoiser import atomic, params, process_identity, reading
+from domain_denoiser import atomic, parsing, process_identity, reading
 from domain_denoiser.errors import BadInput
 
 FILES = (Path("params.yaml"), Path("study/params.yaml"))
@@ -63,7 +63,7 @@ def _refuse_changes(stage: str, began: Mapping[Path, bytes]) -> None:
     if now == began:  # as it nearly always is: nothing is parsed, and DVC is not imported
         return
     for path, keys in _read_by(stage).items():
-        was, is_now = (params.parse(files.get(path, b""), str(path)) for files in (began, now))
+        was, is_now = (parsing.parse(files.get(path, b""), str(path)) for files in (began, now))
         before, after = (_values(content, keys) for content in (was, is_now))
         for name in sorted(before.keys() | after.keys()):
             if before.get(name) != after.get(name):

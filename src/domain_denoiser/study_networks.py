@@ -6,9 +6,9 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from domain_denoiser import atomic, models, reading
+from domain_denoiser import atomic, reading
 from domain_denoiser.errors import BadInput
-from domain_denoiser.models import stored
+from domain_denoiser.models import architectures, stored
 from domain_denoiser.params import MlpModel, UnetModel, check, network
 from domain_denoiser.study_params import KerasModel
 
@@ -45,7 +45,7 @@ def _twice_as_large(features: Tensor) -> Tensor:
 
 def build(settings: MlpModel | UnetModel | KerasModel) -> nn.Module:
     """The network that the settings describe; it maps noisy to restored, both float32 [B, 1, 28, 28]."""
-    return Keras(settings.channels) if isinstance(settings, KerasModel) else models.build(settings)
+    return Keras(settings.channels) if isinstance(settings, KerasModel) else architectures.build(settings)
 
 
 def described(settings: MlpModel | UnetModel | KerasModel) -> BaseModel:

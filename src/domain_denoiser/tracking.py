@@ -598,11 +598,11 @@ def log_model(store: Store, run: "Run", weights: Mapping[str, bytes]) -> str:
     import numpy
     import torch
 
-    from domain_denoiser import models, tracing
-    from domain_denoiser.models import stored
+    from domain_denoiser import tracing
+    from domain_denoiser.models import architectures, stored
 
     with temporary.laid_out(weights) as folder:
-        network, size = stored.load(folder, "cpu"), models.image_size(stored.load_settings(folder))
+        network, size = stored.load(folder, "cpu"), architectures.image_size(stored.load_settings(folder))
     height, width = (28, 36) if size is None else size
     with mlflow.start_run(run_id=run.info.run_id), tracing.any_size():
         logged = mlflow.pytorch.log_model(

@@ -9,8 +9,7 @@ import tempfile
 from pathlib import Path
 
 from domain_denoiser import commands, dvc_project, params
-from domain_denoiser.checks import NOTE, OK, Check
-from domain_denoiser.doctor import WRONG
+from domain_denoiser.checks import NOTE, OK, WRONG, Check
 from domain_denoiser.errors import BadInput
 
 # Measured: data, models and reports are 0.28 GB, the same once more in DVC's cache, MLflow's copies 0.1 GB.

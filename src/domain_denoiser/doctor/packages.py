@@ -10,8 +10,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from domain_denoiser import place
-from domain_denoiser.checks import OK, Check
-from domain_denoiser.doctor import WRONG
+from domain_denoiser.checks import OK, WRONG, Check
 
 LOCK = Path("requirements/all.lock")
 SHOWN = 5  # packages by name

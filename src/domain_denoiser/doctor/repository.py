@@ -5,8 +5,7 @@ import subprocess
 from pathlib import Path
 
 from domain_denoiser import lineage, merging, revisions
-from domain_denoiser.checks import NOTE, OK, Check
-from domain_denoiser.doctor import WRONG
+from domain_denoiser.checks import NOTE, OK, WRONG, Check
 from domain_denoiser.errors import BadInput
 
 PATIENCE_S = 20

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
-from domain_denoiser.checks import NOTE, OK, Check
-from domain_denoiser.doctor import WRONG, probe, stores
+from domain_denoiser.checks import NOTE, OK, WRONG, Check
+from domain_denoiser.doctor import probe, stores
 from domain_denoiser.masking import masked
 
 PATIENCE_S = 20  # half of it may be imports on a busy machine

@@ -8,8 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from domain_denoiser.checks import OK, Check
-from domain_denoiser.doctor import WRONG
+from domain_denoiser.checks import OK, WRONG, Check
 
 MIGRATIONS = "store/db_migrations/versions"
 EXPERIMENT = "mnist-denoising"

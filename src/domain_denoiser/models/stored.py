@@ -9,7 +9,7 @@ from safetensors.torch import save as to_bytes
 
 from domain_denoiser import atomic, params, reading
 from domain_denoiser.errors import BadInput
-from domain_denoiser.models import build
+from domain_denoiser.models.architectures import build
 
 WEIGHTS, SETTINGS = "model.safetensors", "model.json"
 LARGEST_HEADER = 2**20  # bytes of model.safetensors; the deepest network that params.yaml allows has a tenth of it

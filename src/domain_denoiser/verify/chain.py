@@ -8,7 +8,7 @@ from domain_denoiser import lineage, revisions
 from domain_denoiser.checks import Check
 from domain_denoiser.errors import BadInput
 from domain_denoiser.lineage import Stage
-from domain_denoiser.params import parse, parse_recorded
+from domain_denoiser.parsing import parse, parse_recorded
 from domain_denoiser.records import flattened
 from domain_denoiser.verify import mends
 from domain_denoiser.verify.declared import Project, within
