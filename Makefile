@@ -35,7 +35,7 @@ propose: $(READY)  ## commit the results of a retraining on a branch, and push i
 announce: $(READY)  ## write the report on that branch's pull request on GitHub
 	denoise announce
 
-# A part: make test PART='tests/test_sync.py -k champion'; what it costs: make test COSTS=costs.csv (docs/testing.md)
+# A part: make test PART='tests/runs/runs/test_sync.py -k champion'; what it costs: make test COSTS=costs.csv (docs/testing.md)
 PART :=
 COSTS :=
 PYTEST := pytest -n 2 --dist loadfile $(if $(COSTS),--costs=$(COSTS)) $(PART)
@@ -110,7 +110,7 @@ lock: $(READY)  ## choose new versions of the dependencies
 	  -c requirements/floors.txt -o requirements/all.lock
 
 # In a folder that was moved or copied the programs in .venv would run the code of the other one, so .ready says where it
-# was made (`denoise doctor` and src/domain_denoiser/place.py read it too).
+# was made (`denoise doctor` and src/domain_denoiser/operations/place.py read it too).
 .PHONY: same-folder
 same-folder:
 	@test ! -e $(READY) || test "$$(cat $(READY))" = "$$(pwd -P)" || { \

@@ -14,11 +14,14 @@ import pandas
 import torch
 from ruamel.yaml import YAML
 
-from domain_denoiser import atomic, compute, images, noisy, params, progress, training
-from domain_denoiser.errors import one_sentence
-from domain_denoiser.models import architectures
-from domain_denoiser.models.initialisation import initialise
-from domain_denoiser.seeds import generator
+from domain_denoiser import params
+from domain_denoiser.base import atomic, progress
+from domain_denoiser.base.errors import one_sentence
+from domain_denoiser.core import compute, images, noisy_sets
+from domain_denoiser.core.seeds import generator
+from domain_denoiser.networks import architectures
+from domain_denoiser.networks.initialisation import initialise
+from domain_denoiser.training import loop
 
 # From the settings in params.yaml, one thing changed at a time; at least four settings of what the post leaves open.
 MLP = (
@@ -85,14 +88,14 @@ def trial(read: params.Params, model: params.Model, device) -> dict[str, float]:
 
     folder = Path("data/noisy") / model.regime
 
-    def load(split: str) -> training.Images:
+    def load(split: str) -> loop.Images:
         paths = Path(f"data/clean/{split}_images.npy"), folder / f"{split}.npy"
-        return training.Images(*(torch.from_numpy(images.mapped(path)).to(device) for path in paths))
+        return loop.Images(*(torch.from_numpy(images.mapped(path)).to(device) for path in paths))
 
     train, val = load("train"), load("val")
     network = architectures.build(model)
     initialise(network, model.initialisation, generator("cpu", read.seed, "initialisation"))
-    epochs = list(training.fit(network.to(device), train, val, noisy.load_regime(folder), model, read.seed, None))
+    epochs = list(loop.fit(network.to(device), train, val, noisy_sets.load_regime(folder), model, read.seed, None))
     best = max(epochs, key=lambda epoch: epoch.val_psnr_db)
     return {
         "val_psnr_db": best.val_psnr_db,

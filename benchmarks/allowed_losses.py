@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas
 
-from domain_denoiser import params, summary
+from domain_denoiser import params
+from domain_denoiser.evaluation import summary
 
 LEAST_DB = 0.1
 

@@ -15,7 +15,7 @@ import typer
 from crash import files, prepare
 from pipeline import Pipeline, clean_environment
 
-from domain_denoiser import progress
+from domain_denoiser.base import progress
 
 AT_ONCE = 4
 CLEAR = ("is busy, it is being blocked by", "Unable to acquire lock")  # DVC's own sentences

@@ -24,8 +24,8 @@ from faulty import run_in
 from mlflow.tracking import MlflowClient
 from pipeline import Pipeline, clean_environment, clone, small
 
-from domain_denoiser import progress
-from domain_denoiser.atomic import PREFIX
+from domain_denoiser.base import progress
+from domain_denoiser.base.atomic import PREFIX
 
 CHECKPOINT, SYNC = "train@fixed, as it writes a checkpoint", "sync"
 KILLED = ("corrupt@random", "train@fixed", "train@conv", CHECKPOINT, "evaluate@fixed", "summarise", SYNC)
@@ -37,7 +37,7 @@ AIMED = {
     "train@fixed": (["stages/train.py", "fixed"], "os.fsync", 40),
     "evaluate@fixed": (["stages/evaluate.py", "fixed"], "os.fsync", 1),
     LOCK: (WRITES_LOCK, "dvc.utils.serialize._yaml._get_yaml", 1),  # it has emptied the file by then
-    SYNC: (["denoise", "sync"], "domain_denoiser.tracking._publish_params", 4),
+    SYNC: (["denoise", "sync"], "domain_denoiser.runs.mlflow_store._publish_params", 4),
 }
 WHO = ("stage", "group", "dvc")
 EPOCHS = 30  # of one of the small trainings, so that it takes as long as its imports

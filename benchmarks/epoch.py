@@ -10,13 +10,16 @@ import post_loop
 import torch
 from torch.nn import functional as F
 
-from domain_denoiser import compute, images, noisy, params, progress, training
-from domain_denoiser.flat import Flat
-from domain_denoiser.models import architectures
-from domain_denoiser.models.initialisation import initialise
-from domain_denoiser.noise import add_noise
-from domain_denoiser.optimizers import Optimizer
-from domain_denoiser.seeds import generator
+from domain_denoiser import params
+from domain_denoiser.base import progress
+from domain_denoiser.core import compute, images, noisy_sets
+from domain_denoiser.core.noise import add_noise
+from domain_denoiser.core.seeds import generator
+from domain_denoiser.networks import architectures
+from domain_denoiser.networks.initialisation import initialise
+from domain_denoiser.training import loop
+from domain_denoiser.training.flat import Flat
+from domain_denoiser.training.optimizers import Optimizer
 
 REPEATS = 5
 NOISY = Path("data/noisy")
@@ -60,11 +63,11 @@ class Ordinary:
 class Ours:
     """`training.fit`; each call is one epoch of fresh noise with `val` images to validate on."""
 
-    def __init__(self, train: training.Images, val: int, settings: params.Model, built: torch.nn.Module) -> None:
+    def __init__(self, train: loop.Images, val: int, settings: params.Model, built: torch.nn.Module) -> None:
         many = settings.model_copy(update={"epochs": measure.ROUNDS * REPEATS + 1})
-        first = training.Images(train.clean[:val], train.noisy[:val])
-        regime = noisy.load_regime(NOISY / settings.regime)
-        self._epochs = training.fit(built, train, first, regime, many, 2018, None)
+        first = loop.Images(train.clean[:val], train.noisy[:val])
+        regime = noisy_sets.load_regime(NOISY / settings.regime)
+        self._epochs = loop.fit(built, train, first, regime, many, 2018, None)
         next(self._epochs)  # the first epoch reads the stored noise
 
     def __call__(self) -> None:
@@ -144,13 +147,13 @@ class Convolutions:
 def by_autograd(settings: params.Model) -> torch.nn.Module:
     """The same network without its own way to the gradient."""
     built = network(settings)
-    built.gradient = lambda weights: training.Autograd(built, weights, "mse")
+    built.gradient = lambda weights: loop.Autograd(built, weights, "mse")
     return built
 
 
-def stored(clean: np.ndarray, regime: str) -> training.Images:
+def stored(clean: np.ndarray, regime: str) -> loop.Images:
     corrupted = images.load(NOISY / regime / "train.npy")[: len(clean)]
-    return training.Images(torch.from_numpy(clean), torch.from_numpy(corrupted))
+    return loop.Images(torch.from_numpy(clean), torch.from_numpy(corrupted))
 
 
 def loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[[], None]]:

@@ -14,8 +14,9 @@ from typing import Annotated
 
 import typer
 
-from domain_denoiser import progress, verify
-from domain_denoiser.errors import BadInput, one_sentence
+from domain_denoiser import verify
+from domain_denoiser.base import progress
+from domain_denoiser.base.errors import BadInput, one_sentence
 
 LEFT_OUT = (".venv", "mlflow.db", "mlartifacts", "node_modules", "__pycache__", "tmp")
 KINDS = {

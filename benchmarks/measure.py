@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from domain_denoiser import atomic
+from domain_denoiser.base import atomic
 
 ROUNDS = 4  # times as many as repeats, at most, in which both of two kinds of times are looked for
 LEAST = 3  # times that make a median

@@ -11,7 +11,7 @@ import measure
 import numpy as np
 from ruamel.yaml import YAML
 
-from domain_denoiser import progress
+from domain_denoiser.base import progress
 
 STAGES = (
     "download.py",

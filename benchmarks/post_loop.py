@@ -21,11 +21,13 @@ import typer
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from domain_denoiser import images, params, study_params
-from domain_denoiser.models import architectures
-from domain_denoiser.models.initialisation import initialise
+from domain_denoiser import params
+from domain_denoiser.core import images
+from domain_denoiser.core.seeds import generator
+from domain_denoiser.networks import architectures
+from domain_denoiser.networks.initialisation import initialise
 from domain_denoiser.params import Constant, Mlp, Regime
-from domain_denoiser.seeds import generator
+from domain_denoiser.study import params as study_params
 
 MOST_SEEDS = 100  # that are tried
 

@@ -12,8 +12,11 @@ import measure
 import post_loop
 import torch
 
-from domain_denoiser import compute, evaluation, images, noisy, params, progress
-from domain_denoiser.models import stored
+from domain_denoiser import params
+from domain_denoiser.base import progress
+from domain_denoiser.core import compute, images, noisy_sets
+from domain_denoiser.evaluation import per_image
+from domain_denoiser.networks import stored
 
 PROGRAMS = Path(sys.executable).parent
 EVALUATE = "evaluate `{}`, PSNR and SSIM"
@@ -74,10 +77,10 @@ def rates(read: params.Params, folder: Path) -> dict[str, float]:
     clean = images.load(folder / "data/clean/test_images.npy")
     given = images.load(folder / "data/noisy/test/test_0.5.npy")
     regime = params.Constant(law="constant", sigma=0.5)
-    works = {"corrupt": lambda: list(noisy.corrupt(clean, regime, 2018, "rate").parts)}
+    works = {"corrupt": lambda: list(noisy_sets.corrupt(clean, regime, 2018, "rate").parts)}
     for name in ("random", "conv"):
         network = stored.load(folder / "models" / name, "cpu")
-        works[EVALUATE.format(name)] = lambda network=network: evaluation.evaluate(
+        works[EVALUATE.format(name)] = lambda network=network: per_image.evaluate(
             network, torch.from_numpy(given), torch.from_numpy(clean), 0.5
         )
     return {name: len(clean) / value for name, value in measure.interleaved(works, REPEATS).items()}
@@ -113,7 +116,7 @@ def main() -> None:
         ours = statistics.mean((stages["train"], again))
         rows = [[name, f"{value:.1f}", f"{value / whole:.0%}"] for name, value in stages.items()]
         speeds = rates(read, folder)
-        evaluated = len(noisy.load_levels(folder / "data/noisy/test")) * TEST_IMAGES
+        evaluated = len(noisy_sets.load_levels(folder / "data/noisy/test")) * TEST_IMAGES
         arithmetic = evaluated * (len(MLPS) / speeds[EVALUATE.format("random")] + 1 / speeds[EVALUATE.format("conv")])
         rest = whole - epochs - arithmetic
         rows.append(["**dvc repro**", f"**{whole:.1f}**", "100%"])

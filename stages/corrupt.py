@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
-from domain_denoiser import atomic, images, params, progress, writer
-from domain_denoiser.errors import BadInput, one_sentence
+from domain_denoiser import params
+from domain_denoiser.base import atomic, one_writer, progress
+from domain_denoiser.base.errors import BadInput, one_sentence
+from domain_denoiser.core import images
 from domain_denoiser.params import Constant, Levels, Regime
 
 
@@ -15,38 +17,40 @@ def main(name: Annotated[str, typer.Argument(help="A key of `noisy` in params.ya
     if name not in read.noisy:
         raise BadInput(f"params.yaml: noisy has {', '.join(read.noisy)}, but not {name!r}")
     law = read.noisy[name].root
-    from domain_denoiser import noisy
+    from domain_denoiser.core import noisy_sets
 
     with atomic.folder(Path("data/noisy") / name) as folder:
         if isinstance(law, Levels):
             corrupt_levels(law, read.seed, folder)
         else:
             corrupt_regime(name, law, read.seed, folder)
-        atomic.write_json(folder / noisy.LAW, law.model_dump())
+        atomic.write_json(folder / noisy_sets.LAW, law.model_dump())
 
 
 def corrupt_regime(name: str, regime: Regime, seed: int, folder: Path) -> None:
     """The noisy training, val and gate images of a regime, beside the sigma of each."""
-    from domain_denoiser import noisy
+    from domain_denoiser.core import noisy_sets
 
     for split in progress.track(("train", "val", "gate"), 3, f"corrupt {name}", "sets"):
         clean = images.mapped(Path(f"data/clean/{split}_images.npy"))
-        made = noisy.corrupt(clean, regime, seed, name, split)
+        made = noisy_sets.corrupt(clean, regime, seed, name, split)
         images.save_parts(folder / f"{split}.npy", len(clean), made.parts)
         images.save(folder / f"{split}_sigma.npy", made.sigma)
 
 
 def corrupt_levels(levels: Levels, seed: int, folder: Path) -> None:
     """The noisy test and gate images at each noise level, the same bytes for every model."""
-    from domain_denoiser import noisy
+    from domain_denoiser.core import noisy_sets
 
     clean = {split: images.mapped(Path(f"data/clean/{split}_images.npy")) for split in ("test", "gate")}
     jobs = [(split, sigma) for split in clean for sigma in levels.sigmas]
     for split, sigma in progress.track(jobs, len(jobs), "corrupt at every noise level", "sets"):
-        made = noisy.corrupt(clean[split], Constant(law="constant", sigma=sigma), seed, "levels", split, str(sigma))
-        images.save_parts(folder / noisy.level_file(split, sigma), len(clean[split]), made.parts)
+        made = noisy_sets.corrupt(
+            clean[split], Constant(law="constant", sigma=sigma), seed, "levels", split, str(sigma)
+        )
+        images.save_parts(folder / noisy_sets.level_file(split, sigma), len(clean[split]), made.parts)
 
 
 if __name__ == "__main__":
-    with one_sentence(), writer.alone():
+    with one_sentence(), one_writer.alone():
         typer.run(main)

@@ -4,14 +4,17 @@ from pathlib import Path
 
 import typer
 
-from domain_denoiser import atomic, datasets, images, params, progress, writer
-from domain_denoiser.errors import one_sentence
+from domain_denoiser import params
+from domain_denoiser.base import atomic, one_writer, progress
+from domain_denoiser.base.errors import one_sentence
+from domain_denoiser.core import images
+from domain_denoiser.data import sources
 
 
 def main() -> None:
     read = params.read(Path("params.yaml"))
-    train, test = datasets.obtain(read.data, progress.line)
-    parts = datasets.split(train, read.data.split, read.seed) | {"test": test}
+    train, test = sources.obtain(read.data, progress.line)
+    parts = sources.split(train, read.data.split, read.seed) | {"test": test}
     with atomic.folder(Path("data/clean")) as folder:
         for name, part in parts.items():
             images.save(folder / f"{name}_images.npy", part.images)
@@ -20,5 +23,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence(), writer.alone():
+    with one_sentence(), one_writer.alone():
         typer.run(main)

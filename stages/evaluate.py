@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from domain_denoiser import params, progress, writer
-from domain_denoiser.errors import one_sentence
+from domain_denoiser import params
+from domain_denoiser.base import one_writer, progress
+from domain_denoiser.base.errors import one_sentence
 
 
 def main(name: Annotated[str, typer.Argument(help="A folder under models/, or `noisy`.")]) -> None:
@@ -14,22 +15,23 @@ def main(name: Annotated[str, typer.Argument(help="A folder under models/, or `n
     import pandas
     import torch
 
-    from domain_denoiser import atomic, compute, images, noisy
-    from domain_denoiser.baselines import BASELINES
-    from domain_denoiser.evaluation import evaluate
+    from domain_denoiser.base import atomic
+    from domain_denoiser.core import compute, images, noisy_sets
+    from domain_denoiser.evaluation.baselines import BASELINES
+    from domain_denoiser.evaluation.per_image import evaluate
 
     device = compute.prepare(read.compute)
     if name in BASELINES:
         restore = BASELINES[name]
     else:
-        from domain_denoiser.models import stored
+        from domain_denoiser.networks import stored
 
         restore = stored.load(Path("models") / name, device)
     folder = Path("data/noisy/test")
-    levels = noisy.load_levels(folder)
+    levels = noisy_sets.load_levels(folder)
     tables = []
     for sigma in progress.track(levels, len(levels), f"evaluate {name}", "noise levels"):
-        pair = images.mapped_pair(Path("data/clean/test_images.npy"), folder / noisy.level_file("test", sigma))
+        pair = images.mapped_pair(Path("data/clean/test_images.npy"), folder / noisy_sets.level_file("test", sigma))
         clean, corrupted = (torch.from_numpy(array).to(device) for array in pair)
         tables.append(evaluate(restore, corrupted, clean, sigma))
     with atomic.file(Path("reports/evaluation") / f"{name}.csv") as temporary:
@@ -38,5 +40,5 @@ def main(name: Annotated[str, typer.Argument(help="A folder under models/, or `n
 
 
 if __name__ == "__main__":
-    with one_sentence(), writer.alone():
+    with one_sentence(), one_writer.alone():
         typer.run(main)

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from domain_denoiser import live, params, progress, writer
-from domain_denoiser.errors import BadInput, one_sentence
+from domain_denoiser import params
+from domain_denoiser.base import one_writer, progress
+from domain_denoiser.base.errors import BadInput, one_sentence
 from domain_denoiser.params import Constant, Regime
+from domain_denoiser.runs import live
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +23,10 @@ FOLDER = Path("reports/figures")
 
 def main(names: Annotated[list[str], typer.Argument(help="The models to show.")]) -> None:
     read = params.read(Path("params.yaml"))
-    from domain_denoiser import atomic, compute, figures, images, reading, tables
-    from domain_denoiser.models import stored
+    from domain_denoiser.base import atomic, reading
+    from domain_denoiser.core import compute, images
+    from domain_denoiser.evaluation import figures, tables
+    from domain_denoiser.networks import stored
 
     def table(parse: "Callable[[bytes, str], pandas.DataFrame]", path: str) -> "pandas.DataFrame":
         return parse(reading.content(Path(path), reading.LARGEST_TABLE), path)
@@ -46,7 +50,8 @@ def shown(regime: Regime) -> "tuple[np.ndarray, np.ndarray, list[float]]":
     """The first test image of each digit, clean and at the stored noise levels that a regime trains on."""
     import numpy as np
 
-    from domain_denoiser import figures, images, noisy
+    from domain_denoiser.core import images, noisy_sets
+    from domain_denoiser.evaluation import figures
 
     clean = images.mapped(Path("data/clean/test_images.npy"))
     labels = images.load_array(Path("data/clean/test_labels.npy"))
@@ -55,17 +60,17 @@ def shown(regime: Regime) -> "tuple[np.ndarray, np.ndarray, list[float]]":
     chosen = figures.first_of_each(labels)
     folder = Path("data/noisy/test")
     low, high = (regime.sigma, regime.sigma) if isinstance(regime, Constant) else (regime.low, regime.high)
-    sigmas = figures.levels_shown(low, high, noisy.load_levels(folder), len(chosen))
-    at_level = {sigma: images.mapped(folder / noisy.level_file("test", sigma)) for sigma in set(sigmas)}
+    sigmas = figures.levels_shown(low, high, noisy_sets.load_levels(folder), len(chosen))
+    at_level = {sigma: images.mapped(folder / noisy_sets.level_file("test", sigma)) for sigma in set(sigmas)}
     return clean[chosen], np.stack([at_level[sigma][image] for image, sigma in zip(chosen, sigmas)]), sigmas
 
 
 def save(figure: "Figure", path: Path) -> None:
-    from domain_denoiser import figures
+    from domain_denoiser.evaluation import figures
 
     figure.savefig(path, format="png", dpi=110, metadata=figures.as_png_metadata())
 
 
 if __name__ == "__main__":
-    with one_sentence(), writer.alone():
+    with one_sentence(), one_writer.alone():
         typer.run(main)

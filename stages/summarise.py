@@ -5,16 +5,18 @@ from typing import Annotated
 
 import typer
 
-from domain_denoiser import params, writer
-from domain_denoiser.errors import one_sentence
+from domain_denoiser import params
+from domain_denoiser.base import one_writer
+from domain_denoiser.base.errors import one_sentence
 
 
 def main(names: Annotated[list[str], typer.Argument(help="What was evaluated: models and baselines.")]) -> None:
     params.read(Path("params.yaml"))
     import pandas
 
-    from domain_denoiser import atomic, tables
-    from domain_denoiser.evaluation import means
+    from domain_denoiser.base import atomic
+    from domain_denoiser.evaluation import tables
+    from domain_denoiser.evaluation.per_image import means
 
     summary = {name: means(tables.load(Path("reports/evaluation") / f"{name}.csv")) for name in names}
     rows = [
@@ -29,5 +31,5 @@ def main(names: Annotated[list[str], typer.Argument(help="What was evaluated: mo
 
 
 if __name__ == "__main__":
-    with one_sentence(), writer.alone():
+    with one_sentence(), one_writer.alone():
         typer.run(main)

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
-from domain_denoiser import live, params, writer
-from domain_denoiser.errors import BadInput, one_sentence
+from domain_denoiser import params
+from domain_denoiser.base import one_writer
+from domain_denoiser.base.errors import BadInput, one_sentence
+from domain_denoiser.runs import live
 
 
 def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.yaml.")]) -> None:
@@ -18,26 +20,27 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
     with live.follow(patience_s=8.0) as tell:
         import torch
 
-        from domain_denoiser import compute, fitting, images, noisy, training
-        from domain_denoiser.models import architectures
-        from domain_denoiser.models.initialisation import initialise
-        from domain_denoiser.seeds import generator
+        from domain_denoiser.core import compute, images, noisy_sets
+        from domain_denoiser.core.seeds import generator
+        from domain_denoiser.networks import architectures
+        from domain_denoiser.networks.initialisation import initialise
+        from domain_denoiser.training import fitting, loop
 
         device = compute.prepare(read.compute)
         compute.require(settings.precision, device, f"params.yaml: models.{name}.precision")
         folder = Path("data/noisy") / settings.regime
 
-        def load(split: str) -> training.Images:
+        def load(split: str) -> loop.Images:
             pair = images.mapped_pair(Path(f"data/clean/{split}_images.npy"), folder / f"{split}.npy")
-            return training.Images(*(torch.from_numpy(array).to(device) for array in pair))
+            return loop.Images(*(torch.from_numpy(array).to(device) for array in pair))
 
         network = architectures.build(settings)
         initialise(network, settings.initialisation, generator("cpu", read.seed, "initialisation"))
-        regime = noisy.load_regime(folder)
+        regime = noisy_sets.load_regime(folder)
         task = fitting.Task(network.to(device), load("train"), load("val"), regime, settings, read.seed)
         fitting.fit(Path("models") / name, task, params.network(settings), read.compute, tell)
 
 
 if __name__ == "__main__":
-    with one_sentence(), writer.alone():
+    with one_sentence(), one_writer.alone():
         typer.run(main)

@@ -15,7 +15,10 @@ import torch
 from hypothesis import settings as hypothesis_settings
 from ruamel.yaml import YAML
 
-from domain_denoiser import datasets, images, params, training
+from domain_denoiser import params
+from domain_denoiser.core import images
+from domain_denoiser.data import sources
+from domain_denoiser.training import loop
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "tests/data/mnist"
@@ -102,12 +105,12 @@ def data(values) -> params.Data:
 
 
 @pytest.fixture(scope="session")
-def sample(idx_files) -> tuple[datasets.Labelled, datasets.Labelled]:
+def sample(idx_files) -> tuple[sources.Labelled, sources.Labelled]:
     """The sample's training and test images with their labels."""
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in idx_files.items()}
     split = {"train": 1000, "val": 100, "gate": 100}
     given = {"sources": [f"dir:{SAMPLE}"], "timeout_s": 1.0, "limit_s": 60.0, "sha256": checksums, "split": split}
-    return datasets.obtain(params.Data.model_validate(given), lambda line: None)
+    return sources.obtain(params.Data.model_validate(given), lambda line: None)
 
 
 @pytest.fixture(scope="session")
@@ -147,8 +150,8 @@ def make_settings():
 def make_images():
     """Clean uint8 images and their noisy ones as training takes them."""
 
-    def make(clean: np.ndarray, noisy: np.ndarray) -> training.Images:
-        return training.Images(images.to_float(clean, "cpu"), images.to_float(noisy, "cpu"))
+    def make(clean: np.ndarray, noisy: np.ndarray) -> loop.Images:
+        return loop.Images(images.to_float(clean, "cpu"), images.to_float(noisy, "cpu"))
 
     return make
 

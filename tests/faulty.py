@@ -179,8 +179,8 @@ def run(faults: dict[str, dict[str, object]], command: Callable[[], int]) -> int
 
 def _import_all() -> None:
     """What commands import late: a fault is to hit what they do, not how they start."""
-    from domain_denoiser import cli, evaluation, gate, sync, tracking, training  # noqa: F401
-    from domain_denoiser.models import mlp, stored, unet  # noqa: F401
+    from domain_denoiser.networks import mlp, stored, unet  # noqa: F401
+    from domain_denoiser.training import loop  # noqa: F401
 
 
 def seen(folder: Path) -> dict[str, str]:

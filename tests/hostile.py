@@ -25,23 +25,15 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from safetensors.torch import save as safetensors_bytes
 
-from domain_denoiser import (
-    champion,
-    datasets,
-    evaluation,
-    images,
-    lineage,
-    noisy,
-    overrides,
-    packages,
-    params,
-    records,
-    restoring,
-    summary,
-    tables,
-)
-from domain_denoiser.errors import BadInput
-from domain_denoiser.models import architectures, stored
+from domain_denoiser import params
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.core import images, noisy_sets
+from domain_denoiser.data import archives, sources
+from domain_denoiser.evaluation import per_image, summary, tables
+from domain_denoiser.networks import architectures, stored
+from domain_denoiser.operations import restore
+from domain_denoiser.operations.retraining import overrides
+from domain_denoiser.runs import champion, dvc_lock, records
 
 ROOT = Path(__file__).parent.parent
 MEMORY = 2**30  # bytes above what the program has before it reads the input
@@ -80,7 +72,7 @@ def outcome(name: str, given: Files) -> Outcome:
         try:
             with _limited():
                 kind.read(given)
-        except (BadInput, datasets.SourceFailed, packages.Unfit) as error:
+        except (BadInput, sources.SourceFailed, archives.Unfit) as error:
             verdict = SENTENCE if _seen() == before and str(error) else PARTIAL
             return Outcome(verdict, str(error))
         except Hang:
@@ -163,8 +155,8 @@ def _restore(given: Files) -> int:
     """As `denoise restore` does; a folder if there is more than one picture."""
     source = source_of(given)
     written, size = Path(f"{OUTPUT}{source.suffix}"), (28, 28) if "mlp" in str(source) else None
-    done = restoring.restore_path(
-        restoring.restorer(network("unet" if size is None else "mlp"), "cpu"), size, source, written
+    done = restore.restore_path(
+        restore.restorer(network("unet" if size is None else "mlp"), "cpu"), size, source, written
     )
     if source.suffix == ".npy":
         read, restored = np.load(source, mmap_mode="r"), np.load(written, mmap_mode="r")
@@ -180,35 +172,35 @@ def _obtain(given: Files) -> object:
         if name in given:
             held[name] = given[name]
         else:
-            with contextlib.suppress(datasets.SourceFailed):
-                held[name] = datasets._uncompressed(given[f"{name}.gz"], name)
+            with contextlib.suppress(sources.SourceFailed):
+                held[name] = sources._uncompressed(given[f"{name}.gz"], name)
     checksums = {name: hashlib.sha256(held.get(name, b"")).hexdigest() for name in params.IDX_FILES}
     split = {"train": 1, "val": 1, "gate": 1}
     wanted = {"sources": ["dir:."], "timeout_s": 1.0, "limit_s": 60.0, "sha256": checksums, "split": split}
-    return datasets.obtain(params.Data.model_validate(wanted), lambda line: None)
+    return sources.obtain(params.Data.model_validate(wanted), lambda line: None)
 
 
 def _package(given: Files) -> dict[str, bytes]:
-    return dict(packages.members(Path("package.tgz"), MEMBERS, 10_000))
+    return dict(archives.members(Path("package.tgz"), MEMBERS, 10_000))
 
 
 def _load(given: Files) -> object:
     loaded = stored.load(Path(), "cpu")
     size = architectures.image_size(stored.load_settings(Path())) or (5, 9)
-    return restoring.restorer(loaded, "cpu")(np.zeros((1, *size), np.uint8))
+    return restore.restorer(loaded, "cpu")(np.zeros((1, *size), np.uint8))
 
 
 def _lock(given: Files) -> object:
-    stages = lineage.workspace()
+    stages = dvc_lock.workspace()
     keys = [stage.key for stage in stages.values()]
-    return keys, records.gather(stages, lambda path, md5: None), lineage.written(stages)
+    return keys, records.gather(stages, lambda path, md5: None), dvc_lock.written(stages)
 
 
 def _law(given: Files) -> object:
     try:
-        return noisy.load_regime(Path())
+        return noisy_sets.load_regime(Path())
     except BadInput:
-        return noisy.load_levels(Path())
+        return noisy_sets.load_levels(Path())
 
 
 def _stage_images(given: Files) -> object:
@@ -218,7 +210,7 @@ def _stage_images(given: Files) -> object:
 
 def _restore_valid() -> None:
     for kind in ("mlp", "unet"):
-        restoring.restorer(network(kind), "cpu")(np.zeros((2, 28, 28), np.uint8))
+        restore.restorer(network(kind), "cpu")(np.zeros((2, 28, 28), np.uint8))
 
 
 # What they are given
@@ -330,7 +322,7 @@ def kinds() -> dict[str, Kind]:
         "history.csv": Kind(one("history.csv", files.tables(tables.HISTORY, EPOCHS)), _parsed(tables.history)),
         "per-image table": Kind(
             one("fixed.csv", files.tables(tables.COLUMNS, IMAGES)),
-            lambda given: evaluation.means(tables.load(Path("fixed.csv"))),
+            lambda given: per_image.means(tables.load(Path("fixed.csv"))),
         ),
         "levels.csv": Kind(one("levels.csv", files.tables(tables.LEVELS, LEVELS)), _parsed(tables.levels)),
         "metrics.json": Kind(one("metrics.json", files.json_texts(METRICS)), _parsed(summary.parse)),

@@ -16,9 +16,14 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from domain_denoiser import datasets, images, packages, params, parsing, reading, restoring, tables
-from domain_denoiser.errors import BadInput
-from domain_denoiser.models import stored
+from domain_denoiser import params
+from domain_denoiser.base import parsing, reading
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.core import images
+from domain_denoiser.data import archives, sources
+from domain_denoiser.evaluation import tables
+from domain_denoiser.networks import stored
+from domain_denoiser.operations import restore
 
 KINDS = list(hostile.kinds())
 SLOW = {
@@ -89,8 +94,8 @@ def test_what_is_no_file_is_not_waited_for(kind: str, tmp_path: Path) -> None:
     for read in (
         lambda: params.read(put("params.yaml")),
         lambda: images.load(put("images.npy")),
-        lambda: restoring.read_array(put("noisy.npy"), (28, 28)),
-        lambda: restoring.read_png(put("noisy.png"), (28, 28)),
+        lambda: restore.read_array(put("noisy.npy"), (28, 28)),
+        lambda: restore.read_png(put("noisy.png"), (28, 28)),
         lambda: stored.load_settings(put("model.json").parent),
         lambda: stored._load_weights(put("model.safetensors")),
         lambda: tables.load(put("table.csv")),
@@ -129,8 +134,8 @@ def test_large_array_is_restored_in_parts(tmp_path: Path) -> None:
         sizes.append(noisy.size)
         return 255 - noisy
 
-    assert restoring.restore_path(negative, (28, 28), tmp_path / "noisy.npy", tmp_path / "restored.npy") == count
-    assert max(sizes) <= restoring.AT_ONCE
+    assert restore.restore_path(negative, (28, 28), tmp_path / "noisy.npy", tmp_path / "restored.npy") == count
+    assert max(sizes) <= restore.AT_ONCE
     assert sum(sizes) == count * 784
     assert np.load(tmp_path / "restored.npy", mmap_mode="r").min() == 255
 
@@ -140,20 +145,20 @@ def test_picture_of_more_pixels_than_there_is_memory(tmp_path: Path, side: int) 
     """Of the first, Pillow only warns."""
     (tmp_path / "a.png").write_bytes(hostile_files.png(side, side))
     for size in (None, (28, 28)):
-        refused(restoring.read_png, tmp_path / "a.png", size)
+        refused(restore.read_png, tmp_path / "a.png", size)
 
 
 def test_picture_whose_part_claims_four_billion_bytes(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(hostile_files.png(28, 28, between=b"\xff\xff\xff\xffIDAT"))
     with hostile._limited():
-        assert "is not a whole PNG" in refused(restoring.read_png, tmp_path / "a.png", (28, 28))
+        assert "is not a whole PNG" in refused(restore.read_png, tmp_path / "a.png", (28, 28))
 
 
 @pytest.mark.parametrize("bomb", [b"zTXt", b"iTXt", b"iCCP"])
 def test_picture_with_a_text_that_unpacks_without_end(tmp_path: Path, bomb: bytes) -> None:
     found = next(chunk for chunk in hostile_files.chunks() if chunk[4:8] == bomb)
     (tmp_path / "a.png").write_bytes(hostile_files.png(28, 28, between=found))
-    refused(restoring.read_png, tmp_path / "a.png", (28, 28))
+    refused(restore.read_png, tmp_path / "a.png", (28, 28))
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../outside.png", "inside.png", "loop.png"])
@@ -165,17 +170,17 @@ def test_link_in_a_folder_of_pictures(tmp_path: Path, target: str) -> None:
     (folder / "loop.png").symlink_to(target)
     given = (lambda noisy: noisy, (28, 28), folder, tmp_path / "restored")
     if target == "inside.png":
-        assert restoring.restore_path(*given) == 2
+        assert restore.restore_path(*given) == 2
     else:
         wanted = "cannot be read" if target == "loop.png" else "is a link that leads out of"
-        assert wanted in refused(restoring.restore_path, *given)
+        assert wanted in refused(restore.restore_path, *given)
         assert not (tmp_path / "restored").exists()
 
 
 def test_names_that_no_path_can_have(tmp_path: Path) -> None:
     for name, wanted in (("x" * 300, "cannot be reached"), ("\0", "does not exist")):
         source, target = tmp_path / f"{name}.npy", tmp_path / "restored.npy"
-        assert wanted in refused(restoring.restore_path, lambda noisy: noisy, (28, 28), source, target)
+        assert wanted in refused(restore.restore_path, lambda noisy: noisy, (28, 28), source, target)
 
 
 def test_weights_that_give_no_image(tmp_path: Path) -> None:
@@ -186,7 +191,7 @@ def test_weights_that_give_no_image(tmp_path: Path) -> None:
     huge = np.where(np.arange(count) % 2, 3e38, -3e38).astype("<f4")
     given["model.safetensors"] = given["model.safetensors"][: 8 + length] + huge.tobytes()
     hostile_files.write(tmp_path, given)
-    restored = restoring.restorer(stored.load(tmp_path, "cpu"), "cpu")
+    restored = restore.restorer(stored.load(tmp_path, "cpu"), "cpu")
     assert "gives no image" in refused(restored, np.full((1, 28, 28), 200, np.uint8))
 
 
@@ -247,7 +252,7 @@ def test_json_that_python_takes_and_others_do_not(text: bytes) -> None:
 
 def members(package: bytes, tmp_path: Path) -> dict[str, bytes]:
     (tmp_path / "package.tgz").write_bytes(package)
-    return dict(packages.members(tmp_path / "package.tgz", ["package/data/a"], 1000))
+    return dict(archives.members(tmp_path / "package.tgz", ["package/data/a"], 1000))
 
 
 def tgz(*members: tuple[str, bytes, bytes], **pax: str) -> bytes:
@@ -275,7 +280,7 @@ def test_members_that_lead_elsewhere_are_not_written(tmp_path: Path, tree) -> No
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE])
 def test_member_that_is_no_file(kind: bytes, tmp_path: Path) -> None:
-    with pytest.raises(packages.Unfit, match="no plain file"):
+    with pytest.raises(archives.Unfit, match="no plain file"):
         members(tgz(("package/data/a", kind, b"")), tmp_path)
 
 
@@ -297,7 +302,7 @@ def test_member_that_is_no_file(kind: bytes, tmp_path: Path) -> None:
     ids=["zeros", "bomb", "large", "many", "cut", "empty", "start", "text", "pax", "longname", "sparse"],
 )
 def test_package_that_is_none(package, wanted: str, tmp_path: Path) -> None:
-    with pytest.raises(packages.Unfit, match=wanted):
+    with pytest.raises(archives.Unfit, match=wanted):
         members(package(), tmp_path)
 
 
@@ -320,14 +325,14 @@ def test_gzip_header_that_goes_on_and_on() -> None:
     """Python's own reader takes it byte by byte, and empty members one by one."""
     packed = gzip.compress(b"x", mtime=0)
     name = packed[:3] + b"\x08" + packed[4:10] + b"a" * 2**24 + b"\0" + packed[10:]
-    assert datasets._uncompressed(name, "file") == b"x"
-    assert datasets._uncompressed(gzip.compress(b"", mtime=0) * 10**5, "file") == b""
+    assert sources._uncompressed(name, "file") == b"x"
+    assert sources._uncompressed(gzip.compress(b"", mtime=0) * 10**5, "file") == b""
 
 
 def test_a_bad_idx_file_is_named() -> None:
     files = {f"train-{kind}-ubyte": hostile_files.idx(b"", 2**31) for kind in ("images-idx3", "labels-idx1")}
-    with pytest.raises(datasets.SourceFailed, match="^train-images-idx3-ubyte is not an IDX file"):
-        datasets._labelled("train", files)
+    with pytest.raises(sources.SourceFailed, match="^train-images-idx3-ubyte is not an IDX file"):
+        sources._labelled("train", files)
 
 
 # The real command line

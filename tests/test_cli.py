@@ -14,8 +14,9 @@ import hostile
 import hostile_files
 import pytest
 
-from domain_denoiser import choosing, cli
-from domain_denoiser.errors import BadInput
+from domain_denoiser import cli
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.operations import choosing
 
 ROOT = Path(__file__).parent.parent
 # Not pydantic, which Typer itself takes to read any argument.

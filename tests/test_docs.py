@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from domain_denoiser import page
+from domain_denoiser.operations import page
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -7,7 +7,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from pipeline import Pipeline
 
-from domain_denoiser import lineage, revisions
+from domain_denoiser.runs import dvc_lock, revisions
 
 
 def names_by_key(pipeline: Pipeline) -> dict[str, str]:
@@ -44,7 +44,7 @@ def test_every_experiment_is_a_run_with_its_name(pipeline: Pipeline, tmp_path: P
     commits = dict(revisions.experiments())
     assert set(commits) == {"queued-a", "queued-b", "queued-c", "here"}
     keys = {
-        name: lineage.locked(revisions.show(commit, "dvc.lock"), name)["train@fixed"].key
+        name: dvc_lock.locked(revisions.show(commit, "dvc.lock"), name)["train@fixed"].key
         for name, commit in commits.items()
     }
     after = names_by_key(changed)
@@ -54,7 +54,7 @@ def test_every_experiment_is_a_run_with_its_name(pipeline: Pipeline, tmp_path: P
 
     # What is applied is what the working directory is; what is removed has no name any more, but the work stays.
     changed.run("dvc", "exp", "apply", "queued-a")
-    assert lineage.workspace()["train@fixed"].key == keys["queued-a"]
+    assert dvc_lock.workspace()["train@fixed"].key == keys["queued-a"]
     said = changed.run("denoise", "sync").stdout
     assert f"fixed        {keys['queued-a'][:12]}  unchanged" in said
     changed.run("dvc", "exp", "remove", "queued-a", "queued-b")

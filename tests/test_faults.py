@@ -28,8 +28,8 @@ from faulty import NOT_PERMITTED, PATIENCE_S, Done, run_in, seen
 from pipeline import Pipeline
 from ruamel.yaml import YAML
 
-from domain_denoiser import lineage
-from domain_denoiser.atomic import PREFIX
+from domain_denoiser.base.atomic import PREFIX
+from domain_denoiser.runs import dvc_lock
 
 ROOT = Path(__file__).parent.parent
 IMAGES = {"train": 40, "t10k": 20}
@@ -255,7 +255,7 @@ def test_ctrl_c_in_a_training(finished: list[Path], tmp_path: Path) -> None:
 def test_a_failing_machine_with_closed_outputs(closed: str, said: str) -> None:
     """Neither a traceback, nor the sentence where data was wanted."""
     program = (
-        "from domain_denoiser.errors import one_sentence\n"
+        "from domain_denoiser.base.errors import one_sentence\n"
         "with one_sentence(): raise OSError(28, 'No space left on device', 'x')"
     )
     command = ["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, program]
@@ -265,8 +265,8 @@ def test_a_failing_machine_with_closed_outputs(closed: str, said: str) -> None:
 
 def test_a_command_that_is_stopped_stops_what_it_started() -> None:
     program = (
-        "from domain_denoiser import commands\nfrom domain_denoiser.errors import one_sentence\n"
-        "with one_sentence(): commands.run('sh', '-c', 'echo $$; exec sleep 600')"
+        "from domain_denoiser.base import processes\nfrom domain_denoiser.base.errors import one_sentence\n"
+        "with one_sentence(): processes.run('sh', '-c', 'echo $$; exec sleep 600')"
     )
     with started("-u", "-c", program) as running:
         assert running.stdout.readline().startswith("$ sh -c")
@@ -281,8 +281,8 @@ def test_a_command_that_is_stopped_stops_what_it_started() -> None:
 @pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
 def test_a_verification_that_is_stopped_stops_what_it_computes(command: str, again: bool) -> None:
     program = (
-        "from concurrent.futures import ThreadPoolExecutor\nfrom domain_denoiser.errors import one_sentence\n"
-        "from domain_denoiser.lineage import Stage\nfrom domain_denoiser.verify import cleanroom\n"
+        "from concurrent.futures import ThreadPoolExecutor\nfrom domain_denoiser.base.errors import one_sentence\n"
+        "from domain_denoiser.runs.dvc_lock import Stage\nfrom domain_denoiser.operations.verify import cleanroom\n"
         f"""stage = Stage('evaluate', "echo $$ $PWD > /proc/$PPID/fd/1; {command}", {{}}, {{}}, {{}})\n"""
         "cleanroom.PATIENCE_S = 1.0\n"
         "with one_sentence(), ThreadPoolExecutor(2) as threads, cleanroom.opened() as room:\n"
@@ -302,7 +302,7 @@ def test_a_verification_that_is_stopped_stops_what_it_computes(command: str, aga
 
 def test_output_that_nobody_can_take() -> None:
     """Standard output on a full disk: one sentence, and none more at the very end of the program."""
-    program = "from domain_denoiser.errors import one_sentence\nwith one_sentence(): print('a result')"
+    program = "from domain_denoiser.base.errors import one_sentence\nwith one_sentence(): print('a result')"
     with Path("/dev/full").open("w") as full:
         done = ended(program, stdout=full, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
@@ -311,7 +311,7 @@ def test_output_that_nobody_can_take() -> None:
 def test_a_mistake_in_the_program_keeps_its_traceback() -> None:
     """But not the secrets in it."""
     program = (
-        "from domain_denoiser.errors import one_sentence\n"
+        "from domain_denoiser.base.errors import one_sentence\n"
         "with one_sentence(): raise ZeroDivisionError('at http://user:hunter2@example.invalid')"
     )
     done = ended(program, capture_output=True)
@@ -347,7 +347,7 @@ SYNC_FAULTS = {
     "memory": ({"memory": {"left": 2**24}}, 1, "not enough memory"),
     "SIGTERM-store": ({"signals": {"number": 15, "at": 1, "again": False}}, 143, "stopped by SIGTERM"),
     "SIGINT-twice": (
-        {"signals": {"number": 2, "at": 2, "again": True, "call": "domain_denoiser.tracking._publish_params"}},
+        {"signals": {"number": 2, "at": 2, "again": True, "call": "domain_denoiser.runs.mlflow_store._publish_params"}},
         130,
         "stopped by SIGINT",
     ),
@@ -380,7 +380,7 @@ def test_a_sync_under_a_fault(storeless: Path, fault: str) -> None:
     if fault == "SIGINT-twice":  # it had begun; the next one brings the rest
         again = run_in(storeless, "denoise", "sync")
         assert again.status == 0, again.err
-        stages = lineage.locked((storeless / "dvc.lock").read_bytes(), "dvc.lock")
+        stages = dvc_lock.locked((storeless / "dvc.lock").read_bytes(), "dvc.lock")
         trained = {stage.key for name, stage in stages.items() if name.startswith("train@")}
         assert statuses_by_key(storeless) == dict.fromkeys(trained, "FINISHED")
 
@@ -444,7 +444,7 @@ def test_a_tmpdir_that_becomes_full(project: Path, tmp_path: Path, name: str) ->
     again = run_in(project, *WITH_TEMPORARY_FILES[name])
     assert again.status == 0, again.err
     if name == "sync":
-        stages = lineage.locked((project / "dvc.lock").read_bytes(), "dvc.lock")
+        stages = dvc_lock.locked((project / "dvc.lock").read_bytes(), "dvc.lock")
         trained = {stage.key for stage in stages.values() if stage.name.startswith("train@")}
         assert statuses_by_key(project) == dict.fromkeys(trained, "FINISHED")
 
@@ -528,7 +528,7 @@ def test_a_cache_that_would_have_to_be_written(project: Path) -> None:
 
 def test_a_training_that_diverges_is_published_as_failed(pipeline: Pipeline, tmp_path: Path) -> None:
     copied = pipeline.copy(tmp_path / "a copy")
-    before = lineage.locked((copied.root / "dvc.lock").read_bytes(), "dvc.lock")["train@conv"]
+    before = dvc_lock.locked((copied.root / "dvc.lock").read_bytes(), "dvc.lock")["train@conv"]
     deep = {"learning_rate": 10.0, "schedule": "constant", "fine_blocks": 6, "coarse_blocks": 6, "epochs": 200}
     copied.params(lambda values: values["models"]["conv"].update(deep))
     done = copied.run("dvc", "repro", "train@conv", check=False)
@@ -537,12 +537,12 @@ def test_a_training_that_diverges_is_published_as_failed(pipeline: Pipeline, tmp
     assert re.fullmatch(r"error: models/conv: the loss is (nan|inf) at epoch \d+, step \d+, learning rate 10", said)
     assert "Traceback" not in done.stderr
     # Nothing is there that could be taken for a result of it.
-    locked = lineage.locked((copied.root / "dvc.lock").read_bytes(), "dvc.lock")["train@conv"]
+    locked = dvc_lock.locked((copied.root / "dvc.lock").read_bytes(), "dvc.lock")["train@conv"]
     assert locked.key == before.key
     written = [path for path in before.outs if (copied.root / path).exists()]
     assert not written
     statuses = statuses_by_key(copied.root)
-    known = {stage.key for stage in lineage.locked((copied.root / "dvc.lock").read_bytes(), "dvc.lock").values()}
+    known = {stage.key for stage in dvc_lock.locked((copied.root / "dvc.lock").read_bytes(), "dvc.lock").values()}
     assert statuses[before.key] == "FINISHED"
     if "tracking: not done" not in done.stderr:  # a machine too busy for it within the stage's patience
         assert {status for key, status in statuses.items() if key not in known} == {"FAILED"}

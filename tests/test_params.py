@@ -5,8 +5,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from domain_denoiser import params, parsing
-from domain_denoiser.errors import BadInput, one_sentence
+from domain_denoiser import params
+from domain_denoiser.base import parsing
+from domain_denoiser.base.errors import BadInput, one_sentence
 
 ROOT = Path(__file__).parent.parent
 

@@ -13,7 +13,7 @@ import torch
 from mlflow.tracking import MlflowClient
 from pipeline import Pipeline
 
-from domain_denoiser import lineage
+from domain_denoiser.runs import dvc_lock
 
 MODELS = ("plain", "fixed", "random", "conv")
 REGIMES = ("plain", "fixed", "random")
@@ -74,7 +74,7 @@ def test_nothing_temporary_is_left(pipeline: Pipeline) -> None:
 
 def test_runs_show_what_went_in_and_came_out(pipeline: Pipeline, client: MlflowClient, runs: dict) -> None:
     assert set(runs) == set(MODELS)
-    stages = lineage.locked((pipeline.root / "dvc.lock").read_bytes(), "dvc.lock")
+    stages = dvc_lock.locked((pipeline.root / "dvc.lock").read_bytes(), "dvc.lock")
     metrics = json.loads((pipeline.root / "reports/metrics.json").read_text())["models"]
     head = pipeline.run("git", "rev-parse", "HEAD").stdout.strip()
     for name, run in runs.items():
@@ -170,10 +170,10 @@ def test_a_changed_sigma_reruns_its_own_branch_only(changed: Pipeline) -> None:
     ("file", "stages"),
     [
         ("stages/summarise.py", {"summarise"}),
-        ("src/domain_denoiser/figures.py", {"figures"}),
-        ("src/domain_denoiser/training.py", {"train@plain", "train@fixed", "train@random", "train@conv"}),
-        ("src/domain_denoiser/datasets.py", {"download"}),
-        ("src/domain_denoiser/tracking.py", set()),
+        ("src/domain_denoiser/evaluation/figures.py", {"figures"}),
+        ("src/domain_denoiser/training/loop.py", {"train@plain", "train@fixed", "train@random", "train@conv"}),
+        ("src/domain_denoiser/data/sources.py", {"download"}),
+        ("src/domain_denoiser/runs/mlflow_store.py", set()),
         ("src/domain_denoiser/cli.py", set()),
     ],
 )
@@ -214,7 +214,7 @@ def test_a_failed_stage_leaves_nothing_half_written(changed: Pipeline) -> None:
 
 @pytest.mark.services
 def test_a_queued_experiment_uses_the_source_of_its_own_copy(changed: Pipeline) -> None:
-    source = changed.root / "src/domain_denoiser/training.py"
+    source = changed.root / "src/domain_denoiser/training/loop.py"
     before = source.read_text()
     changed_line = before.replace("return peak * 0.5 * (1.0 + math.cos(math.pi * (done - 0.2) / 0.8))", "return 0.125")
     assert changed_line != before

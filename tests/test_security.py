@@ -25,9 +25,11 @@ from packaging.requirements import Requirement
 from pipeline import Pipeline
 from ruamel.yaml import YAML
 
-from domain_denoiser import images, lineage, masking, parsing
-from domain_denoiser.errors import BadInput
-from domain_denoiser.masking import LONGEST, masked
+from domain_denoiser.base import parsing, secrets
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.base.secrets import LONGEST, masked
+from domain_denoiser.core import images
+from domain_denoiser.runs import dvc_lock
 
 ROOT = Path(__file__).parent.parent
 SECRET = "-".join(("hunter2", "and", "more"))  # not as one word: files are searched for it
@@ -146,7 +148,7 @@ def test_arrays_of_a_stage_run_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_lock_that_names_files_outside_the_project_is_refused(path: str, kind: str) -> None:
     entry = {"cmd": "x", kind: [{"path": path, "md5": "0" * 32}]}
     with pytest.raises(BadInput, match="must be a path within the project") as raised:
-        lineage.locked(json.dumps({"stages": {"train@x": entry}}).encode(), "dvc.lock")
+        dvc_lock.locked(json.dumps({"stages": {"train@x": entry}}).encode(), "dvc.lock")
     assert str(raised.value).isprintable()
 
 
@@ -266,7 +268,7 @@ def test_text_is_shown_without_its_secrets(text: str) -> None:
     shown = masked(text)
     assert SECRET not in shown
     assert "slash" not in shown
-    assert masking.MASK in shown
+    assert secrets.MASK in shown
 
 
 @pytest.mark.parametrize(
@@ -326,11 +328,12 @@ def team(pipeline: Pipeline, tmp_path: Path) -> Pipeline:
 
 # What `denoise retrain` does, without the training; and DVC, when it is asked for what it should not say.
 SHARING = (
-    "import sys; from domain_denoiser import cli, sharing; do = getattr(sharing, sys.argv[1]); "
+    "import sys; from domain_denoiser import cli; from domain_denoiser.operations.retraining import remote\n"
+    "do = getattr(remote, sys.argv[1]); "
     "cli.app = lambda *words, **how: (do(), None)[1]; cli.main()"
 )
-TALKING = "from domain_denoiser import commands; commands.must('dvc', 'remote', 'list')"
-LOUD = "from domain_denoiser import commands; commands.run('sh', '-c', 'dvc remote list >&2')"
+TALKING = "from domain_denoiser.base import processes; processes.must('dvc', 'remote', 'list')"
+LOUD = "from domain_denoiser.base import processes; processes.run('sh', '-c', 'dvc remote list >&2')"
 COMMANDS = {
     "sync": (["denoise", "sync"], 2),
     "show": (["denoise", "show", "0" * 32], 2),
@@ -357,7 +360,7 @@ def test_no_command_prints_a_password(team: Pipeline, name: str) -> None:
     printed = done.stdout + done.stderr
     assert done.returncode == status, printed
     assert SECRET not in printed
-    assert (masking.MASK in printed) == (name not in SAYS_NO_ADDRESS), printed
+    assert (secrets.MASK in printed) == (name not in SAYS_NO_ADDRESS), printed
     assert "Traceback" not in printed
 
 

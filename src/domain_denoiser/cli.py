@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from domain_denoiser.commands import Failed
-from domain_denoiser.errors import BadInput, end, one_sentence, printable
-from domain_denoiser.masking import masked
+from domain_denoiser.base.errors import BadInput, end, one_sentence, printable
+from domain_denoiser.base.processes import Failed
+from domain_denoiser.base.secrets import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from domain_denoiser.checks import Check
-    from domain_denoiser.gate import Decision
+    from domain_denoiser.operations.checks import Check
+    from domain_denoiser.operations.gate import Decision
 
 app = typer.Typer(
     help="Clean noisy images with trained denoisers, and keep MLflow's view of them true.",
@@ -57,7 +57,7 @@ def _every_command(
 
 def _trained() -> list[str]:
     """The names for `--model` that the shell completes."""
-    from domain_denoiser import choosing
+    from domain_denoiser.operations import choosing
 
     try:
         return choosing.trained(choosing.project(None))
@@ -99,15 +99,15 @@ def restore(
     The output has the kind, size and type of the input. A PNG is 8-bit greyscale; a .npy file holds
     images [N, H, W], uint8 or float in [0, 1]. `conv` takes any size, the others 28 x 28.
     """
-    from domain_denoiser import choosing
+    from domain_denoiser.operations import choosing
 
     folder, name = choosing.choose(model, project)
-    from domain_denoiser import restoring
-    from domain_denoiser.models import architectures, stored
+    from domain_denoiser.networks import architectures, stored
+    from domain_denoiser.operations import restore
 
     size = architectures.image_size(stored.load_settings(folder))
-    restorer = restoring.restorer(stored.load(folder, "cpu"), "cpu")
-    done = restoring.restore_paths(restorer, size, sources, target, lambda line: typer.echo(printable(line), err=True))
+    restorer = restore.restorer(stored.load(folder, "cpu"), "cpu")
+    done = restore.restore_paths(restorer, size, sources, target, lambda line: typer.echo(printable(line), err=True))
     _say(f"{done} image{'' if done == 1 else 's'} restored by {name}: {printable(str(target))}")
 
 
@@ -132,18 +132,18 @@ def sync(
     Exit status 1 if the same work gave different bytes on the same kind of machine (nondeterminism); the table says
     where. Bytes of another kind of machine are shown too, and are no error.
     """
-    from domain_denoiser import lineage, revisions, tracking
-    from domain_denoiser import sync as syncing
+    from domain_denoiser.runs import dvc_lock, mlflow_store, revisions
+    from domain_denoiser.runs import sync as syncing
 
     root = _go_to_root()
     commits = [revisions.resolve(name) for name in rev] + (syncing.all_commits() if all_commits else [])
-    store = tracking.connect(root, retries=2, timeout_s=30)
+    store = mlflow_store.connect(root, retries=2, timeout_s=30)
     history = syncing.read_history()
     if history.gap is not None:
         typer.echo(f"note: {history.gap}; what earlier syncs said of it stays", err=True)
-    with tracking.one_sentence_if_it_fails(store):
+    with mlflow_store.one_sentence_if_it_fails(store):
         parts = [
-            syncing.publish_workspace(store, lineage.current(), history),
+            syncing.publish_workspace(store, dvc_lock.current(), history),
             # The newest test results of a run come first, and stay.
             syncing.publish_commits(store, reversed(commits), history),
             syncing.publish_champions(store, history),
@@ -165,18 +165,18 @@ def compare(
     The intervals are those of the difference, paired over the test images. Without REV: the working directory
     against HEAD. With one: the working directory against it. With more: each of the others against the first.
     """
-    from domain_denoiser import comparison
+    from domain_denoiser.runs import compare
 
     _go_to_root()
     first, *others = revs or ["HEAD"]
-    before = comparison.side(first)
+    before = compare.side(first)
     printed = {}
-    for name in others or [comparison.WORKSPACE]:
-        rows = comparison.compare(before, comparison.side(name))
+    for name in others or [compare.WORKSPACE]:
+        rows = compare.compare(before, compare.side(name))
         if as_json:
             printed[name] = [row._asdict() for row in rows]
         else:
-            _say((comparison.as_markdown if markdown else comparison.as_text)(rows, first, name))
+            _say((compare.as_markdown if markdown else compare.as_text)(rows, first, name))
     if as_json:
         _say(json.dumps({"before": first, "after": printed}, indent=2))
 
@@ -190,9 +190,9 @@ def show(
 
     The hashes are those of the files that it read and wrote.
     """
-    from domain_denoiser import provenance
+    from domain_denoiser.runs import show
 
-    found = provenance.find(run, _go_to_root())
+    found = show.find(run, _go_to_root())
     _say(json.dumps(found.as_json(), indent=2) if as_json else found.as_text())
 
 
@@ -224,7 +224,7 @@ def promote(
 
     Exit status 0: promoted, 3: kept.
     """
-    from domain_denoiser import champion
+    from domain_denoiser.runs import champion
 
     if rollback:
         if model is not None:
@@ -260,10 +260,10 @@ def retrain(
 
     Exit status 0: nothing to do, or finished and better, 3: finished, but kept from promotion, 2: bad input, 1: failed.
     """
-    from domain_denoiser import retraining
+    from domain_denoiser.operations.retraining import retrain
 
     _go_to_root()
-    raise typer.Exit(retraining.retrain(settings, against))
+    raise typer.Exit(retrain.retrain(settings, against))
 
 
 @app.command()
@@ -272,10 +272,11 @@ def recover() -> None:
 
     Then `dvc repro` can go on; `make repro` runs this first.
     """
-    from domain_denoiser import champion, interrupted
+    from domain_denoiser.operations import recover
+    from domain_denoiser.runs import champion
 
     _go_to_root()
-    for sentence in [*interrupted.mend(), *champion.recover()]:
+    for sentence in [*recover.mend(), *champion.recover()]:
         _say(sentence)
 
 
@@ -287,7 +288,7 @@ def report(
 
     Its figures go to reports/retraining/.
     """
-    from domain_denoiser import report as reporting
+    from domain_denoiser.operations.retraining import report as reporting
 
     _go_to_root()
     _say(reporting.write(against).removesuffix("\n"))
@@ -304,7 +305,7 @@ def propose(
 
     Never main; and the same results are proposed once.
     """
-    from domain_denoiser import proposing
+    from domain_denoiser.operations.retraining import proposing
 
     _go_to_root()
     made = proposing.propose(branch)
@@ -322,7 +323,7 @@ def announce(
 
     It is one comment, which is updated; the pull request is opened if there is none.
     """
-    from domain_denoiser import proposing, pull_requests
+    from domain_denoiser.operations.retraining import proposing, pull_requests
 
     _go_to_root()
     branch = proposing.current_branch()
@@ -340,7 +341,7 @@ def page() -> None:
 
     It is self-contained, and made of what the pipelines have written.
     """
-    from domain_denoiser import page as paging
+    from domain_denoiser.operations import page as paging
 
     _go_to_root()
     size = paging.write(paging.PAGE)
@@ -365,7 +366,7 @@ def verify(
 
     Exit status 0: all is right, 1: something is wrong or missing, 2: bad input.
     """
-    from domain_denoiser.verify import check as verifying
+    from domain_denoiser.operations.verify import check as verifying
 
     root = _go_to_root()
     _report(verifying.checks(again, quick), root, as_json)
@@ -380,7 +381,7 @@ def fresh(
 
     Exit status 0: it is, 1: it is not.
     """
-    from domain_denoiser import freshness
+    from domain_denoiser.operations import freshness
 
     root = _go_to_root()
     _report([freshness.check()], root, as_json)
@@ -397,8 +398,8 @@ def doctor(
 
     Exit status 0: nothing stands in the way, 1: something does.
     """
-    from domain_denoiser import revisions
-    from domain_denoiser.doctor import examine
+    from domain_denoiser.operations.doctor import examine
+    from domain_denoiser.runs import revisions
 
     root = revisions.project_root(Path.cwd())
     os.chdir(root)  # wherever the code comes from: that is looked at too
@@ -421,8 +422,10 @@ def _report(checks: "Iterable[Check]", root: Path, as_json: bool) -> None:
 
 
 def _decide(model: str | None) -> "Decision":
-    from domain_denoiser import atomic, champion, params
-    from domain_denoiser import gate as gating
+    from domain_denoiser import params
+    from domain_denoiser.base import atomic
+    from domain_denoiser.operations import gate as gating
+    from domain_denoiser.runs import champion
 
     _go_to_root()
     for sentence in champion.recover():
@@ -442,7 +445,8 @@ def _say(text: str) -> None:
 
 def _go_to_root() -> Path:
     """Work from the project's root, wherever the command was typed."""
-    from domain_denoiser import place, revisions
+    from domain_denoiser.operations import place
+    from domain_denoiser.runs import revisions
 
     root = revisions.project_root(Path.cwd())
     place.check(root)

@@ -5,8 +5,8 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
-from domain_denoiser import parsing, reading
-from domain_denoiser.errors import BadInput, one_line
+from domain_denoiser.base import parsing, reading
+from domain_denoiser.base.errors import BadInput, one_line
 
 STEPS_OF_SIGMA = 10_000  # MLflow's steps are integers: the noise level 0.125 is its step 1250
 

@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
-from domain_denoiser import params, study_tables, tables, writer
-from domain_denoiser.errors import one_sentence
+from domain_denoiser import params
+from domain_denoiser.base import one_writer
+from domain_denoiser.base.errors import one_sentence
+from domain_denoiser.evaluation import tables
+from domain_denoiser.study import tables as study_tables
 
 EVALUATION = study_tables.FOLDER / "evaluation"
 
@@ -23,5 +26,5 @@ def main(
 
 
 if __name__ == "__main__":
-    with one_sentence(), writer.alone():
+    with one_sentence(), one_writer.alone():
         typer.run(main)

@@ -6,18 +6,13 @@ from typing import Annotated
 import pandas
 import typer
 
-from domain_denoiser import (
-    atomic,
-    classical,
-    images,
-    noise_levels,
-    params,
-    progress,
-    study_params,
-    study_tables,
-    writer,
-)
-from domain_denoiser.errors import BadInput, one_sentence
+from domain_denoiser import params
+from domain_denoiser.base import atomic, one_writer, progress
+from domain_denoiser.base.errors import BadInput, one_sentence
+from domain_denoiser.core import images
+from domain_denoiser.study import classical, noise_levels
+from domain_denoiser.study import params as study_params
+from domain_denoiser.study import tables as study_tables
 
 
 def main(method: Annotated[str, typer.Argument(help="A key of `classical.strengths` in study/params.yaml.")]) -> None:
@@ -42,5 +37,5 @@ def main(method: Annotated[str, typer.Argument(help="A key of `classical.strengt
 
 
 if __name__ == "__main__":
-    with one_sentence(), writer.alone():
+    with one_sentence(), one_writer.alone():
         typer.run(main)

@@ -6,20 +6,16 @@ import pandas
 import torch
 import typer
 
-from domain_denoiser import (
-    classifier,
-    compute,
-    images,
-    params,
-    progress,
-    study_networks,
-    study_params,
-    study_tables,
-    writer,
-)
-from domain_denoiser.errors import one_sentence
-from domain_denoiser.models.initialisation import initialise
-from domain_denoiser.seeds import generator
+from domain_denoiser import params
+from domain_denoiser.base import one_writer, progress
+from domain_denoiser.base.errors import one_sentence
+from domain_denoiser.core import compute, images
+from domain_denoiser.core.seeds import generator
+from domain_denoiser.networks.initialisation import initialise
+from domain_denoiser.study import classifier
+from domain_denoiser.study import networks as study_networks
+from domain_denoiser.study import params as study_params
+from domain_denoiser.study import tables as study_tables
 
 FOLDER = Path("models/study/classifier")
 
@@ -44,5 +40,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence(), writer.alone():
+    with one_sentence(), one_writer.alone():
         typer.run(main)

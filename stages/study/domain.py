@@ -6,9 +6,13 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from domain_denoiser import atomic, domains, images, noisy, params, progress, study_params, writer
-from domain_denoiser.errors import BadInput, one_sentence
+from domain_denoiser import params
+from domain_denoiser.base import atomic, one_writer, progress
+from domain_denoiser.base.errors import BadInput, one_sentence
+from domain_denoiser.core import images, noisy_sets
+from domain_denoiser.data import domains
 from domain_denoiser.params import Constant
+from domain_denoiser.study import params as study_params
 
 OF_DIGITS = {"digits": lambda digits: digits, "upside_down": domains.upside_down, "inverted": domains.inverted}
 
@@ -19,7 +23,7 @@ def main(domain: Annotated[str, typer.Argument(help="A name of study_params.Doma
     parts = made(domain, study.domains.fashion, read.seed)
     parts["test"] = parts["test"][: study.domains.test_images]
     regime = Constant(law="constant", sigma=study.domains.sigma)
-    parts["noisy"] = np.concatenate(list(noisy.corrupt(parts["test"], regime, read.seed, "domains", domain).parts))
+    parts["noisy"] = np.concatenate(list(noisy_sets.corrupt(parts["test"], regime, read.seed, "domains", domain).parts))
     with atomic.folder(Path("data/study/domains") / domain) as folder:
         for name, part in parts.items():
             images.save(folder / f"{name}.npy", part)
@@ -34,14 +38,14 @@ def made(domain: str, fashion: params.Data, seed: int) -> dict[str, np.ndarray]:
     if domain == "letters":
         return {part: domains.letters(len(whole), seed, part) for part, whole in digits.items()}
     if domain == "fashion":
-        from domain_denoiser import datasets
+        from domain_denoiser.data import sources
 
         train, test = domains.fashion(fashion, progress.line)
-        split = datasets.split(train, fashion.split, seed)
+        split = sources.split(train, fashion.split, seed)
         return {"train": split["train"].images, "val": split["val"].images, "test": test.images}
     raise BadInput(f"{domain!r} is no domain: {', '.join([*OF_DIGITS, 'letters', 'fashion'])} are")
 
 
 if __name__ == "__main__":
-    with one_sentence(), writer.alone():
+    with one_sentence(), one_writer.alone():
         typer.run(main)

@@ -4,9 +4,13 @@ from pathlib import Path
 
 import typer
 
-from domain_denoiser import atomic, images, noise_levels, params, progress, study_params, writer
-from domain_denoiser.errors import one_sentence
-from domain_denoiser.noisy import level_file
+from domain_denoiser import params
+from domain_denoiser.base import atomic, one_writer, progress
+from domain_denoiser.base.errors import one_sentence
+from domain_denoiser.core import images
+from domain_denoiser.core.noisy_sets import level_file
+from domain_denoiser.study import noise_levels
+from domain_denoiser.study import params as study_params
 
 
 def main() -> None:
@@ -21,5 +25,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence(), writer.alone():
+    with one_sentence(), one_writer.alone():
         typer.run(main)

@@ -7,8 +7,13 @@ import pandas
 import typer
 from torch import Tensor
 
-from domain_denoiser import classical, images, noise_levels, params, progress, study_params, study_tables, writer
-from domain_denoiser.errors import one_sentence
+from domain_denoiser import params
+from domain_denoiser.base import one_writer, progress
+from domain_denoiser.base.errors import one_sentence
+from domain_denoiser.core import images
+from domain_denoiser.study import classical, noise_levels
+from domain_denoiser.study import params as study_params
+from domain_denoiser.study import tables as study_tables
 
 
 def main() -> None:
@@ -27,5 +32,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence(), writer.alone():
+    with one_sentence(), one_writer.alone():
         typer.run(main)

@@ -6,9 +6,22 @@ from typing import Annotated
 import pandas
 import typer
 
-from domain_denoiser import compute, noise_levels, progress, study_networks, study_params, study_tables, writer
-from domain_denoiser.baselines import BASELINES
-from domain_denoiser.errors import one_sentence
+from domain_denoiser.base import one_writer, progress
+from domain_denoiser.base.errors import one_sentence
+from domain_denoiser.core import compute
+from domain_denoiser.evaluation.baselines import BASELINES
+from domain_denoiser.study import (
+    networks as study_networks,
+)
+from domain_denoiser.study import (
+    noise_levels,
+)
+from domain_denoiser.study import (
+    params as study_params,
+)
+from domain_denoiser.study import (
+    tables as study_tables,
+)
 
 
 def main(
@@ -25,5 +38,5 @@ def main(
 
 
 if __name__ == "__main__":
-    with one_sentence(), writer.alone():
+    with one_sentence(), one_writer.alone():
         typer.run(main)

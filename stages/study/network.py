@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
-from domain_denoiser import params, study_params, study_training, writer
-from domain_denoiser.errors import BadInput, one_sentence
+from domain_denoiser import params
+from domain_denoiser.base import one_writer
+from domain_denoiser.base.errors import BadInput, one_sentence
+from domain_denoiser.study import params as study_params
+from domain_denoiser.study import training as study_training
 
 
 def main(name: Annotated[str, typer.Argument(help="A key of `networks` in study/params.yaml, or `large`.")]) -> None:
@@ -26,5 +29,5 @@ def main(name: Annotated[str, typer.Argument(help="A key of `networks` in study/
 
 
 if __name__ == "__main__":
-    with one_sentence(), writer.alone():
+    with one_sentence(), one_writer.alone():
         typer.run(main)

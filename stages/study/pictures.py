@@ -8,21 +8,26 @@ import pandas
 import typer
 from matplotlib.figure import Figure
 
-from domain_denoiser import (
-    atomic,
-    compute,
-    figures,
-    images,
-    noise_levels,
-    study_figures,
-    study_networks,
-    study_params,
-    study_tables,
-    tables,
-    writer,
+from domain_denoiser.base import atomic, one_writer
+from domain_denoiser.base.errors import one_sentence
+from domain_denoiser.core import compute, images
+from domain_denoiser.core.noisy_sets import level_file
+from domain_denoiser.evaluation import figures, tables
+from domain_denoiser.study import (
+    figures as study_figures,
 )
-from domain_denoiser.errors import one_sentence
-from domain_denoiser.noisy import level_file
+from domain_denoiser.study import (
+    networks as study_networks,
+)
+from domain_denoiser.study import (
+    noise_levels,
+)
+from domain_denoiser.study import (
+    params as study_params,
+)
+from domain_denoiser.study import (
+    tables as study_tables,
+)
 
 SHOWN = 10  # digits
 
@@ -69,5 +74,5 @@ def save(figure: Figure, name: str) -> None:
 
 
 if __name__ == "__main__":
-    with one_sentence(), writer.alone():
+    with one_sentence(), one_writer.alone():
         typer.run(main)

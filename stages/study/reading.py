@@ -8,20 +8,16 @@ import torch
 import typer
 from torch import Tensor
 
-from domain_denoiser import (
-    classifier,
-    compute,
-    images,
-    params,
-    progress,
-    study_networks,
-    study_params,
-    study_tables,
-    writer,
-)
-from domain_denoiser.baselines import NOISY, unrestored
-from domain_denoiser.errors import one_sentence
-from domain_denoiser.noisy import level_file, load_levels
+from domain_denoiser import params
+from domain_denoiser.base import one_writer, progress
+from domain_denoiser.base.errors import one_sentence
+from domain_denoiser.core import compute, images
+from domain_denoiser.core.noisy_sets import level_file, load_levels
+from domain_denoiser.evaluation.baselines import NOISY, unrestored
+from domain_denoiser.study import classifier
+from domain_denoiser.study import networks as study_networks
+from domain_denoiser.study import params as study_params
+from domain_denoiser.study import tables as study_tables
 
 NOISY_FOLDER = Path("data/noisy/test")
 
@@ -55,5 +51,5 @@ def main(folders: Annotated[list[Path], typer.Argument(help="The models' folders
 
 
 if __name__ == "__main__":
-    with one_sentence(), writer.alone():
+    with one_sentence(), one_writer.alone():
         typer.run(main)

@@ -7,22 +7,26 @@ import numpy as np
 import pandas
 import typer
 
-from domain_denoiser import (
+from domain_denoiser import params
+from domain_denoiser.base import one_writer, progress
+from domain_denoiser.base.errors import one_sentence
+from domain_denoiser.core import compute, images
+from domain_denoiser.evaluation.baselines import unrestored
+from domain_denoiser.evaluation.intervals import paired_difference
+from domain_denoiser.evaluation.per_image import evaluate
+from domain_denoiser.study import (
     classical,
-    compute,
-    images,
     noise_levels,
-    params,
-    progress,
-    study_networks,
-    study_params,
-    study_tables,
-    writer,
 )
-from domain_denoiser.baselines import unrestored
-from domain_denoiser.errors import one_sentence
-from domain_denoiser.evaluation import evaluate
-from domain_denoiser.intervals import paired_difference
+from domain_denoiser.study import (
+    networks as study_networks,
+)
+from domain_denoiser.study import (
+    params as study_params,
+)
+from domain_denoiser.study import (
+    tables as study_tables,
+)
 
 
 def main(folders: Annotated[list[Path], typer.Argument(help="The models' folders.")]) -> None:
@@ -57,5 +61,5 @@ def row(model: str, domain: str, psnr_db: dict[str, np.ndarray], seed: int) -> d
 
 
 if __name__ == "__main__":
-    with one_sentence(), writer.alone():
+    with one_sentence(), one_writer.alone():
         typer.run(main)

@@ -1,0 +1,1 @@
+"""Files, errors, signals, secrets, processes, progress, YAML and JSON: knows no images, and cannot change a result."""

@@ -1,0 +1,1 @@
+"""What every stage depends on: the array convention, noise, metrics, seeds, the device."""

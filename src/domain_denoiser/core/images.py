@@ -1,0 +1,149 @@
+"""The image convention: uint8 [N, H, W] on disk, float32 [N, 1, H, W] in [0, 1] in memory."""
+
+import errno
+import io
+import itertools
+import math
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from domain_denoiser.base import atomic, reading
+from domain_denoiser.base.errors import BadInput
+
+if TYPE_CHECKING:
+    import torch
+
+LARGEST_HEADER = 2**16  # bytes of a .npy file's header; numpy takes 10,000 at most
+
+
+def to_float(images: np.ndarray, device: "torch.device | str") -> "torch.Tensor":
+    """uint8 [N, H, W] -> float32 [N, 1, H, W] in [0, 1] on `device`."""
+    import torch
+
+    return scaled(torch.from_numpy(np.ascontiguousarray(images)).to(device))
+
+
+def scaled(images: "torch.Tensor") -> "torch.Tensor":
+    """uint8 [N, H, W] -> float32 [N, 1, H, W] in [0, 1] on the same device; floats stay as they are."""
+    return images if images.is_floating_point() else images.unsqueeze(1) / 255.0
+
+
+def from_unit(images: np.ndarray, device: "torch.device | str") -> "torch.Tensor":
+    """float [N, H, W] in [0, 1], of any width and byte order -> float32 [N, 1, H, W] on `device`."""
+    import torch
+
+    return torch.from_numpy(images.astype(np.float32)).to(device).unsqueeze(1)
+
+
+def to_unit(images: "torch.Tensor", dtype: np.dtype) -> np.ndarray:
+    """float32 [N, 1, H, W] in [0, 1] -> [N, H, W] of a float type."""
+    return images.squeeze(1).cpu().numpy().astype(dtype)
+
+
+def to_uint8(images: "torch.Tensor") -> np.ndarray:
+    """float [N, 1, H, W] in [0, 1] -> uint8 [N, H, W], rounded to the nearest grey value."""
+    import torch
+
+    return images.squeeze(1).mul(255.0).round().to(torch.uint8).cpu().numpy()
+
+
+def save(path: Path, array: np.ndarray) -> None:
+    """Write an array as .npy, whole or not at all."""
+    save_parts(path, len(array), [array])
+
+
+def save_parts(path: Path, count: int, parts: Iterable[np.ndarray]) -> None:
+    """Write `count` images that come in parts, [n, H, W] of one type each, as `save` would write them together."""
+    with atomic.file(path) as temporary, temporary.open("wb") as opened:
+        write_parts(opened, path, count, parts)
+
+
+def write_parts(opened: BinaryIO, path: Path, count: int, parts: Iterable[np.ndarray]) -> None:
+    """The same into an open file, which becomes `path`."""
+    parts = iter(parts)
+    first = np.ascontiguousarray(next(parts))
+    described = np.lib.format.header_data_from_array_1_0(first) | {"shape": (count, *first.shape[1:])}
+    np.lib.format.write_array_header_1_0(opened, described)
+    for part in itertools.chain([first], parts):
+        # Not numpy's own way of writing, whose errors do not say why the disk took no more.
+        opened.write(part.tobytes())
+        count -= len(part)
+    if count:
+        raise ValueError(f"{path}: {abs(count)} images too {'few' if count > 0 else 'many'}")
+
+
+def load(path: Path) -> np.ndarray:
+    """Read the uint8 images [N, H, W] of a .npy file that a stage wrote.
+
+    Raises BadInput if the file is not such an array.
+    """
+    return np.array(mapped(path))
+
+
+def mapped(path: Path) -> np.ndarray:
+    """The same images, but each read from the disk when it is asked for; what is written into them reaches no file."""
+    array = mapped_array(path)
+    if array.dtype != np.uint8 or array.ndim != 3 or 0 in array.shape:
+        raise BadInput(f"{path} holds {array.dtype} {list(array.shape)}, but uint8 images [N, H, W] are wanted")
+    return array
+
+
+def mapped_pair(clean: Path, noisy: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Clean images and the noisy ones made of them, both as `mapped`. Raises BadInput if they do not fit together."""
+    pair = mapped(clean), mapped(noisy)
+    if pair[0].shape != pair[1].shape:
+        raise BadInput(f"{noisy} has the shape {list(pair[1].shape)}, but {clean} has {list(pair[0].shape)}")
+    return pair
+
+
+def load_array(path: Path) -> np.ndarray:
+    """Read a .npy file without unpickling anything.
+
+    Raises BadInput if it is missing or no plain array.
+    """
+    return np.array(mapped_array(path))
+
+
+def mapped_array(path: Path) -> np.ndarray:
+    """An array of any plain type, of which only what is looked at is read, and written into for oneself alone.
+
+    Whatever the header claims is compared with the size of the file first. Raises BadInput as `load_array`.
+    """
+    try:
+        with reading.opened(path) as opened:
+            header = io.BytesIO(opened.read(LARGEST_HEADER))
+            size = os.fstat(opened.fileno()).st_size
+            shape, fortran, dtype = _described(header)
+            claimed = math.prod(shape) * dtype.itemsize
+            plain = not dtype.hasobject and dtype.itemsize > 0 and min(shape, default=0) >= 0
+            if not plain or claimed > size - header.tell():
+                raise ValueError(f"its header claims {dtype} {list(shape)}, the file has {size} bytes")
+            if 0 in shape:
+                return np.empty(shape, dtype)
+            return np.memmap(opened, dtype, "c", header.tell(), shape, "F" if fortran else "C")
+    except FileNotFoundError as error:
+        raise BadInput(f"{path} does not exist") from error
+    except (OSError, ValueError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:  # the file is well, the machine is not
+            raise MemoryError from error
+        raise BadInput(f"{path} is not a .npy array: {error}") from error
+
+
+def _described(header: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether the first index runs fastest, and type. Raises ValueError, whatever is wrong with a header."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+            version = np.lib.format.read_magic(header)
+            if version not in readers:
+                raise ValueError(f"its format has the version {version}, but 1.0 or 2.0 is wanted")
+            shape, fortran, dtype = readers[version](header)
+            return tuple(int(length) for length in shape), fortran, dtype
+    except Exception as error:  # numpy lets through whatever Python says of the expression that a header is
+        raise ValueError(f"{type(error).__name__}: {error}"[:300]) from error

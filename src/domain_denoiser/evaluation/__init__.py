@@ -1,0 +1,1 @@
+"""How good restored images are: tables of one row an image, their means, intervals, figures."""

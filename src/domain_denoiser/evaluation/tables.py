@@ -1,0 +1,78 @@
+"""The CSV files that stages write: a row for each test image at each noise level, for each epoch, or for each level."""
+
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas
+
+from domain_denoiser.base import reading
+from domain_denoiser.base.errors import BadInput
+
+COLUMNS = ["sigma", "image", "mse", "psnr_db", "ssim"]  # image: its number among the test images
+HISTORY = ["epoch", "train_loss", "val_loss", "val_psnr_db", "learning_rate"]
+LEVELS = ["model", "sigma", "psnr_db", "psnr_db_global", "mse", "ssim"]
+
+
+def load(path: Path) -> pandas.DataFrame:
+    """Read a per-image table. Raises BadInput if it is none."""
+    return parse(reading.content(path, reading.LARGEST_TABLE), str(path))
+
+
+def parse(content: bytes, where: str, columns: Sequence[str] = COLUMNS) -> pandas.DataFrame:
+    """The per-image table of a CSV file: at each noise level the images 0, 1, 2, ... in this order.
+
+    columns: those that are wanted, sigma and image among them; a table of another version may lack others, and what it
+    has beyond them is left out. `where` opens the sentence of the BadInput if it is none.
+    """
+    table = _numbers(content, where, columns)
+    levels = table.groupby("sigma")
+    if (table["image"] != levels.cumcount()).any() or levels.size().nunique() != 1:
+        raise BadInput(f"{where} has not the same images 0, 1, 2, ... at each noise level")
+    return table.astype({"image": int})
+
+
+def history(content: bytes, where: str, optional: Sequence[str] = ()) -> pandas.DataFrame:
+    """The epochs 1, 2, 3, ... of a history.csv; `where` opens the sentence of the BadInput if it is none.
+
+    optional: columns that one of another version may lack.
+    """
+    table = _numbers(content, where, HISTORY, optional)
+    if list(table["epoch"]) != list(range(1, len(table) + 1)):
+        raise BadInput(f"{where} has not the epochs 1, 2, 3, ...")
+    return table.astype({"epoch": int})
+
+
+def levels(content: bytes, where: str) -> pandas.DataFrame:
+    """The means of each model at each noise level, of a levels.csv; `where` opens the sentence if it is none."""
+    return _numbers(content, where, LEVELS)
+
+
+def _numbers(content: bytes, where: str, columns: Sequence[str], optional: Sequence[str] = ()) -> pandas.DataFrame:
+    """The rows of a CSV file in just these columns, finite numbers but for the model's name; one at least.
+
+    Other columns are left out, and of the wanted ones the optional may be missing.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of columns of mixed types: they are refused below
+            table = pandas.read_csv(io.BytesIO(content), keep_default_na=False)
+    except (ValueError, OverflowError) as error:
+        raise BadInput(f"{where} is not a table: {error}") from error
+    missing = [column for column in columns if column not in table.columns and column not in optional]
+    # A row with more values than there are columns makes pandas take the first ones for a name of the row.
+    if missing or not isinstance(table.index, pandas.RangeIndex):
+        found = ", ".join([str(column)[:100] for column in table.columns[:20]] + ["..."] * (len(table.columns) > 20))
+        wrong = f"misses {', '.join(missing)}" if missing else "has rows with more values"
+        raise BadInput(f"{where} has the columns {found}, but {wrong}")
+    table = table[[column for column in columns if column in table.columns]]
+    numbers = [column for column in table.columns if column != "model"]
+    try:
+        table = table.astype(dict.fromkeys(numbers, float))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BadInput(f"{where} is not a table of numbers: {error}") from error
+    if table.empty or not np.isfinite(table[numbers].to_numpy()).all():
+        raise BadInput(f"{where} has no rows, or numbers that are not finite")
+    return table

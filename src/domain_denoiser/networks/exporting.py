@@ -1,0 +1,85 @@
+"""A trained network as one ONNX graph, which is run without the code that it was built by."""
+
+import re
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import torch
+
+from domain_denoiser.core import images
+from domain_denoiser.core.seeds import derive
+from domain_denoiser.networks.architectures import image_size
+from domain_denoiser.networks.graphs import Graph
+from domain_denoiser.params import Network
+
+OPSET = 18
+NOISY, RESTORED = "noisy", "restored"
+AXES = ("batch", None, "height", "width")
+TOLERANCE = 1e-5  # between graph and network, at any pixel
+EXAMPLE = (30, 34)  # height and width that the exporter is shown, where a network takes any
+SIZES = ((1, 1), (3, 5), (28, 28), (27, 29), (64, 33))  # that are compared, where a network takes any
+
+
+def exported(network: torch.nn.Module, settings: Network) -> bytes:
+    """The content of a .onnx file: float32 [batch, 1, height, width] -> the same, batch free.
+
+    network: with its weights, on the CPU. Height and width are fixed if the network takes one size only. Equal weights
+    give equal bytes, from any process and folder: no path, line of code or name of the machine is in them.
+    """
+    size = image_size(settings)
+    free = torch.export.Dim.DYNAMIC
+    axes = {0: free} if size else {0: free, 2: free, 3: free}
+    example = torch.zeros(2, 1, *(size or EXAMPLE))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's, of its own code
+        program = torch.onnx.export(
+            network.eval(),
+            (example,),
+            dynamo=True,
+            external_data=False,
+            dynamic_shapes=(axes,),
+            input_names=[NOISY],
+            output_names=[RESTORED],
+            opset_version=OPSET,
+            verbose=False,
+        )
+        return _plain(program.model_proto, size).SerializeToString(deterministic=True)
+
+
+def difference(network: torch.nn.Module, settings: Network, graph: Graph, seed: int) -> float:
+    """The largest difference between what graph and network restore, both clipped to [0, 1], on drawn images."""
+    size, largest = image_size(settings), 0.0
+    for height, width in (size,) if size else SIZES:
+        drawn = np.random.default_rng(derive(seed, "export", height, width))
+        noisy = drawn.random((3, height, width), dtype=np.float32)
+        with torch.inference_mode():
+            restored = network(images.from_unit(noisy, "cpu")).clamp(0.0, 1.0)
+        largest = max(largest, float(np.abs(images.to_unit(restored, np.float32) - graph.restore(noisy)).max()))
+    return largest
+
+
+def _plain(model: onnx.ModelProto, size: tuple[int, int] | None) -> onnx.ModelProto:
+    """Without what the exporter tells of its sources (paths, lines of code, types between nodes)."""
+    model.producer_version = re.sub(r"\+.*", "", model.producer_version)  # the same of every build of torch
+    graph = model.graph
+    del graph.value_info[:]
+    for told in _all(model):
+        del told.metadata_props[:]
+        told.doc_string = ""
+    for value in (graph.input[0], graph.output[0]):
+        dims = value.type.tensor_type.shape.dim
+        for dim, name, fixed in zip(dims, AXES, (None, 1, *(size or (None, None)))):
+            dim.Clear()
+            if fixed is None:
+                dim.dim_param = name
+            else:
+                dim.dim_value = fixed
+    return model
+
+
+def _all(model: onnx.ModelProto) -> Iterator[object]:
+    """Everything in a model that may carry notes."""
+    graph = model.graph
+    yield from (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output)

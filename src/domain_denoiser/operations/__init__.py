@@ -1,0 +1,1 @@
+"""One command each: what `denoise` does, above everything that it needs."""

@@ -1,0 +1,258 @@
+"""`denoise gate`: is a candidate better than the champion?
+
+Decided on the stored noisy gate images, never on test images, and on ONNX graphs: what a champion restores does not
+depend on today's code.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from domain_denoiser.base import temporary
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.core import images, metrics, noisy_sets
+from domain_denoiser.core.seeds import derive
+from domain_denoiser.evaluation.intervals import paired_difference
+from domain_denoiser.networks import exporting, stored
+from domain_denoiser.networks.graphs import Graph
+from domain_denoiser.params import Constant, Gate, Network, Params
+from domain_denoiser.runs import champion as champions
+from domain_denoiser.runs import dvc_lock, revisions
+from domain_denoiser.runs.cache import Contents
+from domain_denoiser.runs.champion import Champion
+from domain_denoiser.runs.dvc_lock import Stage
+
+if TYPE_CHECKING:
+    import torch
+
+IMAGES = Path("data/noisy/test")
+CLEAN, VAL = Path("data/clean/gate_images.npy"), Path("data/clean/val_images.npy")
+SAME_DB = 0.01  # how far a champion's figures may lie from champion.json's on the same images
+
+Figures = Mapping[str, Mapping[str, float | None]]  # noise level -> figures, PSNR in dB over the gate images
+
+
+class Decision(NamedTuple):
+    """What the gate found."""
+
+    candidate: Champion  # as it would stand in champion.json
+    files: Mapping[str, bytes]  # as they would lie in champion/: path -> content
+    champion: str | None  # the key of the one that it was compared with
+    passed: bool
+    levels: Figures
+
+    def as_json(self) -> dict[str, object]:
+        """The content of reports/gate.json."""
+        return {
+            "passed": self.passed,
+            "candidate": self.candidate.model_dump(),
+            "champion": self.champion,
+            "levels": self.levels,
+        }
+
+
+def decide(params: Params, model: str | None) -> Decision:
+    """Compare a model of the working directory with the champion; without a name, the best one on the val images.
+
+    Both sides restore the present gate images. Raises BadInput if a model, the champion or the gate images are not
+    there, or not what they should be.
+    """
+    stages, present = dvc_lock.workspace(), champions.read()
+    trained = _candidates(stages, params, model)
+    gate_images = _hash_of_gate_images(stages)
+    levels = noisy_sets.load_levels(IMAGES)
+    _check_levels(params.gate, [str(sigma) for sigma in levels])
+    threads, contents = params.compute.threads, Contents(revisions.head())
+    files = {name: _exported(stage, contents) for name, stage in trained.items()}
+    graphs = {name: Graph(made[champions.GRAPH], f"the graph of {name}", threads) for name, made in files.items()}
+    best = next(iter(graphs)) if len(graphs) == 1 else _best_on_val(graphs, params)
+    _check_exported(best, files[best], graphs[best], params.seed)
+    before, notes = None, []
+    if present is not None:
+        before = _psnr(Graph(champions.graph(present), champions.GRAPH, threads), levels)
+        notes = _as_recorded(present, before, gate_images)
+    figures = _figures(before, _psnr(graphs[best], levels), params.seed)
+    same = present is not None and champions.hashes(files[best])[champions.WEIGHTS] == present.files[champions.WEIGHTS]
+    passed, reasons = judge(figures, params.gate, present is not None, same)
+    candidate = Champion(
+        model=best,
+        key=trained[best].key,
+        files=champions.hashes(files[best]),
+        gate_images=gate_images,
+        psnr_db={sigma: values["candidate_psnr_db"] for sigma, values in figures.items()},
+        gain_db=figures[str(params.gate.sigma)]["gain_db"],
+        reasons=[*reasons, *notes],
+    )
+    return Decision(candidate, files[best], None if present is None else present.key, passed, figures)
+
+
+def judge(figures: Figures, rules: Gate, has_champion: bool, same: bool) -> tuple[bool, list[str]]:
+    """Whether the rules of params.yaml let the candidate pass, and a sentence for each rule that was applied."""
+    if same:
+        return False, ["the candidate is the champion"]
+    if not has_champion:
+        checks = [
+            (
+                figures[sigma]["candidate_psnr_db"] >= floor,
+                f"{figures[sigma]['candidate_psnr_db']:.2f} dB at sigma {sigma}, "
+                f"at least {floor:g} dB wanted of a first champion",
+            )
+            for sigma, floor in rules.floors_db.items()
+        ]
+    else:
+        headline, losses = figures[str(rules.sigma)], rules.allowed_loss_db
+        checks = [
+            (
+                headline["low_db"] > rules.margin_db,
+                f"gain at sigma {rules.sigma}: {headline['gain_db']:+.3f} dB, 95 % interval over images, which ignores "
+                f"that seeds differ, from {headline['low_db']:+.3f} dB, above {rules.margin_db:+g} dB wanted",
+            )
+        ] + [
+            (
+                values["gain_db"] >= -losses[sigma],
+                f"gain at sigma {sigma}: {values['gain_db']:+.3f} dB, at least {-losses[sigma]:+g} dB wanted",
+            )
+            for sigma, values in figures.items()
+            if sigma != str(rules.sigma)
+        ]
+    return all(held for held, _ in checks), [f"{'held' if held else 'FAILED'}: {said}" for held, said in checks]
+
+
+def _candidates(stages: Mapping[str, Stage], params: Params, model: str | None) -> dict[str, Stage]:
+    """The trainings of models that params.yaml has, in its order; or the one that is asked for."""
+    ours = dvc_lock.of_models(stages, params.models)
+    trained = {name: ours[f"train@{name}"] for name in params.models if f"train@{name}" in ours}
+    if model is not None and model not in trained:
+        there = f"dvc.lock has the models {', '.join(trained) or '(none yet)'}, but not {model!r}"
+        gone = f"{model!r} is in dvc.lock, but not in params.yaml any more, which has {', '.join(params.models)}"
+        raise BadInput(gone if f"train@{model}" in stages and model not in params.models else there)
+    if not trained:
+        raise BadInput("dvc.lock has no training of a model in params.yaml: run `make repro`")
+    chosen = trained if model is None else {model: trained[model]}
+    for name in chosen:
+        # Its graph is exported by today's code, which must be the code that it was trained by.
+        if changed := dvc_lock.changed_code(f"train@{name}"):
+            raise BadInput(
+                f"{name} was trained by other code ({', '.join(changed[:3])} changed since): run `dvc repro`"
+            )
+    return chosen
+
+
+def _check_levels(rules: Gate, levels: list[str]) -> None:
+    """The gate images may be older than params.yaml."""
+    there = f"but the gate images have {', '.join(levels)}: `dvc repro` makes those of params.yaml"
+    for key, named in (("sigma", [str(rules.sigma)]), ("floors_db", rules.floors_db)):
+        if missing := [sigma for sigma in named if sigma not in levels]:
+            raise BadInput(f"params.yaml: gate.{key} names the noise level {', '.join(missing)}, {there}")
+    if unknown := [sigma for sigma in levels if sigma not in rules.allowed_loss_db]:
+        raise BadInput(f"params.yaml: gate.allowed_loss_db does not name the noise level {', '.join(unknown)}, {there}")
+
+
+def _hash_of_gate_images(stages: Mapping[str, Stage]) -> str:
+    made = stages.get("corrupt@test")
+    changed = ["all"] if made is None else [*dvc_lock.changed_outs("corrupt@test"), *dvc_lock.changed_outs("download")]
+    if changed:
+        raise BadInput(
+            f"the gate images are not those of dvc.lock ({', '.join(changed)} differ): `dvc pull dvc.yaml` what "
+            "somebody else made, or run `make repro`"
+        )
+    return made.outs[str(IMAGES)]
+
+
+def _exported(stage: Stage, contents: Contents) -> dict[str, bytes]:
+    """The files of a candidate as they would lie in champion/: what its training wrote, and its graph."""
+    found = {}
+    for path in (champions.SETTINGS, champions.WEIGHTS):
+        wrote = f"models/{stage.name.partition('@')[2]}/{Path(path).name}"
+        found[path] = contents.find(wrote, stage.outs.get(wrote, ""))
+        if found[path] is None:
+            raise BadInput(
+                f"{wrote} of dvc.lock is neither here nor in the DVC cache: `dvc pull dvc.yaml`, or `make repro`"
+            )
+    with _loaded(found) as (network, settings):
+        return found | {champions.GRAPH: exporting.exported(network, settings)}
+
+
+@contextmanager
+def _loaded(files: Mapping[str, bytes]) -> Iterator[tuple["torch.nn.Module", Network]]:
+    """The network of a model's files, on the CPU. Its weights are mapped: the files lie there as long as it is used."""
+    with temporary.laid_out({Path(path).name: content for path, content in files.items()}) as folder:
+        yield stored.load(folder, "cpu"), stored.load_settings(folder)
+
+
+def _check_exported(name: str, files: Mapping[str, bytes], graph: Graph, seed: int) -> None:
+    """Raise BadInput for a candidate that is too large for git, or whose graph is not its network."""
+    size = sum(map(len, files.values()))
+    if size > champions.LARGEST:
+        raise BadInput(
+            f"{name} takes {size / 1e6:.1f} MB with its graph, but a champion has at most {champions.LARGEST / 1e6:g}, "
+            "as every clone carries it: make it smaller, or choose another by --model"
+        )
+    with _loaded(files) as (network, settings):
+        apart = exporting.difference(network, settings, graph, seed)
+    if not apart <= exporting.TOLERANCE:
+        raise BadInput(f"the graph of {name} restores otherwise than its network, by up to {apart:.2g}")
+
+
+def _best_on_val(graphs: Mapping[str, Graph], params: Params) -> str:
+    """The best model at the headline noise level, on val images with noise of their own.
+
+    The best of several is flattered by the images that chose it, so these are not the gate images.
+    """
+    clean = images.load(VAL)
+    law = Constant(law="constant", sigma=params.gate.sigma)
+    corrupted = np.concatenate(list(noisy_sets.corrupt(clean, law, params.seed, "gate", "val").parts))
+    means = {}
+    for name, graph in graphs.items():
+        try:
+            means[name] = float(_psnr_db(graph, corrupted, clean).mean())
+        except BadInput:  # one whose training ran away stands not in the way of the others
+            means[name] = -np.inf
+    return max(means, key=means.__getitem__)
+
+
+def _as_recorded(present: Champion, measured: Mapping[str, np.ndarray], gate_images: str) -> list[str]:
+    """Raise BadInput if the champion does not do on the same images what champion.json says. On others: a note."""
+    if present.gate_images != gate_images:
+        return ["note: the gate images are others than at the last promotion, so the champion was measured anew"]
+    means = {sigma: float(psnr.mean()) for sigma, psnr in measured.items()}
+    recorded = present.psnr_db
+    for sigma in means | recorded:
+        if not abs(means.get(sigma, np.nan) - recorded.get(sigma, np.nan)) <= SAME_DB:
+            found, wanted = (f"{of[sigma]:.2f} dB" if sigma in of else "nothing" for of in (means, recorded))
+            raise BadInput(
+                f"the champion restores the gate images at sigma {sigma} to {found}, but champion.json says {wanted} "
+                f"of the same images: it and {champions.GRAPH} do not belong together (`git checkout HEAD -- "
+                "champion.json champion` takes the commit's), or ONNX Runtime computes otherwise on this machine"
+            )
+    return []
+
+
+def _figures(
+    before: Mapping[str, np.ndarray] | None, after: Mapping[str, np.ndarray], seed: int
+) -> dict[str, dict[str, float | None]]:
+    figures = {}
+    for sigma, psnr in after.items():
+        figures[sigma] = {"candidate_psnr_db": float(psnr.mean()), "champion_psnr_db": None}
+        figures[sigma] |= {"gain_db": None, "low_db": None, "high_db": None}
+        if before is not None:
+            gain = paired_difference(before[sigma], psnr, derive(seed, "gate", sigma))
+            figures[sigma] |= {"champion_psnr_db": float(before[sigma].mean())}
+            figures[sigma] |= {"gain_db": gain.mean, "low_db": gain.low, "high_db": gain.high}
+    return figures
+
+
+def _psnr(graph: Graph, levels: list[float]) -> dict[str, np.ndarray]:
+    """PSNR in dB of each gate image, float64 [N], by noise level."""
+    paths = {str(sigma): IMAGES / noisy_sets.level_file("gate", sigma) for sigma in levels}
+    pairs = {sigma: images.mapped_pair(CLEAN, path) for sigma, path in paths.items()}
+    return {sigma: _psnr_db(graph, corrupted, clean) for sigma, (clean, corrupted) in pairs.items()}
+
+
+def _psnr_db(graph: Graph, corrupted: np.ndarray, clean: np.ndarray) -> np.ndarray:
+    """PSNR in dB of each restored image, float64 [N]. corrupted, clean: uint8 [N, H, W]."""
+    restored = images.from_unit(graph.restore(corrupted), "cpu")
+    return metrics.psnr_db(metrics.mse(restored, images.to_float(clean, "cpu"))).double().numpy()

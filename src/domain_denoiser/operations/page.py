@@ -1,0 +1,348 @@
+"""One self-contained HTML file of the committed results: `denoise page`."""
+
+import base64
+import hashlib
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import jinja2
+import pandas
+
+from domain_denoiser.base import atomic, reading
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.evaluation import summary
+from domain_denoiser.runs.dvc_lock import Stage, locked
+
+PAGE = Path("reports/report.html")
+STUDY = Path("reports/study")
+MODEL = "conv"  # the one whose differences from all others are told
+# A pipeline and the command that reproduces it.
+LOCKS = {"dvc.lock": "make repro", "study/dvc.lock": "make study", "study/large/dvc.lock": "make large"}
+WEIGHTS = "model.safetensors"
+
+
+class Cell(NamedTuple):
+    text: str
+    best: bool = False
+    aside: str = ""
+
+
+class Table(NamedTuple):
+    heads: list[str]
+    rows: list[list[Cell]]
+
+
+class Picture(NamedTuple):
+    alt: str
+    content: str  # base64 of a PNG
+
+
+class Source(NamedTuple):
+    """Where a number comes from."""
+
+    path: str
+    md5: str
+    command: str
+    key: str
+
+
+class Section(NamedTuple):
+    title: str
+    shows: str
+    limits: str
+    pictures: list[Picture]
+    tables: list[Table]
+    sources: list[Source]
+
+
+class Run(NamedTuple):
+    """A trained model."""
+
+    name: str
+    key: str
+    md5: str
+    command: str
+
+
+def write(path: Path) -> int:
+    """Write the page to `path` from what lies in the working directory; return its size in bytes.
+
+    Raises BadInput if a result is missing.
+    """
+    stages = {lock: _locked(Path(lock)) for lock in LOCKS}
+    makers = {out: (lock, stage) for lock, found in stages.items() for stage in found.values() for out in stage.outs}
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+    behind = [LOCKS[lock] for lock, found in stages.items() if is_stale(found)]
+    content = template.render(sections=sections(makers), runs=runs(makers), stale=behind) + "\n"
+    with atomic.file(path) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+    return len(content.encode())
+
+
+def is_stale(stages: Mapping[str, Stage]) -> bool:
+    """Whether some code that these stages read is not what lies here now."""
+    read = {(path, md5) for stage in stages.values() for path, md5 in stage.deps.items()}
+    code = [(Path(path), md5) for path, md5 in read if path.startswith(("src/", "stages/"))]
+    return any(not path.is_file() or _md5(_content(path)) != md5 for path, md5 in code)
+
+
+def sections(makers: Mapping[str, tuple[str, Stage]]) -> list[Section]:
+    """What the page tells, in its order."""
+
+    def section(title: str, shows: str, limits: str, pictures: list[Path], tables: list[Table], paths: list[Path]):
+        drawn = [_picture(title, path) for path in pictures]
+        return Section(title, shows, limits, drawn, tables, [_source(path, makers) for path in [*paths, *pictures]])
+
+    figures = STUDY / "figures"
+    metrics = Path("reports/metrics.json")
+    levels, differences, spread = (STUDY / f"{name}.csv" for name in ("levels", "differences", "spread"))
+    domains, accuracy, ceiling = (STUDY / f"{name}.csv" for name in ("domains", "accuracy", "ceiling"))
+    told = [
+        section(
+            "On all test images",
+            "Mean PSNR over the 10,000 test images at the noise levels of the pipeline.",
+            "Whether a gain would hold with another seed: see the spread below.",
+            [],
+            [_metrics(metrics)],
+            [metrics],
+        ),
+        section(
+            "Against other methods, from no noise to more than training knows",
+            "Every method on the same noisy images. The classical ones are told σ and tuned for each σ on training "
+            "images; linear regression is fitted for each σ; a network is one for all σ. post: the post's own "
+            "settings. keras: the convolutional auto-encoder of the Keras tutorial.",
+            "Without noise the noisy input is perfect, and every network only adds error. Other noise than this one "
+            "(not Gaussian, not clipped, not independent from pixel to pixel) was not tried.",
+            [figures / "psnr_against_noise.png"],
+            [_table_of(_levels, levels)],
+            [levels],
+        ),
+        section(
+            "Differences that hold",
+            "conv minus every other method on the same images in dB, with 95 % intervals (paired bootstrap over "
+            "images). A difference counts as noise if its interval holds zero or if it is smaller than the distance "
+            "between the best and the worst seed.",
+            "The intervals are about the choice of test images; three seeds give only a rough idea of the rest.",
+            [],
+            [_table_of(_differences, differences), _table_of(_spread, spread)],
+            [differences, spread],
+        ),
+        section(
+            "The same digits through every model",
+            "The first test image of each digit.",
+            "Ten images say little about the mean.",
+            [figures / "digits.png"],
+            [],
+            [],
+        ),
+        section(
+            "Where each fails worst",
+            "Of the images measured, the ten of the lowest PSNR for each model.",
+            "A low PSNR may still be a readable digit, and the reverse.",
+            [figures / "worst.png"],
+            [],
+            [],
+        ),
+        section(
+            "Own domain only",
+            "Each model on images it was not trained for, beside a linear denoiser fitted to each domain. Below zero a "
+            "model makes things worse than they were, or worse than the simplest denoiser that knows the domain. "
+            "conv_fashion is the network of conv trained on Fashion-MNIST, for fewer epochs.",
+            "How much of a domain a model would need to see to work there.",
+            [figures / "domains.png"],
+            [_table_of(_domains, domains)],
+            [domains],
+        ),
+        section(
+            "Is the digit still the digit?",
+            "How many of the 10,000 test digits a classifier reads. It was trained on clean training digits and chosen "
+            "on clean val digits; it never saw a noisy or restored one.",
+            "A classifier trained on noisy or restored digits would read more of them.",
+            [],
+            [_table_of(_accuracy, accuracy)],
+            [accuracy],
+        ),
+        section(
+            "What the hidden layer has learned",
+            "The weights from the image to the 36 hidden units of the greatest norm, each on its own scale: purple "
+            "where light excites the unit, orange where it inhibits it.",
+            "What a unit does together with the others.",
+            [figures / "encoder_weights.png"],
+            [],
+            [],
+        ),
+    ]
+    if ceiling.exists():
+        limits = "That no network could do better."
+        shows = "A larger network of the same kind, trained for longer, minus conv, on the same images."
+        told.append(section("The ceiling", shows, limits, [], [_table_of(_ceiling, ceiling)], [ceiling]))
+    return told
+
+
+def runs(makers: Mapping[str, tuple[str, Stage]]) -> list[Run]:
+    """Every trained model that a lock knows."""
+    return [
+        Run(str(Path(out).parent.relative_to("models")), stage.key, stage.outs[out], _command(lock, stage))
+        for out, (lock, stage) in makers.items()
+        if out.endswith(WEIGHTS)
+    ]
+
+
+def _command(lock: str, stage: Stage) -> str:
+    """DVC knows the stages of the study only while their own command runs."""
+    return f"dvc repro {stage.name}" if lock == "dvc.lock" else LOCKS[lock]
+
+
+def _locked(path: Path) -> dict[str, Stage]:
+    return locked(_content(path), str(path)) if path.exists() else {}
+
+
+def _source(path: Path, makers: Mapping[str, tuple[str, Stage]]) -> Source:
+    content = _content(path)
+    lock, stage = makers.get(str(path), ("study/dvc.lock", None))
+    return Source(str(path), _md5(content), LOCKS[lock], stage.key if stage else "")
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _content(path: Path) -> bytes:
+    if not path.exists():
+        raise BadInput(f"{path} does not exist; `make repro` and `make study` make it")
+    return reading.content(path, reading.LARGEST_TABLE)
+
+
+def _picture(title: str, path: Path) -> Picture:
+    return Picture(title, base64.b64encode(_content(path)).decode())
+
+
+def _read(path: Path) -> pandas.DataFrame:
+    return pandas.read_csv(io.BytesIO(_content(path)))
+
+
+def _metrics(path: Path) -> Table:
+    models = summary.parse(_content(path), str(path))
+    sigmas = list(next(iter(models.values())))
+    middle = sigmas[len(sigmas) // 2]
+    order = sorted(models, key=lambda name: models[name][middle]["psnr_db"])
+    values = {name: [models[name][sigma]["psnr_db"] for sigma in sigmas] for name in order}
+    return _table("PSNR in dB at σ =", sigmas, values, "{:.2f}")
+
+
+def _table_of(build: Callable[[Path], Table], path: Path) -> Table:
+    """Raises BadInput if the file does not hold what the study writes there."""
+    try:
+        return build(path)
+    except (LookupError, ValueError, TypeError) as error:
+        raise BadInput(f"{path} is not the table that `make study` writes there: {error}") from error
+
+
+def _levels(path: Path) -> Table:
+    wide = _read(path).pivot(index="method", columns="sigma", values="psnr_db")
+    wide = wide.loc[list(dict.fromkeys(_read(path)["method"]))]
+    return _table(
+        "PSNR in dB at σ =", [f"{s:g}" for s in wide.columns], dict(zip(wide.index, wide.to_numpy())), "{:.2f}"
+    )
+
+
+def _table(corner: str, columns: list[str], values: Mapping[str, list[float]], form: str) -> Table:
+    """A row a name; the best of each column stands out."""
+    best = [max(row[place] for row in values.values()) for place in range(len(columns))]
+    rows = [
+        [Cell(name.replace("_", " ")), *(Cell(form.format(value), value == top) for value, top in zip(row, best))]
+        for name, row in values.items()
+    ]
+    return Table([corner, *columns], rows)
+
+
+def _differences(path: Path) -> Table:
+    """conv against every method, turned so that it stands first, and the verdict where it does not win."""
+    table = _read(path)
+    table = table[table["sigma"].isin([0.0, 0.1, 0.3, 0.5, 0.7, 1.0, 1.5])]
+    turned = table[table["than"] == MODEL].rename(
+        columns={"method": "than", "than": "method", "low": "high", "high": "low"}
+    )
+    turned[["difference_db", "low", "high"]] *= -1
+    turned["verdict"] = turned["verdict"].map({"better": "worse", "worse": "better", "noise": "noise"})
+    mine = pandas.concat([table[table["method"] == MODEL], turned])
+    sigmas = sorted(mine["sigma"].unique())
+    rows = []
+    for than, found in mine.groupby("than", sort=False):
+        by_sigma = found.set_index("sigma")
+        cells = [by_sigma.loc[sigma] for sigma in sigmas]
+        rows.append(
+            [
+                Cell(f"{MODEL} − {than.replace('_', ' ')}"),
+                *(
+                    Cell(
+                        f"{cell['difference_db']:+.2f}",
+                        cell["verdict"] == "better",
+                        f"[{cell['low']:+.2f}, {cell['high']:+.2f}]"
+                        + ("" if cell["verdict"] == "better" else f" {cell['verdict']}"),
+                    )
+                    for cell in cells
+                ),
+            ]
+        )
+    return Table(["difference in dB at σ =", *(f"{sigma:g}" for sigma in sigmas)], rows)
+
+
+def _spread(path: Path) -> Table:
+    wide = _read(path).pivot(index="model", columns="sigma", values="spread_db")
+    heads = ["best minus worst seed in dB at σ =", *(f"{sigma:g}" for sigma in wide.columns)]
+    return Table(
+        heads,
+        [[Cell(name), *(Cell(f"{value:.2f}") for value in row)] for name, row in zip(wide.index, wide.to_numpy())],
+    )
+
+
+def _domains(path: Path) -> Table:
+    heads = ["model", "domain", "PSNR (dB)", "gain over noisy", "gain over linear"]
+    rows = [
+        [
+            Cell(row["model"]),
+            Cell(row["domain"].replace("_", " ")),
+            Cell(f"{row['psnr_db']:.2f}"),
+            *(
+                Cell(
+                    f"{row[f'gain_over_{than}_db']:+.2f}",
+                    row[f"gain_over_{than}_low"] > 0.0,
+                    f"[{row[f'gain_over_{than}_low']:+.2f}, {row[f'gain_over_{than}_high']:+.2f}]",
+                )
+                for than in ("noisy", "linear")
+            ),
+        ]
+        for _, row in _read(path).iterrows()
+    ]
+    return Table(heads, rows)
+
+
+def _accuracy(path: Path) -> Table:
+    table = _read(path)
+    clean, rest = table[table["images"] == "clean"].iloc[0], table[table["images"] != "clean"]
+    sigmas = sorted(rest["sigma"].unique())
+    rows = [[Cell("clean"), _share(clean), *(Cell("") for _ in sigmas[1:])]]
+    for name, found in rest.groupby("images", sort=False):
+        by_sigma = found.set_index("sigma")
+        rows.append([Cell(name), *(_share(by_sigma.loc[sigma]) for sigma in sigmas)])
+    return Table(["digits read at σ =", *(f"{sigma:g}" for sigma in sigmas)], rows)
+
+
+def _share(row: pandas.Series) -> Cell:
+    return Cell(f"{row['accuracy']:.2%}", aside=f"[{row['low']:.1%}, {row['high']:.1%}]")
+
+
+def _ceiling(path: Path) -> Table:
+    rows = [
+        [
+            Cell(f"{row['sigma']:g}"),
+            Cell(f"{row['psnr_db']:.2f}"),
+            Cell(f"{row['difference_db']:+.2f}", row["low"] > 0.0, f"[{row['low']:+.2f}, {row['high']:+.2f}]"),
+        ]
+        for _, row in _read(path).iterrows()
+    ]
+    return Table(["σ", "PSNR of large (dB)", "large − conv (dB)"], rows)

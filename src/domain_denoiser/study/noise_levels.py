@@ -1,0 +1,47 @@
+"""Images at one noise level, also beyond those that training knows, and the folder that the study keeps them in.
+
+data/study/levels holds clean.npy and test_<sigma>.npy, uint8 [N, 28, 28].
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas
+import torch
+from torch import Tensor
+
+from domain_denoiser.core import images
+from domain_denoiser.core.noise import add_noise
+from domain_denoiser.core.noisy_sets import AT_ONCE, level_file
+from domain_denoiser.core.seeds import generator
+from domain_denoiser.evaluation.per_image import evaluate
+
+FOLDER = Path("data/study/levels")
+CLEAN = "clean.npy"
+
+
+def corrupt(clean: np.ndarray, sigma: float, seed: int, *name: str) -> np.ndarray:
+    """Noisy uint8 images [N, 28, 28] of a sigma of at least 0; equal seed, sigma and name give equal bytes."""
+    draw = generator("cpu", seed, "noise", "study", str(sigma), *name)
+    return np.concatenate(
+        [
+            images.to_uint8(add_noise(images.to_float(part, "cpu"), torch.full((len(part),), sigma), draw))
+            for part in (clean[start : start + AT_ONCE] for start in range(0, len(clean), AT_ONCE))
+        ]
+    )
+
+
+def measure(
+    sigmas: list[float], restorer: Callable[[float], Callable[[Tensor], Tensor]], device: "torch.device | str"
+) -> Iterator[pandas.DataFrame]:
+    """The table of each noise level; `restorer` gives what restores at a level."""
+    clean = images.to_float(images.load(FOLDER / CLEAN), device)
+    for sigma in sigmas:
+        noisy = images.to_float(images.load(FOLDER / level_file("test", sigma)), device)
+        yield evaluate(restorer(sigma), noisy, clean, sigma)
+
+
+def on_arrays(restore: Callable[[np.ndarray], np.ndarray]) -> Callable[[Tensor], Tensor]:
+    """What restores float64 [N, H, W], for tensors [N, 1, H, W]."""
+    return lambda noisy: torch.from_numpy(restore(noisy.squeeze(1).double().cpu().numpy())).unsqueeze(1).to(noisy)

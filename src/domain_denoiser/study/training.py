@@ -1,0 +1,47 @@
+"""A training of the study: as in the main pipeline, but its noisy images are made in memory."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from domain_denoiser.core import compute, images, noisy_sets
+from domain_denoiser.core.seeds import generator
+from domain_denoiser.networks.initialisation import initialise
+from domain_denoiser.params import Compute, MlpModel, Regime, UnetModel
+from domain_denoiser.study import networks as study_networks
+from domain_denoiser.study.params import KerasModel
+from domain_denoiser.training import fitting, loop
+
+
+def fit(
+    folder: Path,
+    clean: dict[str, np.ndarray],
+    regime: Regime,
+    settings: MlpModel | UnetModel | KerasModel,
+    on: Compute,
+    seed: int,
+    key: str,
+) -> None:
+    """Write the model to `folder`, as the stage train does it.
+
+    clean: uint8 [N, 28, 28], the parts `train` and `val`; key: where the settings stand. Raises BadInput if the
+    training diverges, or if this machine does not compute in the precision of the settings.
+    """
+    device = compute.prepare(on)
+    compute.require(settings.precision, device, f"{key}.precision")
+
+    def corrupted(part: str) -> loop.Images:
+        made = noisy_sets.corrupt(clean[part], regime, seed, settings.regime, part)
+        stored = np.concatenate(list(made.parts))
+        return loop.Images(torch.from_numpy(clean[part]).to(device), torch.from_numpy(stored).to(device))
+
+    network = study_networks.build(settings)
+    initialise(network, settings.initialisation, generator("cpu", seed, "initialisation"))
+    task = fitting.Task(network.to(device), corrupted("train"), corrupted("val"), regime, settings, seed)
+    fitting.fit(folder, task, study_networks.described(settings), on, lambda row: None)
+
+
+def load_clean(folder: Path, pattern: str) -> dict[str, np.ndarray]:
+    """The parts `train` and `val` of a folder, whose files are called as the pattern says: "{}_images.npy"."""
+    return {part: images.load(folder / pattern.format(part)) for part in ("train", "val")}

@@ -1,0 +1,1 @@
+"""How a network is fitted: the loop, optimizers, checkpoints."""

@@ -1,0 +1,75 @@
+"""A training into a folder: from its last checkpoint if it was interrupted; the best epoch's weights are kept."""
+
+import csv
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import BaseModel
+from torch import nn
+
+from domain_denoiser.base import atomic, progress
+from domain_denoiser.base.one_writer import RUNNING
+from domain_denoiser.core import compute
+from domain_denoiser.networks import stored
+from domain_denoiser.params import Compute, Regime, Training
+from domain_denoiser.training import loop
+from domain_denoiser.training.checkpoint import Checkpoint, Checkpoints, identity
+
+
+class Task(NamedTuple):
+    """What `training.fit` takes. The network has its first weights, and is on the device of the images."""
+
+    network: nn.Module
+    train: loop.Images
+    val: loop.Images
+    regime: Regime
+    settings: Training
+    seed: int
+
+
+def fit(folder: Path, task: Task, described: BaseModel, on: Compute, tell: Callable[[dict[str, float]], None]) -> None:
+    """Write model.safetensors, model.json, history.csv and platform.json to `folder`.
+
+    described: what model.json says; on: where `compute.prepare` has prepared to compute; tell: called with each epoch's
+    row of history, those before an interruption too. Raises BadInput if the training diverges; the checkpoint before
+    it stays. Raises ValueError if `folder` is absolute or leads upwards.
+    """
+    if folder.is_absolute() or ".." in folder.parts:
+        raise ValueError(f"{folder} leads out of the project: its checkpoints would not lie in {RUNNING}")
+    platform = compute.describe(on)
+    told = {"regime": task.regime, "settings": task.settings, "network": described}
+    told = {name: value.model_dump() for name, value in told.items()}
+    checkpoints = Checkpoints(
+        RUNNING / folder, identity((*task.train, *task.val), told | {"seed": task.seed, "platform": platform})
+    )
+    checkpoint, refused = checkpoints.last()
+    for sentence in refused:
+        progress.line(sentence)
+    history, best, after = ([], {}, None) if checkpoint is None else checkpoint
+    if after is not None:
+        progress.line(f"{folder}: goes on after epoch {after.epoch}")
+    for row in history:
+        tell(row)
+    highest = max((row["val_psnr_db"] for row in history), default=-math.inf)
+    with progress.epochs(task.settings.epochs, str(folder), len(task.train.clean), len(history)) as show:
+        try:
+            for epoch in loop.fit(*task, after):
+                if epoch.val_psnr_db > highest:
+                    highest = epoch.val_psnr_db
+                    best = {name: weight.clone() for name, weight in epoch.network.state_dict().items()}
+                history.append(epoch.row())
+                checkpoints.save(Checkpoint(history, best, epoch.state))
+                tell(history[-1])
+                show(history[-1])
+        except loop.Diverged as error:
+            raise loop.Diverged(f"{folder}: {error}") from error
+    stored.save(folder, best, described)
+    # Not by pandas, whose import takes as long as an epoch.
+    with atomic.file(folder / "history.csv") as temporary, temporary.open("w", newline="") as opened:
+        table = csv.DictWriter(opened, list(history[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(history)
+    atomic.write_json(folder / "platform.json", platform)
+    checkpoints.remove()

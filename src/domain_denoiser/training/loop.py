@@ -1,0 +1,247 @@
+"""Fitting a network: clean -> noisy -> restored -> loss, one epoch after another.
+
+Knows nothing of MLflow, DVC or files: `fit` yields what happened, others write it down.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.core import metrics
+from domain_denoiser.core.images import scaled
+from domain_denoiser.core.noise import add_noise, draw_sigma
+from domain_denoiser.core.seeds import generator
+from domain_denoiser.params import Constant, Regime, Training
+from domain_denoiser.training.flat import Flat
+from domain_denoiser.training.optimizers import Optimizer
+
+# From the mean squared error of each image, [B], to the loss. The root counts an image that is nearly right for more,
+# as the mean of per-image PSNR does.
+LOSSES = {
+    "mse": lambda each: each.mean(),
+    "rmse": lambda each: (each + 1e-6).sqrt().mean(),
+}
+AHEAD = 8  # batches read and made noisy in one go: large operations cost less, but more would leave the CPU's cache
+
+
+class Images(NamedTuple):
+    """Clean images and the stored noisy ones, on the training's device.
+
+    uint8 [N, 28, 28] as on disk (and read from there as they are wanted, if they were mapped), or float32
+    [N, 1, 28, 28] in [0, 1].
+    """
+
+    clean: Tensor
+    noisy: Tensor
+
+
+class State(NamedTuple):
+    """What the epochs after `epoch` depend on beside arguments of `fit`. No generator: each epoch seeds its own."""
+
+    epoch: int
+    tensors: Mapping[str, Tensor]  # float32 [n] each: the weights, the optimizer's means, the mean of the weights
+
+
+class Epoch(NamedTuple):
+    """What one epoch gave."""
+
+    epoch: int  # from 1
+    train_loss: float  # mean squared error over the epoch's training images, as the weights were changing
+    val_loss: float  # mean squared error on the stored noisy val images, after the epoch
+    val_psnr_db: float  # mean of per-image values on the same images
+    learning_rate: float  # of the epoch's last step
+    network: nn.Module  # the one that val_loss was measured on; the next epoch changes its weights
+    state: State  # from which `fit` goes on; the next epoch changes its tensors
+
+    def row(self) -> dict[str, float]:
+        """The epoch as a row of history.csv."""
+        return {name: value for name, value in self._asdict().items() if name not in ("network", "state")}
+
+
+class Diverged(BadInput):
+    """The loss is not finite: the params ask for steps that are too long, or an image is not finite."""
+
+
+def fit(
+    network: nn.Module,
+    train: Images,
+    val: Images,
+    regime: Regime,
+    settings: Training,
+    seed: int,
+    after: State | None,
+) -> Iterator[Epoch]:
+    """Train `network` in place on the device that the images are on, from its weights or from where `after` stands.
+
+    The first epoch reads the stored noisy images; with `noise: fresh` the later ones draw the regime anew.
+    Every draw of an epoch derives from (seed, epoch) alone, so that a training that goes on gives the bytes of one that
+    was never interrupted.
+    Raises Diverged with epoch, step and learning rate when the loss is not finite.
+    """
+    weights = Flat(network)
+    optimizer = Optimizer(weights, settings)
+    backward = gradient_of(network, weights, settings)
+    average = Average(network, weights, settings.averaging)
+    tensors = {"weights": weights.values} | optimizer.tensors | average.tensors
+    done = 0
+    if after is not None:
+        done = after.epoch
+        for name, tensor in tensors.items():
+            tensor.copy_(after.tensors[name])
+    images = len(train.clean)
+    steps = math.ceil(images / settings.batch_size)
+    for epoch in range(done + 1, settings.epochs + 1):
+        losses = torch.zeros(steps, device=train.clean.device)
+        network.train()
+        for step, (noisy, clean) in enumerate(batches(train, regime, settings, seed, epoch)):
+            losses[step] = backward(noisy, clean)
+            overall = (epoch - 1) * steps + step
+            rate = learning_rate(settings, overall, settings.epochs * steps)
+            optimizer.step(rate)
+            average.update(overall)
+        _refuse_divergence(losses, epoch, settings, steps)
+        val_loss, val_psnr_db = validate(average.network, val)
+        if not math.isfinite(val_loss):  # the last step of the epoch, which no training loss has seen
+            raise Diverged(f"the loss on the val images is {val_loss} after epoch {epoch}, learning rate {rate:.3g}")
+        train_loss = _mean(losses, images, settings.batch_size)
+        yield Epoch(epoch, train_loss, val_loss, val_psnr_db, rate, average.network, State(epoch, tensors))
+
+
+def batches(
+    train: Images, regime: Regime, settings: Training, seed: int, epoch: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The noisy and the clean images of an epoch, batch by batch in its order, float32 [B, 1, H, W] each."""
+    images, device = len(train.clean), train.clean.device
+    order = torch.randperm(images, generator=generator("cpu", seed, "order", epoch)).to(device)
+    draw = generator(device, seed, "noise", epoch)
+    stored = epoch == 1 or settings.noise == "frozen"
+    noiseless = isinstance(regime, Constant) and regime.sigma == 0.0
+    sigma = draw_sigma(regime, images, draw)
+    for some in order.split(AHEAD * settings.batch_size):
+        clean = scaled(train.clean.index_select(0, some))
+        if stored:
+            noisy = scaled(train.noisy.index_select(0, some))
+        else:
+            noisy = clean if noiseless else add_noise(clean, sigma[some], draw)
+        yield from zip(noisy.split(settings.batch_size), clean.split(settings.batch_size))
+
+
+def gradient_of(network: nn.Module, weights: Flat, settings: Training) -> Callable[[Tensor, Tensor], Tensor]:
+    """What computes loss and gradient of a batch, in the precision of the settings."""
+    if settings.precision == "bfloat16":
+        return InBfloat16(network, weights, settings.loss)
+    return gradient(network, weights, settings.loss)
+
+
+def gradient(network: nn.Module, weights: Flat, loss: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """The network's own gradient of the mean squared error, or autograd's."""
+    if loss == "mse" and hasattr(network, "gradient"):
+        return network.gradient(weights)
+    return Autograd(network, weights, loss)
+
+
+class Autograd:
+    """The gradient of the loss of any network, computed in the type of its weights; the loss itself is float32."""
+
+    def __init__(self, network: nn.Module, weights: Flat, loss: str) -> None:
+        self._network, self._weights, self._loss = network, weights, LOSSES[loss]
+
+    def __call__(self, noisy: Tensor, clean: Tensor) -> Tensor:
+        """The mean squared error, float32 []; the gradient of the loss is in the weights' `gradient`."""
+        self._weights.gradient.zero_()
+        restored = self._network(noisy.to(self._weights.values.dtype)).float()
+        each = (restored - clean).square().flatten(1).mean(1)
+        self._loss(each).backward()
+        return each.detach().mean()
+
+
+class InBfloat16:
+    """Forward and backward pass of a copy of the network in bfloat16; what is trained stays float32.
+
+    The optimizer's steps are smaller than what rounding to eight bits takes away (Micikevicius et al. 2018).
+    """
+
+    def __init__(self, network: nn.Module, weights: Flat, loss: str) -> None:
+        low = copy.deepcopy(network).to(torch.bfloat16)
+        self._weights, self._low = weights, Flat(low)
+        self._gradient = gradient(low, self._low, loss)
+
+    def __call__(self, noisy: Tensor, clean: Tensor) -> Tensor:
+        """The mean squared error, float32 []; the gradient of the loss is in the weights' `gradient`, float32."""
+        self._low.values.copy_(self._weights.values)
+        loss = self._gradient(noisy, clean)
+        self._weights.gradient.copy_(self._low.gradient)
+        return loss
+
+
+class Average:
+    """The running mean of the weights (Polyak & Juditsky 1992, with exponential weights): mean = d mean + (1 - d) now.
+
+    It begins with the weights after the first step. With d = 0 it is the network itself.
+    """
+
+    def __init__(self, network: nn.Module, weights: Flat, decay: float) -> None:
+        self._weights, self._decay = weights, decay
+        self.network = network if decay == 0.0 else copy.deepcopy(network)
+        self._mean = weights if decay == 0.0 else Flat(self.network)
+        self.tensors = {} if decay == 0.0 else {"average": self._mean.values}  # what the next step changes
+
+    def update(self, step: int) -> None:
+        """Take in the weights after `step`, counted from 0."""
+        if self._decay > 0.0:
+            self._mean.values.lerp_(self._weights.values, 1.0 - self._decay if step else 1.0)
+
+
+@torch.inference_mode()
+def validate(network: nn.Module, val: Images) -> tuple[float, float]:
+    """Mean squared error and mean per-image PSNR in dB over the val images."""
+    network.eval()
+    error = torch.cat(
+        [
+            metrics.mse(network(scaled(noisy)).clamp(0.0, 1.0), scaled(clean))
+            for clean, noisy in zip(val.clean.split(1000), val.noisy.split(1000))
+        ]
+    )
+    return error.mean().item(), metrics.psnr_db(error).mean().item()
+
+
+def learning_rate(settings: Training, step: int, steps: int) -> float:
+    """The learning rate of `step` (from 0) of `steps`; falls to almost 0 at the end unless constant.
+
+    one_cycle: Smith & Topin 2018, up for the first fifth from a tenth of the peak, then down as a cosine.
+    """
+    peak, done = settings.learning_rate, step / steps
+    match settings.schedule:
+        case "constant":
+            return peak
+        case "linear":
+            return peak * (1.0 - done)
+        case "cosine":
+            return peak * 0.5 * (1.0 + math.cos(math.pi * done))
+        case "one_cycle":
+            if done < 0.2:
+                return peak * (0.1 + 0.9 * done / 0.2)
+            return peak * 0.5 * (1.0 + math.cos(math.pi * (done - 0.2) / 0.8))
+        case unknown:
+            raise ValueError(f"unknown schedule {unknown!r}")
+
+
+def _mean(losses: Tensor, images: int, batch_size: int) -> float:
+    """The mean over images of an epoch whose last batch may be smaller."""
+    sizes = torch.full_like(losses, batch_size)
+    sizes[-1] = images - batch_size * (len(losses) - 1)
+    return (losses * (sizes / images)).sum().item()
+
+
+def _refuse_divergence(losses: Tensor, epoch: int, settings: Training, steps: int) -> None:
+    """Looked at once an epoch, so that no step waits for the device."""
+    bad = (~losses.isfinite()).nonzero()
+    if len(bad):
+        step = int(bad[0])
+        rate = learning_rate(settings, (epoch - 1) * steps + step, settings.epochs * steps)
+        raise Diverged(f"the loss is {losses[step].item()} at epoch {epoch}, step {step + 1}, learning rate {rate:.3g}")

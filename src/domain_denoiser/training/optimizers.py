@@ -1,0 +1,51 @@
+"""How a gradient moves the weights: RMSprop and its kin, in one pass over weights, gradient and state."""
+
+import math
+
+import torch
+from torch.optim.adam import adam
+
+from domain_denoiser.params import Training
+from domain_denoiser.training.flat import Flat
+
+MOMENTUM = {"rmsprop": 0.0, "rmsprop_corrected": 0.0, "adam": 0.9}
+EPSILON = 1e-8
+
+
+class Optimizer:
+    """weight -= rate * mean / (sqrt(mean_square) + 1e-8), with running means of the gradient and of its square.
+
+    `rmsprop` (Hinton 2012), as the post says: the gradient itself for its mean. `rmsprop_corrected`: the same with the
+    running mean of squares corrected for its start at zero. `adam` (Kingma & Ba 2015, beta1 = 0.9): both means, both
+    corrected. torch's Adam does all three in one pass, which its RMSprop cannot.
+    """
+
+    def __init__(self, weights: Flat, settings: Training) -> None:
+        self._weights = weights
+        self._momentum, self._smoothing = MOMENTUM[settings.optimizer], settings.smoothing
+        self._mean, self._mean_square = torch.zeros_like(weights.values), torch.zeros_like(weights.values)
+        # The correction after t steps is 1 - smoothing^t: after infinitely many there is none.
+        self._steps = torch.tensor(math.inf if settings.optimizer == "rmsprop" else 0.0, device=weights.values.device)
+        # What the next step depends on beside weights and gradient; without momentum the mean is the gradient itself.
+        self.tensors = {"mean_square": self._mean_square, "steps": self._steps}
+        if self._momentum > 0.0:
+            self.tensors["mean"] = self._mean
+
+    def step(self, rate: float) -> None:
+        """Move the weights against their gradient, with the learning rate `rate`."""
+        adam(
+            [self._weights.values],
+            [self._weights.gradient],
+            [self._mean],
+            [self._mean_square],
+            [],
+            [self._steps],
+            fused=True,
+            amsgrad=False,
+            beta1=self._momentum,
+            beta2=self._smoothing,
+            lr=rate,
+            weight_decay=0.0,
+            eps=EPSILON,
+            maximize=False,
+        )

@@ -1,0 +1,57 @@
+import signal
+
+import pytest
+
+from domain_denoiser.base import signals
+from domain_denoiser.base.signals import Stopped
+
+
+@pytest.fixture(autouse=True)
+def handlers_come_back():
+    before = {number: signal.getsignal(number) for number in signals.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", signals.SIGNALS)
+def test_a_signal_is_an_exception_that_no_handler_of_errors_stops(number):
+    with pytest.raises(Stopped) as stopped, signals.heeded():
+        try:
+            signal.raise_signal(number)
+        except (Exception, KeyboardInterrupt):
+            pytest.fail("it was taken for an error")
+    assert (stopped.value.number, str(stopped.value)) == (number, number.name)
+    assert signal.getsignal(number) is signal.SIG_IGN  # the program is ending
+
+
+def test_what_was_ignored_stays_ignored():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with signals.heeded():
+        signal.raise_signal(signal.SIGHUP)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_handlers_are_put_back_when_nothing_came():
+    before = signal.getsignal(signal.SIGTERM)
+    with signals.heeded():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_waits_until_what_must_not_be_half_done_is_done():
+    done = []
+    with pytest.raises(Stopped), signals.heeded():
+        with signals.undisturbed():
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
+            done.append("all of it")
+        done.append("too much")
+    assert done == ["all of it"]
+
+
+def test_an_error_inside_is_not_lost_when_a_signal_came():
+    with pytest.raises(Stopped) as stopped, signals.heeded(), signals.undisturbed():
+        signal.raise_signal(signal.SIGTERM)
+        raise RuntimeError("half way")
+    assert isinstance(stopped.value.__context__, RuntimeError)

@@ -1,0 +1,148 @@
+import io
+
+import numpy as np
+import pandas
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from domain_denoiser.evaluation import figures
+
+LEVELS = [0.0, 0.1, 0.25, 0.5, 0.75, 1.0]
+HISTORY = pandas.DataFrame(
+    {"epoch": [1, 2, 3], "train_loss": [0.3, 0.2, 0.1], "val_loss": [0.25, 0.2, 0.15], "val_psnr_db": [10.0, 12, 13]}
+)
+TABLE = pandas.DataFrame(
+    [
+        (model, sigma, base - sigma)
+        for model, base in (("noisy", 90.0), ("plain", 20.0), ("fixed", 25.0))
+        for sigma in LEVELS
+    ],
+    columns=["model", "sigma", "psnr_db"],
+)
+
+
+@pytest.fixture
+def picture(digits):
+    """The clean, noisy and restored images of four columns, and their figure."""
+    shown = [digits[:4] // 2, digits[4:8] // 2, digits[8:12] // 2]  # no white pixel: a free scale would stretch them
+    return shown, figures.digits(*shown, [0.1, 0.25, 0.5, 1.0], "fixed: original, noisy, restored")
+
+
+def png(figure) -> bytes:
+    content = io.BytesIO()
+    figure.savefig(content, format="png", metadata=figures.as_png_metadata())
+    return content.getvalue()
+
+
+def test_digits_show_every_image_in_its_place_on_a_fixed_grey_scale(picture):
+    shown, figure = picture
+    assert len(figure.axes) == 12
+    for row, images in enumerate(shown):
+        for column, image in enumerate(images):
+            (drawn,) = figure.axes[4 * row + column].get_images()
+            np.testing.assert_array_equal(drawn.get_array(), image)
+            assert drawn.get_clim() == (0, 255)
+            assert drawn.get_cmap().name == "gray"
+
+
+def test_digits_name_rows_and_noise_levels(picture):
+    _, figure = picture
+    assert [figure.axes[i].get_ylabel() for i in (0, 4, 8)] == ["original", "noisy", "restored"]
+    assert [axes.get_title() for axes in figure.axes[:4]] == ["σ = 0.1", "σ = 0.25", "σ = 0.5", "σ = 1"]
+    assert figure.get_suptitle() == "fixed: original, noisy, restored"
+
+
+def test_a_single_column_is_a_figure_too(digits):
+    assert len(figures.digits(digits[:1], digits[:1], digits[:1], [0.5], "one").axes) == 3
+
+
+def lines(axes):
+    return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axes.get_lines()}
+
+
+def test_learning_curves_show_the_history():
+    losses, quality = figures.learning_curves(HISTORY, "fixed: training").axes
+    assert lines(losses) == {
+        "training images": ([1, 2, 3], list(HISTORY["train_loss"])),
+        "val images": ([1, 2, 3], list(HISTORY["val_loss"])),
+    }
+    assert [(list(line.get_xdata()), list(line.get_ydata())) for line in quality.get_lines()] == [
+        ([1, 2, 3], list(HISTORY["val_psnr_db"]))
+    ]
+    assert quality.get_ylabel() == "val PSNR (dB)"
+    assert losses.get_xlabel() == quality.get_xlabel() == "epoch"
+
+
+def test_psnr_against_noise_has_a_line_a_model():
+    (axes,) = figures.psnr_against_noise(TABLE).axes
+    assert set(lines(axes)) == {"noisy", "plain", "fixed"}
+    assert lines(axes)["fixed"] == (LEVELS, [25.0 - sigma for sigma in LEVELS])
+    # The axis ends above the best restored image, not where the noisy input without noise would be.
+    assert 25 < axes.get_ylim()[1] < 30
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["noisy", "plain", "fixed"]
+    assert len({line.get_color() for line in axes.get_lines()}) == 3
+    assert len({line.get_marker() for line in axes.get_lines()}) == 3
+
+
+def test_however_many_models_each_has_a_line_that_tells_it_apart():
+    names = ["noisy", *"abcdefghijklmno"]
+    table = pandas.DataFrame([(name, sigma, 20.0) for name in names for sigma in LEVELS], columns=TABLE.columns)
+    (axes,) = figures.psnr_against_noise(table).axes
+    assert len({(line.get_color(), line.get_marker()) for line in axes.get_lines()}) == len(names)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda digits: figures.digits(digits[:3], digits[3:6], digits[6:9], [0.1, 0.5, 1.0], "digits"),
+        lambda digits: figures.learning_curves(HISTORY, "training"),
+        lambda digits: figures.psnr_against_noise(TABLE),
+    ],
+    ids=["digits", "learning_curves", "psnr_against_noise"],
+)
+def test_equal_figures_are_equal_bytes_without_a_version(digits, draw):
+    content = png(draw(digits))
+    assert content == png(draw(digits))
+    with Image.open(io.BytesIO(content)) as opened:
+        assert "Software" not in opened.info
+        assert len(np.unique(np.asarray(opened.convert("L")))) > 2
+
+
+def test_first_of_each_digit(sample):
+    labels = sample[1].labels
+    chosen = figures.first_of_each(labels)
+    assert [int(labels[i]) for i in chosen] == list(range(10))
+    assert all(label not in labels[:i] for i, label in zip(chosen, range(10)))
+
+
+def test_first_of_each_digit_that_occurs():
+    assert figures.first_of_each(np.array([7, 7, 1, 7, 1], np.uint8)) == [2, 0]
+
+
+def test_levels_of_a_range_come_in_turn():
+    assert figures.levels_shown(0.0, 1.0, LEVELS, 6) == LEVELS
+    assert figures.levels_shown(0.2, 0.8, LEVELS, 6) == [0.25, 0.25, 0.5, 0.5, 0.75, 0.75]
+    assert figures.levels_shown(0.5, 0.5, LEVELS, 3) == [0.5, 0.5, 0.5]
+
+
+def test_without_a_level_in_the_range_the_nearest_one_is_shown():
+    assert figures.levels_shown(0.3, 0.3, LEVELS, 2) == [0.25, 0.25]
+    assert figures.levels_shown(0.9, 0.95, LEVELS, 1) == [1.0]
+
+
+@given(
+    ends=st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted),
+    levels=st.lists(st.floats(0, 1), min_size=1, max_size=8, unique=True).map(sorted),
+    columns=st.integers(1, 12),
+)
+def test_levels_shown_ascend_and_are_evenly_used(ends, levels, columns):
+    shown = figures.levels_shown(*ends, levels, columns)
+    assert len(shown) == columns
+    assert set(shown) <= set(levels)
+    assert shown == sorted(shown)
+    inside = [level for level in levels if ends[0] <= level <= ends[1]]
+    assert not inside or set(shown) <= set(inside)
+    counts = [shown.count(level) for level in set(shown)]
+    assert max(counts) - min(counts) <= 1
