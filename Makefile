@@ -38,7 +38,7 @@ announce: $(READY)  ## write the report on that branch's pull request on GitHub
 # A part: make test PART='tests/runs/runs/test_sync.py -k champion'; what it costs: make test COSTS=costs.csv (docs/testing.md)
 PART :=
 COSTS :=
-PYTEST := pytest -n 2 --dist loadfile $(if $(COSTS),--costs=$(COSTS)) $(PART)
+PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(COSTS),--costs=$(COSTS)) $(PART)
 
 test: $(READY)  ## run the tests before a change is done: minutes
 	$(PYTEST) -m "not services"

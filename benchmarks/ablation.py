@@ -20,8 +20,8 @@ from domain_denoiser.base.errors import one_sentence
 from domain_denoiser.core import compute, images, noisy_sets
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.networks import architectures
-from domain_denoiser.networks.initialisation import initialise
 from domain_denoiser.training import loop
+from domain_denoiser.training.initialisation import initialise
 
 # From the settings in params.yaml, one thing changed at a time; at least four settings of what the post leaves open.
 MLP = (

@@ -16,10 +16,9 @@ from domain_denoiser.core import compute, images, noisy_sets
 from domain_denoiser.core.noise import add_noise
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.networks import architectures
-from domain_denoiser.networks.initialisation import initialise
 from domain_denoiser.training import loop
-from domain_denoiser.training.flat import Flat
-from domain_denoiser.training.optimizers import Optimizer
+from domain_denoiser.training.initialisation import initialise
+from domain_denoiser.training.optimizer import Flat, Optimizer
 
 REPEATS = 5
 NOISY = Path("data/noisy")
@@ -97,7 +96,7 @@ class Products:
             torch.mm(self._outer, self._weight.t(), out=inner)
             torch.mm(self._inner.t(), self._outer, out=by_weight)
             if self._more:
-                add_noise(self._clean, self._sigma, self._draw)
+                add_noise("gaussian", self._clean, self._sigma, self._draw)
                 self._optimizer.step(1e-9)
 
 

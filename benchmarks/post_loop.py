@@ -25,9 +25,9 @@ from domain_denoiser import params
 from domain_denoiser.core import images
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.networks import architectures
-from domain_denoiser.networks.initialisation import initialise
 from domain_denoiser.params import Constant, Mlp, Regime
 from domain_denoiser.study import params as study_params
+from domain_denoiser.training.initialisation import initialise
 
 MOST_SEEDS = 100  # that are tried
 

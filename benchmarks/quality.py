@@ -11,8 +11,8 @@ from domain_denoiser.base import progress
 from domain_denoiser.core import compute, images, noisy_sets
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.networks import architectures
-from domain_denoiser.networks.initialisation import initialise
 from domain_denoiser.training import loop
+from domain_denoiser.training.initialisation import initialise
 
 # Model, epochs, goal in dB: a little below what the post's network can reach, and the best published number that was
 # found for a network of conv's kind (47,000 weights, 50 epochs, one noise level).
@@ -23,7 +23,9 @@ TRIALS = (("fixed", 8, 19.0), ("fixed", 30, 19.0), ("conv", 3, 20.42), ("conv", 
 def val(sigma: float) -> loop.Images:
     """The val images with noise of one sigma, drawn for this measurement."""
     clean = images.load(Path("data/clean/val_images.npy"))
-    made = noisy_sets.corrupt(clean, params.Constant(law="constant", sigma=sigma), 2018, "time to quality")
+    made = noisy_sets.corrupt(
+        clean, params.Constant(law="constant", noise="gaussian", sigma=sigma), 2018, "time to quality"
+    )
     return loop.Images(torch.from_numpy(clean), torch.cat([torch.from_numpy(part) for part in made.parts]))
 
 

@@ -76,7 +76,7 @@ def rates(read: params.Params, folder: Path) -> dict[str, float]:
     compute.prepare(read.compute)
     clean = images.load(folder / "data/clean/test_images.npy")
     given = images.load(folder / "data/noisy/test/test_0.5.npy")
-    regime = params.Constant(law="constant", sigma=0.5)
+    regime = params.Constant(law="constant", noise="gaussian", sigma=0.5)
     works = {"corrupt": lambda: list(noisy_sets.corrupt(clean, regime, 2018, "rate").parts)}
     for name in ("random", "conv"):
         network = stored.load(folder / "models" / name, "cpu")

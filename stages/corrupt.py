@@ -46,7 +46,7 @@ def corrupt_levels(levels: Levels, seed: int, folder: Path) -> None:
     jobs = [(split, sigma) for split in clean for sigma in levels.sigmas]
     for split, sigma in progress.track(jobs, len(jobs), "corrupt at every noise level", "sets"):
         made = noisy_sets.corrupt(
-            clean[split], Constant(law="constant", sigma=sigma), seed, "levels", split, str(sigma)
+            clean[split], Constant(law="constant", noise=levels.noise, sigma=sigma), seed, "levels", split, str(sigma)
         )
         images.save_parts(folder / noisy_sets.level_file(split, sigma), len(clean[split]), made.parts)
 

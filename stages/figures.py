@@ -1,4 +1,4 @@
-"""Pictures: reports/figures/."""
+"""What one model restores, and how it learnt: reports/figures/<name>/."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,44 +6,34 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from domain_denoiser import params
-from domain_denoiser.base import one_writer, progress
+from domain_denoiser.base import one_writer
 from domain_denoiser.base.errors import BadInput, one_sentence
 from domain_denoiser.params import Constant, Regime
 from domain_denoiser.runs import live
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
-    import pandas
-    from matplotlib.figure import Figure
 
 FOLDER = Path("reports/figures")
 
 
-def main(names: Annotated[list[str], typer.Argument(help="The models to show.")]) -> None:
+def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.yaml.")]) -> None:
     read = params.read(Path("params.yaml"))
     from domain_denoiser.base import atomic, reading
     from domain_denoiser.core import compute, images
     from domain_denoiser.evaluation import figures, tables
     from domain_denoiser.networks import stored
 
-    def table(parse: "Callable[[bytes, str], pandas.DataFrame]", path: str) -> "pandas.DataFrame":
-        return parse(reading.content(Path(path), reading.LARGEST_TABLE), path)
-
     device = compute.prepare(read.compute)
     with live.follow(patience_s=60.0), atomic.together() as new:
-        for name in progress.track(names, len(names), "figures", "models"):
-            original, corrupted, sigmas = shown(read.noisy[read.models[name].regime].root)
-            network = stored.load(Path("models") / name, device)
-            restored = images.to_uint8(network(images.to_float(corrupted, device)).clamp(0.0, 1.0))
-            title = f"{name}: original, noisy, restored"
-            save(figures.digits(original, corrupted, restored, sigmas, title), new(FOLDER / name / "digits.png"))
-            history = table(tables.history, f"models/{name}/history.csv")
-            curves = figures.learning_curves(history, f"{name}: training")
-            save(curves, new(FOLDER / name / "learning_curves.png"))
-        levels = table(tables.levels, "reports/levels.csv")
-        save(figures.psnr_against_noise(levels), new(FOLDER / "psnr_against_noise.png"))
+        original, noisy, sigmas = shown(read.noisy[read.models[name].regime].root)
+        network = stored.load(Path("models") / name, device)
+        restored = images.to_uint8(network(images.to_float(noisy, device)).clamp(0.0, 1.0))
+        drawn = figures.digits(original, noisy, restored, sigmas, f"{name}: original, noisy, restored")
+        figures.save(drawn, new(FOLDER / name / "digits.png"))
+        path = f"models/{name}/history.csv"
+        history = tables.history(reading.content(Path(path), reading.LARGEST_TABLE), path)
+        figures.save(figures.learning_curves(history, f"{name}: training"), new(FOLDER / name / "learning_curves.png"))
 
 
 def shown(regime: Regime) -> "tuple[np.ndarray, np.ndarray, list[float]]":
@@ -63,12 +53,6 @@ def shown(regime: Regime) -> "tuple[np.ndarray, np.ndarray, list[float]]":
     sigmas = figures.levels_shown(low, high, noisy_sets.load_levels(folder), len(chosen))
     at_level = {sigma: images.mapped(folder / noisy_sets.level_file("test", sigma)) for sigma in set(sigmas)}
     return clean[chosen], np.stack([at_level[sigma][image] for image, sigma in zip(chosen, sigmas)]), sigmas
-
-
-def save(figure: "Figure", path: Path) -> None:
-    from domain_denoiser.evaluation import figures
-
-    figure.savefig(path, format="png", dpi=110, metadata=figures.as_png_metadata())
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
         from domain_denoiser.core import compute, images, noisy_sets
         from domain_denoiser.core.seeds import generator
         from domain_denoiser.networks import architectures
-        from domain_denoiser.networks.initialisation import initialise
         from domain_denoiser.training import fitting, loop
+        from domain_denoiser.training.initialisation import initialise
 
         device = compute.prepare(read.compute)
         compute.require(settings.precision, device, f"params.yaml: models.{name}.precision")
@@ -34,11 +34,12 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
             pair = images.mapped_pair(Path(f"data/clean/{split}_images.npy"), folder / f"{split}.npy")
             return loop.Images(*(torch.from_numpy(array).to(device) for array in pair))
 
-        network = architectures.build(settings)
+        described = architectures.settings(settings.network, f"params.yaml: models.{name}")
+        network = architectures.build(described)
         initialise(network, settings.initialisation, generator("cpu", read.seed, "initialisation"))
         regime = noisy_sets.load_regime(folder)
         task = fitting.Task(network.to(device), load("train"), load("val"), regime, settings, read.seed)
-        fitting.fit(Path("models") / name, task, params.network(settings), read.compute, tell)
+        fitting.fit(Path("models") / name, task, described, read.compute, tell)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from domain_denoiser.training import loop
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "tests/data/mnist"
-SERVERS = {"team", "server", "browser", "mounting"}  # fixtures
+SERVERS = {"team", "server", "browser", "mounting", "studied"}  # fixtures
+PIPELINES = {"pipeline", "studied"}
 
 # The processes that tests start import the package of this checkout, as pytest itself does.
 for name in [name for name in os.environ if name.startswith("PYTHON")]:
@@ -40,10 +41,15 @@ hypothesis_settings.load_profile("quick")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever asks for a server, a browser or a team of clones takes part of `make test-services`."""
+    """Whoever asks for a server, a browser, a team of clones or the study takes part of `make test-services`.
+
+    The files that work on a pipeline take longest, so they come first: no process is left alone with one at the end.
+    """
     for item in items:
         if SERVERS & set(item.fixturenames):
             item.add_marker(pytest.mark.services)
+    long = {item.path for item in items if PIPELINES & set(item.fixturenames)}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +129,7 @@ def digits(sample) -> np.ndarray:
 def make_settings():
     """The settings of a model small enough for a test, with what the test wants otherwise."""
 
-    def make(**changed: object) -> params.MlpModel:
+    def make(**changed: object) -> params.Model:
         small = {
             "architecture": "mlp",
             "hidden": 16,
@@ -141,7 +147,7 @@ def make_settings():
             "schedule": "constant",
             "averaging": 0.0,
         }
-        return params.MlpModel.model_validate(small | changed)
+        return params.Model.model_validate(small | changed)
 
     return make
 

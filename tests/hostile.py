@@ -119,7 +119,7 @@ MD5 = "0" * 32
 def network(kind: str) -> torch.nn.Module:
     """A small network with weights."""
     torch.manual_seed(0)
-    return architectures.build(params.check(params.AnyNetwork, {"mlp": MLP, "unet": UNET}[kind], "here").root)
+    return architectures.build(architectures.settings({"mlp": MLP, "unet": UNET}[kind], "here"))
 
 
 def stored_model(kind: str) -> dict[str, bytes]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
-from pipeline import Pipeline
+from pipeline import BIN, Pipeline
 
 from domain_denoiser.runs import dvc_lock, revisions
 
@@ -35,7 +35,7 @@ def test_every_experiment_is_a_run_with_its_name(pipeline: Pipeline, tmp_path: P
     before = names_by_key(changed)
     for name, epochs in (("queued-a", 3), ("queued-b", 4), ("queued-c", 6)):
         changed.run("dvc", "exp", "run", "--queue", "--name", name, "-S", f"models.fixed.epochs={epochs}")
-    changed.run("dvc", "queue", "start", "--jobs", "2", real=True)  # its workers outlive it
+    changed.run(str(BIN / "dvc"), "queue", "start", "--jobs", "2")  # the real one, as its workers outlive it
     wait_for_queue(changed)
     changed.run("dvc", "exp", "run", "--name", "here", "-S", "models.fixed.epochs=5")
     changed.run("denoise", "sync", "--all-commits")

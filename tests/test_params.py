@@ -209,7 +209,7 @@ def test_values_cannot_be_changed(values):
 
 
 def test_model_json_keeps_nothing_of_the_training(make_settings):
-    kept = params.network(make_settings()).model_dump()
+    kept = make_settings().network
     assert kept == {"architecture": "mlp", "hidden": 16, "output": "sigmoid"}
 
 

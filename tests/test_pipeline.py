@@ -11,7 +11,7 @@ import pandas
 import pytest
 import torch
 from mlflow.tracking import MlflowClient
-from pipeline import Pipeline
+from pipeline import BIN, Pipeline
 
 from domain_denoiser.runs import dvc_lock
 
@@ -221,7 +221,7 @@ def test_a_queued_experiment_uses_the_source_of_its_own_copy(changed: Pipeline) 
     source.write_text(changed_line)
     changed.run("dvc", "exp", "run", "--queue", "--name", "other-source")
     source.write_text(before)
-    changed.run("dvc", "queue", "start", real=True)  # it leaves its workers behind
+    changed.run(str(BIN / "dvc"), "queue", "start")  # the real one, as it leaves its workers behind
     changed.run("dvc", "queue", "logs", "other-source", "--follow", check=False)
     listed = changed.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
     [ref] = [name for name in listed if name.endswith("/other-source")]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import walkthrough
+import warm
 from pipeline import Pipeline
 from walkthrough import Command, Ended, Rule
 
@@ -92,6 +93,20 @@ def test_page_of_one_that_was_left_out() -> None:
     assert "(not run: left out by --skip)" in walkthrough.as_markdown([one], "here")
 
 
+def put_stand_ins(environment: Path) -> None:
+    """Have the programs of an environment run in the warm process."""
+    real = (environment / "bin").resolve()
+    (environment / "bin").unlink()
+    (environment / "bin").mkdir()
+    for path in real.iterdir():
+        (environment / "bin" / path.name).symlink_to(path)
+    for name in warm.STANDING_IN:
+        program = environment / "bin" / name
+        program.unlink()
+        program.write_text(f'#!/bin/sh\nexec {warm.programs()}/{name} "$@"\n')
+        program.chmod(0o755)
+
+
 @pytest.mark.services
 def test_every_command_of_the_readme_ends_as_it_must(pipeline: Pipeline, tmp_path: Path) -> None:
     """On the small sample, reproduced already; the whole of it, from a fresh clone, is `make walkthrough`."""
@@ -101,6 +116,7 @@ def test_every_command_of_the_readme_ends_as_it_must(pipeline: Pipeline, tmp_pat
     changed.run("git", "add", "-A")
     changed.run("git", "commit", "-q", "-m", "A champion")
     walkthrough.link_environment(changed.root, Path(sys.executable).parent.parent)
+    put_stand_ins(changed.root / ".venv")
     walkthrough.put_inputs(changed.root)
     before = changed.run("git", "status", "--porcelain").stdout
     variables = {"PYTHONPATH": str(changed.root / "src")}

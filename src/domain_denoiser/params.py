@@ -63,6 +63,7 @@ class Constant(Strict):
     """Every image has the same sigma."""
 
     law: Literal["constant"]
+    noise: Name  # one of core.noise.NOISES
     sigma: Sigma
 
 
@@ -70,6 +71,7 @@ class Uniform(Strict):
     """One draw an image, sigma ~ U(low, high)."""
 
     law: Literal["uniform"]
+    noise: Name  # one of core.noise.NOISES
     low: Sigma
     high: Sigma
 
@@ -84,6 +86,7 @@ class Levels(Strict):
     """Every image at every noise level."""
 
     law: Literal["levels"]
+    noise: Name  # one of core.noise.NOISES
     sigmas: Annotated[list[Sigma], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -105,24 +108,6 @@ class Law(RootModel[Annotated[Constant | Uniform | Levels, Field(discriminator="
     """What sigmas a noisy dataset has; `root` holds it."""
 
 
-class Mlp(Strict):
-    """What is needed to build the network of models/mlp.py."""
-
-    architecture: Literal["mlp"]
-    hidden: Annotated[int, Field(ge=1, le=100_000)]
-    output: Literal["sigmoid", "hard_sigmoid", "relu", "linear"]
-
-
-class Unet(Strict):
-    """What is needed to build the network of models/unet.py."""
-
-    architecture: Literal["unet"]
-    fine_channels: Annotated[int, Field(ge=1, le=4096)]
-    coarse_channels: Annotated[int, Field(ge=1, le=4096)]
-    coarse_blocks: Annotated[int, Field(ge=0, le=100)]
-    fine_blocks: Annotated[int, Field(ge=0, le=100)]
-
-
 class Training(Strict):
     """How a network is fitted; the same for every architecture."""
 
@@ -140,26 +125,16 @@ class Training(Strict):
     averaging: Decay
 
 
-class MlpModel(Training, Mlp):
-    pass
+class Model(Training):
+    """A denoiser: its training, its architecture, and what that wants to know, which networks.architectures checks."""
 
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    architecture: Name
 
-class UnetModel(Training, Unet):
-    pass
-
-
-Network = Mlp | Unet
-Model = MlpModel | UnetModel
-
-
-class AnyNetwork(RootModel[Annotated[Network, Field(discriminator="architecture")]]):
-    """Whatever model.json may hold; `root` holds it."""
-
-
-def network(model: Model) -> Network:
-    """What model.json keeps of a model's settings: enough to build the network, nothing of its training."""
-    schema = Mlp if isinstance(model, Mlp) else Unet
-    return schema.model_validate({name: getattr(model, name) for name in schema.model_fields})
+    @property
+    def network(self) -> dict[str, object]:
+        """What model.json keeps of it: enough to build the network, nothing of its training."""
+        return {"architecture": self.architecture, **(self.model_extra or {})}
 
 
 class Gate(Strict):
@@ -176,7 +151,7 @@ class Params(Strict):
     compute: Compute
     data: Data
     noisy: dict[Name, Law]
-    models: Annotated[dict[Name, Annotated[Model, Field(discriminator="architecture")]], Field(min_length=1)]
+    models: Annotated[dict[Name, Model], Field(min_length=1)]
     gate: Gate
 
     @model_validator(mode="after")

@@ -11,11 +11,10 @@ from domain_denoiser.base import one_writer, progress
 from domain_denoiser.base.errors import one_sentence
 from domain_denoiser.core import compute, images
 from domain_denoiser.core.seeds import generator
-from domain_denoiser.networks.initialisation import initialise
-from domain_denoiser.study import classifier
-from domain_denoiser.study import networks as study_networks
+from domain_denoiser.study import classifier, stored_weights
 from domain_denoiser.study import params as study_params
 from domain_denoiser.study import tables as study_tables
+from domain_denoiser.training.initialisation import initialise
 
 FOLDER = Path("models/study/classifier")
 
@@ -35,7 +34,7 @@ def main() -> None:
     fitted = classifier.fit(network.to(device), load("train"), load("val"), study.classifier, read.seed)
     epochs = study.classifier.epochs
     history = [epoch._asdict() for epoch in progress.track(fitted, epochs, "classifier", "epochs")]
-    study_networks.save_weights(network, FOLDER)
+    stored_weights.save(network, FOLDER)
     study_tables.save(pandas.DataFrame(history).drop(columns="network"), FOLDER / "history.csv")
 
 

@@ -22,7 +22,7 @@ def main(domain: Annotated[str, typer.Argument(help="A name of study_params.Doma
     study = study_params.read(Path("study/params.yaml"))
     parts = made(domain, study.domains.fashion, read.seed)
     parts["test"] = parts["test"][: study.domains.test_images]
-    regime = Constant(law="constant", sigma=study.domains.sigma)
+    regime = Constant(law="constant", noise="gaussian", sigma=study.domains.sigma)
     parts["noisy"] = np.concatenate(list(noisy_sets.corrupt(parts["test"], regime, read.seed, "domains", domain).parts))
     with atomic.folder(Path("data/study/domains") / domain) as folder:
         for name, part in parts.items():

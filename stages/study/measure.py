@@ -10,18 +10,10 @@ from domain_denoiser.base import one_writer, progress
 from domain_denoiser.base.errors import one_sentence
 from domain_denoiser.core import compute
 from domain_denoiser.evaluation.baselines import BASELINES
-from domain_denoiser.study import (
-    networks as study_networks,
-)
-from domain_denoiser.study import (
-    noise_levels,
-)
-from domain_denoiser.study import (
-    params as study_params,
-)
-from domain_denoiser.study import (
-    tables as study_tables,
-)
+from domain_denoiser.networks import stored
+from domain_denoiser.study import noise_levels
+from domain_denoiser.study import params as study_params
+from domain_denoiser.study import tables as study_tables
 
 
 def main(
@@ -30,7 +22,7 @@ def main(
 ) -> None:
     study = study_params.read(Path("study/params.yaml"))
     device = compute.prepare(study.compute)
-    restore = BASELINES[name] if folder is None else study_networks.load(folder, device)
+    restore = BASELINES[name] if folder is None else stored.load(folder, device)
     sigmas = study.levels.sigmas
     measured = noise_levels.measure(sigmas, lambda _: restore, device)
     found = list(progress.track(measured, len(sigmas), f"measure {name}", "noise levels"))

@@ -13,21 +13,11 @@ from domain_denoiser.base.errors import one_sentence
 from domain_denoiser.core import compute, images
 from domain_denoiser.core.noisy_sets import level_file
 from domain_denoiser.evaluation import figures, tables
-from domain_denoiser.study import (
-    figures as study_figures,
-)
-from domain_denoiser.study import (
-    networks as study_networks,
-)
-from domain_denoiser.study import (
-    noise_levels,
-)
-from domain_denoiser.study import (
-    params as study_params,
-)
-from domain_denoiser.study import (
-    tables as study_tables,
-)
+from domain_denoiser.networks import stored
+from domain_denoiser.study import figures as study_figures
+from domain_denoiser.study import noise_levels
+from domain_denoiser.study import params as study_params
+from domain_denoiser.study import tables as study_tables
 
 SHOWN = 10  # digits
 
@@ -39,7 +29,7 @@ def main(
     study = study_params.read(Path("study/params.yaml"))
     device = compute.prepare(study.compute)
     sigma = study.domains.sigma
-    networks = {folder.name: study_networks.load(folder, device) for folder in folders}
+    networks = {folder.name: stored.load(folder, device) for folder in folders}
     clean = images.load(noise_levels.FOLDER / noise_levels.CLEAN)
     noisy = images.load(noise_levels.FOLDER / level_file("test", sigma))
 
@@ -70,7 +60,7 @@ def main(
 
 def save(figure: Figure, name: str) -> None:
     with atomic.file(study_tables.FOLDER / "figures" / name) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata=figures.as_png_metadata())
+        figures.save(figure, temporary)
 
 
 if __name__ == "__main__":

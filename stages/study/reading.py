@@ -14,8 +14,8 @@ from domain_denoiser.base.errors import one_sentence
 from domain_denoiser.core import compute, images
 from domain_denoiser.core.noisy_sets import level_file, load_levels
 from domain_denoiser.evaluation.baselines import NOISY, unrestored
-from domain_denoiser.study import classifier
-from domain_denoiser.study import networks as study_networks
+from domain_denoiser.networks import stored
+from domain_denoiser.study import classifier, stored_weights
 from domain_denoiser.study import params as study_params
 from domain_denoiser.study import tables as study_tables
 
@@ -27,7 +27,7 @@ def main(folders: Annotated[list[Path], typer.Argument(help="The models' folders
     study = study_params.read(Path("study/params.yaml"))
     device = compute.prepare(study.compute)
     network = classifier.Reader()
-    study_networks.load_weights(network, Path("models/study/classifier"))
+    stored_weights.load(network, Path("models/study/classifier"))
     network.to(device)
     digits = torch.from_numpy(images.load_array(Path("data/clean/test_labels.npy"))).long().to(device)
 
@@ -40,7 +40,7 @@ def main(folders: Annotated[list[Path], typer.Argument(help="The models' folders
         }
 
     rows = [row("clean", 0.0, images.to_float(images.load(Path("data/clean/test_images.npy")), device))]
-    restorers = {NOISY: unrestored} | {folder.name: study_networks.load(folder, device) for folder in folders}
+    restorers = {NOISY: unrestored} | {folder.name: stored.load(folder, device) for folder in folders}
     levels = load_levels(NOISY_FOLDER)
     for sigma in progress.track(levels, len(levels), "read digits", "noise levels"):
         noisy = images.to_float(images.load(NOISY_FOLDER / level_file("test", sigma)), device)

@@ -14,26 +14,17 @@ from domain_denoiser.core import compute, images
 from domain_denoiser.evaluation.baselines import unrestored
 from domain_denoiser.evaluation.intervals import paired_difference
 from domain_denoiser.evaluation.per_image import evaluate
-from domain_denoiser.study import (
-    classical,
-    noise_levels,
-)
-from domain_denoiser.study import (
-    networks as study_networks,
-)
-from domain_denoiser.study import (
-    params as study_params,
-)
-from domain_denoiser.study import (
-    tables as study_tables,
-)
+from domain_denoiser.networks import stored
+from domain_denoiser.study import classical, noise_levels
+from domain_denoiser.study import params as study_params
+from domain_denoiser.study import tables as study_tables
 
 
 def main(folders: Annotated[list[Path], typer.Argument(help="The models' folders.")]) -> None:
     read = params.read(Path("params.yaml"))
     study = study_params.read(Path("study/params.yaml"))
     device = compute.prepare(study.compute)
-    models = {folder.name: study_networks.load(folder, device) for folder in folders}
+    models = {folder.name: stored.load(folder, device) for folder in folders}
     rows = []
     names = sorted(path.parent.name for path in Path("data/study/domains").glob("*/test.npy"))
     for domain in progress.track(names, len(names), "transfer", "domains"):

@@ -8,9 +8,9 @@ import pytest
 
 PROGRAM = """
 import sys, time
-from domain_denoiser import writer
+from domain_denoiser.base import one_writer
 from domain_denoiser.base.errors import one_sentence
-with one_sentence(), writer.alone():
+with one_sentence(), one_writer.alone():
     print("begun", flush=True)
     sys.stdin.read()
     print("ended", flush=True)

@@ -13,9 +13,9 @@ from domain_denoiser.base import reproduction
 
 STAGE = """
 import sys
-from domain_denoiser import writer
+from domain_denoiser.base import one_writer
 from domain_denoiser.base.errors import one_sentence
-with one_sentence(), writer.alone():
+with one_sentence(), one_writer.alone():
     print("begun", flush=True)
     sys.stdin.readline()
 """

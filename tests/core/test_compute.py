@@ -10,7 +10,8 @@ BYTES = 24 << 20
 TAKE_AND_FREE = """
 import psutil
 import torch
-from domain_denoiser import compute, params
+from domain_denoiser import params
+from domain_denoiser.core import compute
 
 if {prepared}:
     compute.prepare(params.Compute(device="cpu", threads=1))

@@ -15,7 +15,7 @@ def pair(request, digits) -> tuple[torch.Tensor, torch.Tensor]:
     draw = generator("cpu", 2018, "metrics")
     if request.param == "digits":
         clean = images.to_float(digits[:20], "cpu")
-        return add_noise(clean, torch.linspace(0.01, 1.0, 20), draw).double(), clean.double()
+        return add_noise("gaussian", clean, torch.linspace(0.01, 1.0, 20), draw).double(), clean.double()
     shape = (8, 1, 17, 40) if request.param == "oblong noise" else (8, 1, 28, 28)
     scale = 0.01 if request.param == "nearly black" else 1.0
     return tuple(scale * torch.rand(shape, generator=draw, dtype=torch.float64) for _ in range(2))
@@ -45,7 +45,7 @@ def test_ssim_is_that_of_scikit_image(pair):
 
 def test_float32_is_precise_enough_for_a_report(digits):
     clean = images.to_float(digits, "cpu")
-    noisy = add_noise(clean, torch.full((len(clean),), 0.1), generator("cpu", 2018, "metrics"))
+    noisy = add_noise("gaussian", clean, torch.full((len(clean),), 0.1), generator("cpu", 2018, "metrics"))
     np.testing.assert_allclose(ssim(noisy, clean), each(skimage_ssim, noisy.double(), clean.double()), atol=1e-4)
     np.testing.assert_allclose(psnr_db(mse(noisy, clean)), psnr_db(mse(noisy.double(), clean.double())), atol=1e-4)
 
@@ -79,7 +79,7 @@ def test_more_noise_is_worse(digits):
     clean = images.to_float(digits, "cpu")
     means = []
     for sigma in (0.05, 0.1, 0.25, 0.5, 1.0):
-        noisy = add_noise(clean, torch.full((len(clean),), sigma), generator("cpu", 2018, "metrics"))
+        noisy = add_noise("gaussian", clean, torch.full((len(clean),), sigma), generator("cpu", 2018, "metrics"))
         means.append((mse(noisy, clean).mean(), -ssim(noisy, clean).mean()))
     assert means == sorted(means)
     assert [m[1] for m in means] == sorted(m[1] for m in means)

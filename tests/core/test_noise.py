@@ -13,7 +13,7 @@ GREY = torch.full((IMAGES, 1, 28, 28), 0.5)  # far from 0 and 1: small noise is 
 
 
 def drawn(clean=GREY, sigma=0.05, name="noise"):
-    return add_noise(clean, torch.full((len(clean),), sigma), generator("cpu", 2018, name))
+    return add_noise("gaussian", clean, torch.full((len(clean),), sigma), generator("cpu", 2018, name))
 
 
 def test_moments_are_those_of_a_normal_distribution():
@@ -28,7 +28,7 @@ def test_moments_are_those_of_a_normal_distribution():
 
 def test_every_image_has_its_own_sigma():
     sigma = torch.linspace(0.01, 0.1, IMAGES)
-    noisy = add_noise(GREY, sigma, generator("cpu", 2018, "noise"))
+    noisy = add_noise("gaussian", GREY, sigma, generator("cpu", 2018, "noise"))
     measured = (noisy - 0.5).flatten(1).std(1)
     assert torch.all((measured / sigma - 1).abs() < 6 / math.sqrt(2 * PIXELS))
 
@@ -70,12 +70,12 @@ def test_clean_images_stay_as_they_are():
 
 
 def test_constant_regime_has_one_sigma():
-    sigma = draw_sigma(Constant(law="constant", sigma=0.5), 10, torch.Generator())
+    sigma = draw_sigma(Constant(law="constant", noise="gaussian", sigma=0.5), 10, torch.Generator())
     assert sigma.equal(torch.full((10,), 0.5))
 
 
 def test_uniform_regime_is_uniform():
-    regime, n = Uniform(law="uniform", low=0.2, high=0.8), 100_000
+    regime, n = Uniform(law="uniform", noise="gaussian", low=0.2, high=0.8), 100_000
     sigma = draw_sigma(regime, n, generator("cpu", 2018, "sigma")).double()
     assert sigma.min() >= 0.2
     assert sigma.max() <= 0.8
@@ -85,5 +85,7 @@ def test_uniform_regime_is_uniform():
 
 
 def test_one_sigma_an_image():
-    sigma = draw_sigma(Uniform(law="uniform", low=0.0, high=1.0), IMAGES, generator("cpu", 2018, "sigma"))
+    sigma = draw_sigma(
+        Uniform(law="uniform", noise="gaussian", low=0.0, high=1.0), IMAGES, generator("cpu", 2018, "sigma")
+    )
     assert len(sigma.unique()) == IMAGES

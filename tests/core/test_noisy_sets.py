@@ -8,8 +8,8 @@ from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import noisy_sets
 from domain_denoiser.params import Constant, Levels, Uniform
 
-FIXED = Constant(law="constant", sigma=0.5)
-RANDOM = Uniform(law="uniform", low=0.0, high=1.0)
+FIXED = Constant(law="constant", noise="gaussian", sigma=0.5)
+RANDOM = Uniform(law="uniform", noise="gaussian", low=0.0, high=1.0)
 GREY = np.full((noisy_sets.AT_ONCE + 20, 28, 28), 128, np.uint8)  # more than are corrupted at once
 
 
@@ -35,12 +35,12 @@ def test_other_seed_or_name_gives_other_noise(digits, law, other):
 
 
 def test_no_noise_leaves_the_images_as_they_are(digits):
-    made, _ = corrupt(digits, Constant(law="constant", sigma=0.0), 2018, "plain")
+    made, _ = corrupt(digits, Constant(law="constant", noise="gaussian", sigma=0.0), 2018, "plain")
     np.testing.assert_array_equal(made, digits)
 
 
 def test_recorded_sigma_is_the_one_of_the_image():
-    law = Uniform(law="uniform", low=0.02, high=0.1)  # so little that grey is never clipped
+    law = Uniform(law="uniform", noise="gaussian", low=0.02, high=0.1)  # so little that grey is never clipped
     made, sigma = corrupt(GREY, law, 2018, "random")
     assert made.dtype == np.uint8
     assert sigma.dtype == np.float32

@@ -12,10 +12,11 @@ from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import compute
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.networks import architectures
-from domain_denoiser.networks.initialisation import initialise
+from domain_denoiser.networks.unet import Settings as UnetSettings
 from domain_denoiser.study import networks as study_networks
 from domain_denoiser.training import loop
-from domain_denoiser.training.flat import Flat
+from domain_denoiser.training.initialisation import initialise
+from domain_denoiser.training.optimizer import Flat
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 KEY = "params.yaml: models.fixed.precision"
@@ -90,7 +91,7 @@ def batch(request, make_settings, draw) -> Batch:
     match request.param:
         case "unet":
             channels = {"fine_channels": 8, "coarse_channels": 8, "fine_blocks": 1, "coarse_blocks": 1}
-            network = architectures.build(params.Unet(architecture="unet", **channels))
+            network = architectures.build(UnetSettings(architecture="unet", **channels))
         case "keras":
             network = study_networks.Keras(4)
         case _:

@@ -19,7 +19,9 @@ def clean(digits):
 
 @pytest.fixture
 def corrupted(digits):
-    made = noisy_sets.corrupt(digits, Constant(law="constant", sigma=0.5), 2018, "levels", "test", "0.5")
+    made = noisy_sets.corrupt(
+        digits, Constant(law="constant", noise="gaussian", sigma=0.5), 2018, "levels", "test", "0.5"
+    )
     return images.to_float(np.concatenate(list(made.parts)), "cpu")
 
 

@@ -10,24 +10,26 @@ import onnx
 import pytest
 import torch
 
-from domain_denoiser import params
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.networks import architectures, exporting, graphs
+from domain_denoiser.networks.architectures import Settings
 from domain_denoiser.networks.graphs import Graph
+from domain_denoiser.networks.mlp import Settings as MlpSettings
+from domain_denoiser.networks.unet import Settings as UnetSettings
 
-MLP = params.Mlp(architecture="mlp", hidden=8, output="sigmoid")
-UNET = params.Unet(architecture="unet", fine_channels=4, coarse_channels=8, fine_blocks=1, coarse_blocks=1)
+MLP = MlpSettings(architecture="mlp", hidden=8, output="sigmoid")
+UNET = UnetSettings(architecture="unet", fine_channels=4, coarse_channels=8, fine_blocks=1, coarse_blocks=1)
 HASH_ELSEWHERE = """
 import hashlib, torch
 from domain_denoiser import params
 from domain_denoiser.networks import architectures, exporting
 torch.manual_seed(2018)
-settings = params.Unet(architecture="unet", fine_channels=4, coarse_channels=8, fine_blocks=1, coarse_blocks=1)
+settings = UnetSettings(architecture="unet", fine_channels=4, coarse_channels=8, fine_blocks=1, coarse_blocks=1)
 print(hashlib.sha256(exporting.exported(architectures.build(settings).requires_grad_(False), settings)).hexdigest())
 """
 
 
-def built(settings: params.Network) -> torch.nn.Module:
+def built(settings: Settings) -> torch.nn.Module:
     torch.manual_seed(2018)
     return architectures.build(settings).eval().requires_grad_(False)
 

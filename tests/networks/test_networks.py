@@ -15,15 +15,17 @@ from domain_denoiser import params
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.networks import architectures, stored
-from domain_denoiser.networks.initialisation import initialise
-from domain_denoiser.training.flat import Flat
+from domain_denoiser.networks.mlp import Settings as MlpSettings
+from domain_denoiser.networks.unet import Settings as UnetSettings
+from domain_denoiser.training.initialisation import initialise
+from domain_denoiser.training.optimizer import Flat
 
 OUTPUTS = ("sigmoid", "hard_sigmoid", "relu", "linear")
 NOISY = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 
 
-def mlp(hidden: int = 16, output: str = "sigmoid") -> params.Mlp:
-    return params.Mlp(architecture="mlp", hidden=hidden, output=output)
+def mlp(hidden: int = 16, output: str = "sigmoid") -> MlpSettings:
+    return MlpSettings(architecture="mlp", hidden=hidden, output=output)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
@@ -63,7 +65,7 @@ def test_every_architecture_of_params_is_built_and_takes_images_of_its_size(valu
 
 def unet() -> nn.Module:
     settings = {"architecture": "unet", "fine_channels": 8, "coarse_channels": 12, "fine_blocks": 2, "coarse_blocks": 1}
-    network = architectures.build(params.Unet.model_validate(settings))
+    network = architectures.build(UnetSettings.model_validate(settings))
     initialise(network, "kaiming", generator("cpu", 2018, "initialisation"))
     return network
 

@@ -20,6 +20,8 @@ from domain_denoiser.base import atomic
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import images, metrics, noisy_sets
 from domain_denoiser.networks import exporting, mlp, stored
+from domain_denoiser.networks.architectures import Settings
+from domain_denoiser.networks.mlp import Settings as MlpSettings
 from domain_denoiser.operations import gate
 from domain_denoiser.operations.gate import Decision
 from domain_denoiser.operations.verify import promoted
@@ -70,7 +72,7 @@ class Project:
         """Models by name; up to 0.8 or so, the stronger the better."""
         for name, strength in strengths.items():
             self.values["models"][name] = self.values["models"]["fixed"] | {"hidden": HIDDEN, "output": "linear"}
-            settings = params.Mlp(architecture="mlp", hidden=HIDDEN, output="linear")
+            settings = MlpSettings(architecture="mlp", hidden=HIDDEN, output="linear")
             stored.save(Path("models") / name, self.weights(strength), settings)
         self.values["models"] = {name: self.values["models"][name] for name in strengths}
         self.write()
@@ -91,7 +93,9 @@ class Project:
         """The noisy gate images."""
         folder, clean = Path("data/noisy/test"), images.load(Path("data/clean/gate_images.npy"))
         for sigma in levels:
-            parts = noisy_sets.corrupt(clean, Constant(law="constant", sigma=sigma), seed, "gate").parts
+            parts = noisy_sets.corrupt(
+                clean, Constant(law="constant", noise="gaussian", sigma=sigma), seed, "gate"
+            ).parts
             images.save(folder / noisy_sets.level_file("gate", sigma), np.concatenate(list(parts)))
         atomic.write_json(folder / "law.json", {"law": "levels", "sigmas": levels})
 
@@ -123,7 +127,7 @@ def exported_once() -> Iterator[None]:
     """Equal weights of equal code are exported once for all tests: it takes seconds."""
     real, kept = exporting.exported, {}
 
-    def exported(network: torch.nn.Module, settings: params.Network) -> bytes:
+    def exported(network: torch.nn.Module, settings: Settings) -> bytes:
         weights = b"".join(weight.numpy().tobytes() for weight in network.state_dict().values())
         key = (weights, settings, type(network).forward)
         if key not in kept:

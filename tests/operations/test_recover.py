@@ -30,7 +30,7 @@ def repository(pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_lock_that_is_cut_off_anywhere_can_be_read_again(repository: bytes):
     mended = 0
-    for end in range(0, len(repository), len(repository) // 40):
+    for end in range(0, len(repository), len(repository) // 16):
         LOCK.write_bytes(repository[:end])
         told = recover.mend()
         if told:
@@ -42,7 +42,7 @@ def test_a_lock_that_is_cut_off_anywhere_can_be_read_again(repository: bytes):
             assert LOCK.read_bytes() == repository[:end]
             stages = YAML(typ="safe").load(repository[:end]).get("stages", {})
             assert set(stages) <= set(dvc_lock.locked(repository, "HEAD"))
-    assert mended >= 10
+    assert mended >= 4
 
 
 def test_a_lock_that_was_never_committed_is_removed(repository: bytes):

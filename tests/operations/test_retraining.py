@@ -15,8 +15,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import servers
+import warm
 from mlflow.tracking import MlflowClient
-from pipeline import BIN, CHECKOUT, Pipeline, clean_environment
+from pipeline import CHECKOUT, Pipeline, clean_environment
 from ruamel.yaml import YAML
 
 from domain_denoiser.operations.retraining import pull_requests, stagelog
@@ -56,7 +57,11 @@ class Team(NamedTuple):
     def make(self, member: Pipeline, target: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a make target with what is installed here."""
         assert target in EXECUTED
-        installed = ("-o", f"{BIN.parent}/.ready", f"VENV={BIN.parent}")
+        environment_here = self.folder / "environment"
+        environment_here.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            (environment_here / "bin").symlink_to(warm.programs())
+        installed = ("-o", f"{environment_here}/.ready", f"VENV={environment_here}")
         # A make within a make, as under `make test`, prints the folders that it enters and leaves.
         return member.run("make", "--no-print-directory", *installed, target, **self.environment | environment)
 

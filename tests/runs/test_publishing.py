@@ -13,16 +13,17 @@ import torch
 from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
 
-from domain_denoiser import params
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.networks import architectures, stored
+from domain_denoiser.networks.mlp import Settings as MlpSettings
+from domain_denoiser.networks.unet import Settings as UnetSettings
 from domain_denoiser.runs import addresses, champion, dvc_lock, mlflow_store, registry, revisions, sync
 
 AVX2 = {"system": "Linux", "cpu_capability": "AVX2"}
 AVX512 = {"system": "Linux", "cpu_capability": "AVX512"}
 KINDS = ("model.safetensors", "model.json")
-MLP = params.Mlp(architecture="mlp", hidden=2, output="sigmoid")
-UNET = params.Unet(architecture="unet", fine_channels=2, coarse_channels=2, coarse_blocks=1, fine_blocks=1)
+MLP = MlpSettings(architecture="mlp", hidden=2, output="sigmoid")
+UNET = UnetSettings(architecture="unet", fine_channels=2, coarse_channels=2, coarse_blocks=1, fine_blocks=1)
 
 
 def md5(content: bytes) -> str:

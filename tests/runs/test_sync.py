@@ -356,7 +356,7 @@ def test_a_server_killed_in_the_middle_stops_no_training(changed: Pipeline, tmp_
     port = free_port()
     server = start_server(tmp_path, port)
     uri = f"http://127.0.0.1:{port}"
-    environment = clean_environment(changed.root, real=True) | {"MLFLOW_TRACKING_URI": uri}
+    environment = clean_environment(changed.root) | {"MLFLOW_TRACKING_URI": uri}
     training = subprocess.Popen(
         ["dvc", "repro", "train@random"], cwd=changed.root, env=environment, stderr=subprocess.PIPE, text=True
     )

@@ -4,9 +4,9 @@ import torch
 
 from domain_denoiser.core import images
 from domain_denoiser.core.seeds import generator
-from domain_denoiser.networks.initialisation import initialise
 from domain_denoiser.study import classifier
 from domain_denoiser.study.params import Classifier
+from domain_denoiser.training.initialisation import initialise
 
 SETTINGS = Classifier(epochs=3, batch_size=32, learning_rate=0.005)
 

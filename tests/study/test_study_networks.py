@@ -35,7 +35,7 @@ def test_every_network_trains_and_is_found_again(name, tmp_path, digits, monkeyp
     chosen = (STUDY.networks | {"large": STUDY.large})[name].settings
     small = {"unet": {"fine_channels": 4, "coarse_channels": 8}, "mlp": {"hidden": 8}, "keras": {"channels": 4}}
     settings = chosen.model_copy(update=small[chosen.architecture] | {"epochs": 1})
-    regime = Constant(law="constant", sigma=0.5)
+    regime = Constant(law="constant", noise="gaussian", sigma=0.5)
     made = []
     for folder in (Path("first"), Path("second")):
         study_training.fit(folder, {"train": digits[:128], "val": digits[128:]}, regime, settings, ONE, 3, "here")
@@ -73,5 +73,11 @@ def test_divergence_is_one_sentence(tmp_path, digits, monkeypatch):
     clean = {"train": digits, "val": digits[:10]}
     with pytest.raises(BadInput, match="the loss is nan"):
         study_training.fit(
-            Path("post"), clean, Constant(law="constant", sigma=0.5), STUDY.networks["post"].settings, ONE, 1, "here"
+            Path("post"),
+            clean,
+            Constant(law="constant", noise="gaussian", sigma=0.5),
+            STUDY.networks["post"].settings,
+            ONE,
+            1,
+            "here",
         )

@@ -14,12 +14,12 @@ from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import compute, noisy_sets
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.networks import architectures
-from domain_denoiser.networks.initialisation import initialise
 from domain_denoiser.training import fitting, loop
+from domain_denoiser.training.initialisation import initialise
 from domain_denoiser.training.loop import Images
 
 ON = params.Compute(device="cpu", threads=1)
-REGIME = params.Uniform(law="uniform", low=0.0, high=1.0)
+REGIME = params.Uniform(law="uniform", noise="gaussian", low=0.0, high=1.0)
 UNET = {"architecture": "unet", "fine_channels": 4, "coarse_channels": 8, "fine_blocks": 1, "coarse_blocks": 1}
 
 
@@ -37,7 +37,7 @@ def fit(digits, make_settings, monkeypatch, tmp_path):
         settings = make_settings(**{"epochs": 4} | {key: value for key, value in changed.items() if key not in UNET})
         if "architecture" in changed:
             training_alone = {name: getattr(settings, name) for name in params.Training.model_fields}
-            settings = params.UnetModel.model_validate(training_alone | UNET)
+            settings = params.Model.model_validate(training_alone | UNET)
 
         def pair(clean: np.ndarray) -> Images:
             corrupted = np.concatenate(list(noisy_sets.corrupt(clean, REGIME, 1, "fit").parts))
@@ -53,7 +53,7 @@ def fit(digits, make_settings, monkeypatch, tmp_path):
                 raise Killed
 
         task = fitting.Task(network, pair(digits[:150]), pair(digits[150:]), REGIME, settings, 2018)
-        fitting.fit(Path(name), task, params.network(settings), ON, tell)
+        fitting.fit(Path(name), task, architectures.settings(settings.network, "here"), ON, tell)
         return told
 
     return run

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from domain_denoiser.training.flat import Flat
+from domain_denoiser.training.optimizer import Flat
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from domain_denoiser.training.flat import Flat
-from domain_denoiser.training.optimizers import Optimizer
+from domain_denoiser.training.optimizer import Flat, Optimizer
 
 RATE, DECAY = 0.01, 0.9
 

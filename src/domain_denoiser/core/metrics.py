@@ -3,24 +3,27 @@
 clean and restored are float [N, 1, H, W] in [0, 1]; every function returns float [N].
 """
 
-import torch
-from torch import Tensor
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PSNR_CAP_DB = 100.0  # identical images; no infinity enters a file
 
 
-def mse(restored: Tensor, clean: Tensor) -> Tensor:
+def mse(restored: "Tensor", clean: "Tensor") -> "Tensor":
     """Mean squared error over the pixels, in [0, 1]; 0 for identical images."""
     _check(restored, clean)
     return (restored - clean).square().flatten(1).mean(1)
 
 
-def psnr_db(mse: Tensor) -> Tensor:
+def psnr_db(mse: "Tensor") -> "Tensor":
     """Peak signal-to-noise ratio 10 log10(1 / mse) in decibels, for images in [0, 1]; at most 100."""
     return (-10.0 * mse.log10()).clamp(max=PSNR_CAP_DB)
 
 
-def ssim(restored: Tensor, clean: Tensor) -> Tensor:
+def ssim(restored: "Tensor", clean: "Tensor") -> "Tensor":
     """Structural similarity in [-1, 1], 1 for identical images; H and W of at least 11.
 
     Source: Wang, Bovik, Sheikh, Simoncelli 2004, with its settings: Gaussian window of 11 x 11, standard deviation 1.5,
@@ -32,7 +35,7 @@ def ssim(restored: Tensor, clean: Tensor) -> Tensor:
         raise ValueError(f"SSIM wants images of at least 11 x 11 pixels, not {list(clean.shape[-2:])}")
     rows, columns = (_gaussian_windows(size).to(clean) for size in clean.shape[-2:])
 
-    def mean(images: Tensor) -> Tensor:
+    def mean(images: "Tensor") -> "Tensor":
         return rows @ images @ columns.T
 
     x, y = restored, clean
@@ -43,8 +46,10 @@ def ssim(restored: Tensor, clean: Tensor) -> Tensor:
     return similarity.flatten(1).mean(1)
 
 
-def _gaussian_windows(size: int) -> Tensor:
+def _gaussian_windows(size: int) -> "Tensor":
     """[size - 10, size]: row i weighs the pixels i ... i + 10, so that a product with it is a filter."""
+    import torch
+
     offsets = torch.arange(-5, 6, dtype=torch.float64)
     window = torch.exp(-0.5 * (offsets / 1.5) ** 2)
     window /= window.sum()
@@ -54,6 +59,22 @@ def _gaussian_windows(size: int) -> Tensor:
     return rows
 
 
-def _check(restored: Tensor, clean: Tensor) -> None:
+def _check(restored: "Tensor", clean: "Tensor") -> None:
     if restored.shape != clean.shape or clean.ndim != 4 or clean.shape[1] != 1:
         raise ValueError(f"restored {list(restored.shape)} and clean {list(clean.shape)} must both be [N, 1, H, W]")
+
+
+class Metric(NamedTuple):
+    """A row of METRICS."""
+
+    function: "Callable[[Tensor, Tensor], Tensor]"  # restored, clean -> a value an image
+    unit: str  # empty for a number without one
+    tolerance: float  # how far its value may lie apart on another kind of machine, of the same weights
+
+
+# By their names in tables, metrics.json and MLflow.
+METRICS = {
+    "mse": Metric(mse, "", 1e-5),
+    "psnr_db": Metric(lambda restored, clean: psnr_db(mse(restored, clean)), "dB", 0.01),
+    "ssim": Metric(ssim, "", 1e-4),
+}

@@ -36,10 +36,10 @@ def corrupt(clean: np.ndarray, regime: Regime, seed: int, *name: str) -> Noisy:
     sigma = draw_sigma(regime, len(clean), generator("cpu", seed, "sigma", *name))
     draw = generator("cpu", seed, "noise", *name)
     parts = (
-        images.to_uint8(add_noise(images.to_float(clean[i : i + AT_ONCE], "cpu"), sigma[i : i + AT_ONCE], draw))
+        add_noise(regime.noise, images.to_float(clean[i : i + AT_ONCE], "cpu"), sigma[i : i + AT_ONCE], draw)
         for i in range(0, len(clean), AT_ONCE)
     )
-    return Noisy(parts, sigma.numpy())
+    return Noisy(map(images.to_uint8, parts), sigma.numpy())
 
 
 def level_file(split: str, sigma: float) -> str:

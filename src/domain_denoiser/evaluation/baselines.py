@@ -1,11 +1,14 @@
 """What the models are compared with."""
 
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NOISY = "noisy"
 
 
-def unrestored(noisy: Tensor) -> Tensor:
+def unrestored(noisy: "Tensor") -> "Tensor":
     """The noisy input itself: the row that says what restoring gains."""
     return noisy
 

@@ -1,11 +1,11 @@
-"""Tables and images -> matplotlib figures. Saves nothing.
+"""Tables and images -> matplotlib figures.
 
 One style for all: readable in print, colours that colour-blind people can tell apart (Okabe & Ito 2008), a marker
 beside each colour.
 """
 
-from collections.abc import Mapping
 from itertools import cycle
+from pathlib import Path
 
 import numpy as np
 import pandas
@@ -90,6 +90,6 @@ def levels_shown(low: float, high: float, levels: list[float], images: int) -> l
     return [inside[column * len(inside) // images] for column in range(images)]
 
 
-def as_png_metadata() -> Mapping[str, None]:
-    """What makes equal figures equal bytes: no version of matplotlib in the file."""
-    return {"Software": None}
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG; equal figures give equal bytes, as no version of matplotlib is in the file."""
+    figure.savefig(path, format="png", dpi=110, metadata={"Software": None})

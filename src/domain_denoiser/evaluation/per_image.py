@@ -6,8 +6,8 @@ import pandas
 import torch
 from torch import Tensor
 
-from domain_denoiser.core import metrics
 from domain_denoiser.core.images import scaled
+from domain_denoiser.core.metrics import METRICS, psnr_db
 
 AT_ONCE = 1_000  # images
 
@@ -23,33 +23,19 @@ def evaluate(restore: Callable[[Tensor], Tensor], noisy: Tensor, clean: Tensor, 
     for start in range(0, len(clean), AT_ONCE):
         target = scaled(clean[start : start + AT_ONCE])
         restored = restore(scaled(noisy[start : start + AT_ONCE])).clamp(0.0, 1.0)
-        mse = metrics.mse(restored, target)
-        tables.append(
-            pandas.DataFrame(
-                {
-                    "sigma": sigma,
-                    "image": range(start, start + len(target)),
-                    "mse": mse.double().cpu(),
-                    "psnr_db": metrics.psnr_db(mse).double().cpu(),
-                    "ssim": metrics.ssim(restored, target).double().cpu(),
-                }
-            )
-        )
+        values = {name: metric.function(restored, target).double().cpu() for name, metric in METRICS.items()}
+        tables.append(pandas.DataFrame({"sigma": sigma, "image": range(start, start + len(target)), **values}))
     return pandas.concat(tables, ignore_index=True)
 
 
 def means(table: pandas.DataFrame) -> dict[str, dict[str, float]]:
-    """From per-image rows to {sigma: {psnr_db, psnr_db_global, mse, ssim}}; sigma is written like "0.5".
+    """From per-image rows to {sigma: {metric: its mean over the images}}; sigma is written like "0.5".
 
-    psnr_db is the mean of per-image values; psnr_db_global is the PSNR of the mean MSE.
+    psnr_db_global is the PSNR of the mean MSE.
     """
     result = {}
     for sigma, rows in table.groupby("sigma"):
-        mse = float(rows["mse"].mean())
-        result[str(sigma)] = {
-            "psnr_db": float(rows["psnr_db"].mean()),
-            "psnr_db_global": float(metrics.psnr_db(torch.tensor(mse, dtype=torch.float64))),
-            "mse": mse,
-            "ssim": float(rows["ssim"].mean()),
-        }
+        mean = {name: float(rows[name].mean()) for name in METRICS}
+        overall = float(psnr_db(torch.tensor(mean["mse"], dtype=torch.float64)))
+        result[str(sigma)] = {"psnr_db": mean["psnr_db"], "psnr_db_global": overall} | mean
     return result

@@ -10,10 +10,11 @@ import pandas
 
 from domain_denoiser.base import reading
 from domain_denoiser.base.errors import BadInput
+from domain_denoiser.core.metrics import METRICS
 
-COLUMNS = ["sigma", "image", "mse", "psnr_db", "ssim"]  # image: its number among the test images
+COLUMNS = ["sigma", "image", *METRICS]  # image: its number among the test images
 HISTORY = ["epoch", "train_loss", "val_loss", "val_psnr_db", "learning_rate"]
-LEVELS = ["model", "sigma", "psnr_db", "psnr_db_global", "mse", "ssim"]
+LEVELS = ["model", "sigma", "psnr_db"]  # and the other metrics
 
 
 def load(path: Path) -> pandas.DataFrame:

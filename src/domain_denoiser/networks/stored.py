@@ -7,16 +7,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 
-from domain_denoiser import params
 from domain_denoiser.base import atomic, reading
 from domain_denoiser.base.errors import BadInput
-from domain_denoiser.networks.architectures import build
+from domain_denoiser.networks import architectures
+from domain_denoiser.networks.architectures import Settings
 
 WEIGHTS, SETTINGS = "model.safetensors", "model.json"
 LARGEST_HEADER = 2**20  # bytes of model.safetensors; the deepest network that params.yaml allows has a tenth of it
 
 
-def save(folder: Path, weights: dict[str, torch.Tensor], settings: params.Network) -> None:
+def save(folder: Path, weights: dict[str, torch.Tensor], settings: Settings) -> None:
     """Write both files, each whole or not at all; equal weights and settings give equal bytes."""
     with atomic.file(folder / WEIGHTS) as temporary:
         # Not safetensors' own way of writing, whose errors do not say why the disk took no more.
@@ -32,7 +32,7 @@ def load(folder: Path, device: "torch.device | str") -> torch.nn.Module:
     settings, weights = load_settings(folder), _load_weights(folder / WEIGHTS)
     # Shapes are compared before anything of the size that model.json claims is allocated.
     with torch.device("meta"):
-        network = build(settings)
+        network = architectures.build(settings)
     wanted = {name: (list(weight.shape), weight.dtype) for name, weight in network.state_dict().items()}
     found = {name: (list(weight.shape), weight.dtype) for name, weight in weights.items()}
     if found != wanted:
@@ -47,11 +47,13 @@ def load(folder: Path, device: "torch.device | str") -> torch.nn.Module:
     return network.eval().requires_grad_(False).to(device)
 
 
-def load_settings(folder: Path) -> params.Network:
+def load_settings(folder: Path) -> Settings:
     """What model.json says. Raises BadInput if there is none or it is not valid."""
     path = folder / SETTINGS
     recorded = reading.from_json(reading.content(path, reading.LARGEST_TEXT), str(path))
-    return params.check(params.AnyNetwork, recorded, str(path)).root
+    if not isinstance(recorded, dict):
+        raise BadInput(f"{path} holds no settings of a network")
+    return architectures.settings(recorded, str(path))
 
 
 def _load_weights(path: Path) -> dict[str, torch.Tensor]:

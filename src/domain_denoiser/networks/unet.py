@@ -1,12 +1,26 @@
 """A small U-Net: the picture at half its size and at a quarter, and back."""
 
+from typing import Annotated, Literal
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from domain_denoiser import params
+from domain_denoiser.networks import architectures
 
+IMAGE_SIZE = None  # any
 STEP = 4  # heights and widths are brought to a multiple of it
+
+
+class Settings(architectures.Settings):
+    """What is needed to build the network."""
+
+    architecture: Literal["unet"]
+    fine_channels: Annotated[int, Field(ge=1, le=4096)]
+    coarse_channels: Annotated[int, Field(ge=1, le=4096)]
+    coarse_blocks: Annotated[int, Field(ge=0, le=100)]
+    fine_blocks: Annotated[int, Field(ge=0, le=100)]
 
 
 class Residual(nn.Module):
@@ -28,7 +42,7 @@ class Unet(nn.Module):
     denoising Zhang, Zuo & Zhang 2018) makes the convolutions a quarter as many and four times as wide.
     """
 
-    def __init__(self, settings: params.Unet) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__()
         fine, coarse = settings.fine_channels, settings.coarse_channels
         self.head = nn.Conv2d(4, fine, 3, padding=1)
@@ -47,3 +61,8 @@ class Unet(nn.Module):
         coarse = self.coarse(torch.relu(self.down(fine)))  # [B, coarse, H / 4, W / 4]
         fine = self.fine(fine + functional.pixel_shuffle(self.up(coarse), 2))
         return functional.pixel_shuffle(self.tail(fine), 2)[..., :height, :width]
+
+
+def build(settings: Settings) -> Unet:
+    """The network with the weights that torch draws."""
+    return Unet(settings)

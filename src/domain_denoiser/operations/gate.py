@@ -203,7 +203,7 @@ def _best_on_val(graphs: Mapping[str, Graph], params: Params) -> str:
     The best of several is flattered by the images that chose it, so these are not the gate images.
     """
     clean = images.load(VAL)
-    law = Constant(law="constant", sigma=params.gate.sigma)
+    law = Constant(law="constant", noise=params.noisy["test"].root.noise, sigma=params.gate.sigma)
     corrupted = np.concatenate(list(noisy_sets.corrupt(clean, law, params.seed, "gate", "val").parts))
     means = {}
     for name, graph in graphs.items():

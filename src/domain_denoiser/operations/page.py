@@ -13,6 +13,7 @@ import pandas
 from domain_denoiser.base import atomic, reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.evaluation import summary
+from domain_denoiser.runs import listings
 from domain_denoiser.runs.dvc_lock import Stage, locked
 
 PAGE = Path("reports/report.html")
@@ -86,7 +87,11 @@ def is_stale(stages: Mapping[str, Stage]) -> bool:
     """Whether some code that these stages read is not what lies here now."""
     read = {(path, md5) for stage in stages.values() for path, md5 in stage.deps.items()}
     code = [(Path(path), md5) for path, md5 in read if path.startswith(("src/", "stages/"))]
-    return any(not path.is_file() or _md5(_content(path)) != md5 for path, md5 in code)
+    return any(not path.exists() or _hash(path) != md5 for path, md5 in code)
+
+
+def _hash(path: Path) -> str:
+    return listings.of_folder(path) if path.is_dir() else _md5(_content(path))
 
 
 def sections(makers: Mapping[str, tuple[str, Stage]]) -> list[Section]:

@@ -8,8 +8,10 @@ from pathlib import Path
 from domain_denoiser.base import atomic, merging
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.base.parsing import parse
+from domain_denoiser.evaluation.baselines import BASELINES
 from domain_denoiser.runs import dvc_lock, revisions
 
+EVALUATION = Path("reports/evaluation")
 BUSY = Path(".dvc/tmp/rwlock")  # which process of DVC reads and writes what
 CUT_OFF = "was cut off, as DVC leaves it when it is killed while it writes it, and"
 
@@ -40,7 +42,19 @@ def mend() -> list[str]:
                     told += _restored(lock)
     except LockError as error:
         raise BadInput("another DVC is at work here: run this again when it has ended") from error
-    return told
+    return told + _without_leftovers()
+
+
+def _without_leftovers() -> list[str]:
+    """Remove the tables of models that params.yaml no longer names: `summarise` reads the whole folder."""
+    params = Path(dvc_lock.PARAMS)
+    if not params.exists():
+        return []
+    kept = {*BASELINES, *dvc_lock.models(params.read_bytes(), dvc_lock.PARAMS)}
+    leftovers = [path for path in sorted(EVALUATION.glob("*.csv")) if path.stem not in kept]
+    for path in leftovers:
+        path.unlink()
+    return [f"{path} is removed, as {params} has no such model" for path in leftovers]
 
 
 def _list_lock() -> AbstractContextManager[object]:

@@ -159,12 +159,18 @@ def _told() -> Iterator[list[dict[str, object]]]:
 
 
 def _follow_last(name: str) -> list[str]:
-    """Publish everything when the last stage runs: models and test metrics while it draws, its figures at its end."""
+    """Publish what there is of a model while its figures are drawn, and those at the end; of all models if the stage
+    works on all of them.
+    """
     from domain_denoiser.runs import dvc_lock, mlflow_store, sync
 
     stage = dvc_lock.pending(name)
-    stages, history = dvc_lock.current(), sync.read_history()
-    stages.pop(name, None)  # its entry is of an earlier run
+    model, history = name.partition("@")[2], sync.read_history()
+    stages = {
+        key: entry
+        for key, entry in dvc_lock.current().items()
+        if key != name and not (model and key.startswith("train@") and key != f"train@{model}")
+    }  # the stage's own entry is of an earlier run
     store = mlflow_store.connect(Path(os.environ.get("DVC_ROOT", Path.cwd())), retries=1, timeout_s=5)
     parts = [sync.publish_workspace(store, stages, history)]
     if any({"ended": True} in messages for messages in _told()):

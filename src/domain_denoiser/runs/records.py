@@ -1,11 +1,12 @@
 """What MLflow shows of a run, gathered from dvc.lock and the files it names."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from domain_denoiser.base import reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.evaluation import summary, tables
+from domain_denoiser.runs import listings
 from domain_denoiser.runs.dvc_lock import Stage
 
 PLATFORM = "platform.json"  # in a model's folder: the kind of machine that trained it
@@ -178,8 +179,8 @@ def _evaluation(train: Stage, model: str, stages: Mapping[str, Stage], find: Fin
     evaluate, summarise = stages.get(f"evaluate@{model}"), stages.get("summarise")
     if evaluate is None or summarise is None or not _evaluates(evaluate, train):
         return None
-    table, metrics = f"reports/evaluation/{model}.csv", "reports/metrics.json"
-    if summarise.deps.get(table) != evaluate.outs.get(table) or metrics not in summarise.outs:
+    metrics = "reports/metrics.json"
+    if not _summarises(summarise, evaluate, stages) or metrics not in summarise.outs:
         return None
     content = find(metrics, summarise.outs[metrics])
     if content is None:
@@ -194,19 +195,39 @@ def _evaluation(train: Stage, model: str, stages: Mapping[str, Stage], find: Fin
     return Part(work.key, means[model])
 
 
+def _summarises(summarise: Stage, evaluate: Stage, stages: Mapping[str, Stage]) -> bool:
+    """Whether summarise read exactly the table that this evaluation wrote."""
+    [(path, md5)] = evaluate.outs.items()
+    if path in summarise.deps:  # in a dvc.lock of version 0.1
+        return summarise.deps[path] == md5
+    models = summarise.params.get("models")
+    read = {f"evaluate@{model}" for model in models} if isinstance(models, Mapping) else set()
+    tables = [out for name in [*read, "evaluate-noisy"] if name in stages for out in stages[name].outs.items()]
+    folder = path.rpartition("/")[0]
+    return summarise.deps.get(folder) == listings.hash_of({path.rpartition("/")[2]: md5 for path, md5 in tables})
+
+
 def _figures(model: str, train: Stage, stages: Mapping[str, Stage], find: Find, missing: list[str]) -> Part | None:
-    """The model's own figures and those that show all models, if they show these weights."""
-    drawn = stages.get("figures")
+    """The model's own figures and the one that shows all models, if they show these weights."""
+    drawn = stages.get(f"figures@{model}", stages.get("figures"))  # one stage for all models, in version 0.1
     if drawn is None or not _evaluates(drawn, train):
         return None
+    shown, evaluate, summarise = [drawn], stages.get(f"evaluate@{model}"), stages.get("summarise")
+    if None not in (evaluate, summarise) and _evaluates(evaluate, train) and _summarises(summarise, evaluate, stages):
+        shown.append(summarise)
     content = {}
-    for path, md5 in drawn.outs.items():
+    for path, md5 in (out for stage in shown for out in stage.outs.items()):
         name = path.removeprefix("reports/figures/")
-        if "/" in name and not name.startswith(f"{model}/"):
+        if not path.endswith(".png") or "/" in name and not name.startswith(f"{model}/"):
             continue
         found = find(path, md5)
         if found is None:
             missing.append(path)
         else:
             content[name.rpartition("/")[2]] = found
-    return Part(drawn.key, content)
+    return Part(drawn.key if len(shown) == 1 else _together(shown), content)
+
+
+def _together(stages: Sequence[Stage]) -> str:
+    """The key of what several stages drew."""
+    return Stage("figures", "", {}, {stage.name: stage.key for stage in stages}, {}).key

@@ -4,10 +4,12 @@ That there is nothing and that git cannot say are two answers: what git refuses 
 for a repository without a past.
 """
 
+import io
 import os
 import re
 import shlex
 import subprocess
+import tarfile
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -131,6 +133,16 @@ def show(commit: str, path: str) -> bytes | None:
     if not size.isdigit():
         raise GitFailed(f"{path} of {commit[:12]} is the object {name.decode()}, which this repository has lost")
     return None if int(size) > LARGEST else git("cat-file", "blob", name.decode())
+
+
+def folder(commit: str, path: str) -> dict[str, bytes] | None:
+    """The files of a folder of a commit: path inside it -> content. None if the commit has no folder there."""
+    entry = git("ls-tree", "-z", commit, "--", path)
+    if entry.partition(b" ")[2].partition(b" ")[0] != b"tree":
+        return None
+    archive = git("archive", "--format=tar", f"{commit}:{path}")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        return {member.name: opened.extractfile(member).read() for member in opened if member.isfile()}
 
 
 def listed(commit: str, *places: str) -> list[str]:

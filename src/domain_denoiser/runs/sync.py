@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from domain_denoiser.base import process_identity
 from domain_denoiser.base.errors import BadInput
-from domain_denoiser.runs import champion, dvc_lock, mlflow_store, records, registry, revisions
+from domain_denoiser.runs import champion, dvc_lock, listings, mlflow_store, records, registry, revisions
 from domain_denoiser.runs.cache import Contents
 from domain_denoiser.runs.dvc_lock import Stage
 from domain_denoiser.runs.mlflow_store import Outcome, Store
@@ -280,12 +280,9 @@ def _publish(store: Store, stages: Mapping[str, Stage], commit: str | None, hist
 
 
 def _gives(commit: str, stage: Stage) -> bool:
-    for path, md5 in stage.deps.items():
-        content = revisions.show(commit, path)
-        if content is None and not path.startswith("data/"):  # datasets are DVC's, everything else must be in git
-            return False
-        if content is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
-            return False
+    """Whether a commit has just the code and the params that a stage read."""
+    if any(_md5_at(commit, path, md5) != md5 for path, md5 in stage.deps.items()):
+        return False
     files = {dvc_lock.param_place(key)[0] for key in stage.params}
     values = {file: _params_at(commit, file) for file in files}
 
@@ -294,6 +291,20 @@ def _gives(commit: str, stage: Stage) -> bool:
         return dvc_lock.param(values[file], inner)
 
     return all(given(key) == value for key, value in stage.params.items())
+
+
+def _md5_at(commit: str, path: str, read: str) -> str | None:
+    """The MD5 of a file or folder of a commit, as DVC computes it; None if the commit has none.
+
+    read: what the stage read; it is given back for what DVC keeps, not git, such as a dataset.
+    """
+    if listings.is_folder(read):
+        files = revisions.folder(commit, path)
+        found = None if files is None else listings.of_contents(files)
+    else:
+        content = revisions.show(commit, path)
+        found = None if content is None else hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return read if found is None and path.startswith("data/") else found
 
 
 def _params_at(commit: str, file: str) -> object:

@@ -26,7 +26,7 @@ def corrupt(clean: np.ndarray, sigma: float, seed: int, *name: str) -> np.ndarra
     draw = generator("cpu", seed, "noise", "study", str(sigma), *name)
     return np.concatenate(
         [
-            images.to_uint8(add_noise(images.to_float(part, "cpu"), torch.full((len(part),), sigma), draw))
+            images.to_uint8(add_noise("gaussian", images.to_float(part, "cpu"), torch.full((len(part),), sigma), draw))
             for part in (clean[start : start + AT_ONCE] for start in range(0, len(clean), AT_ONCE))
         ]
     )

@@ -5,19 +5,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from domain_denoiser.base import reading
+from domain_denoiser.base import parsing, reading
 from domain_denoiser.params import (
     Compute,
     Count,
     Data,
-    MlpModel,
+    Model,
     Name,
     Sigma,
     Strict,
-    Training,
-    UnetModel,
     check,
-    parse,
 )
 
 Domain = Literal["digits", "letters", "upside_down", "inverted", "fashion"]
@@ -65,20 +62,13 @@ class Classifier(Strict):
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)]
 
 
-class KerasModel(Training):
-    """What is needed to build and train the network of study_networks.py."""
-
-    architecture: Literal["keras"]
-    channels: Annotated[int, Field(ge=1, le=4096)]
-
-
 class Network(Strict):
     """A network that is trained for comparison, and what it is trained on."""
 
     domain: Domain
     seed: Seed
     compute: Compute
-    settings: Annotated[MlpModel | UnetModel | KerasModel, Field(discriminator="architecture")]
+    settings: Model
 
 
 class StudyParams(Strict):
@@ -101,4 +91,4 @@ class StudyParams(Strict):
 
 def read(path: Path) -> StudyParams:
     """Read and check study/params.yaml. Raises BadInput with the key, the value found and what is allowed."""
-    return check(StudyParams, parse(reading.content(path, reading.LARGEST_TEXT), str(path)), str(path))
+    return check(StudyParams, parsing.parse(reading.content(path, reading.LARGEST_TEXT), str(path)), str(path))

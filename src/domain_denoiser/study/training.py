@@ -7,18 +7,17 @@ import torch
 
 from domain_denoiser.core import compute, images, noisy_sets
 from domain_denoiser.core.seeds import generator
-from domain_denoiser.networks.initialisation import initialise
-from domain_denoiser.params import Compute, MlpModel, Regime, UnetModel
-from domain_denoiser.study import networks as study_networks
-from domain_denoiser.study.params import KerasModel
+from domain_denoiser.networks import architectures
+from domain_denoiser.params import Compute, Model, Regime
 from domain_denoiser.training import fitting, loop
+from domain_denoiser.training.initialisation import initialise
 
 
 def fit(
     folder: Path,
     clean: dict[str, np.ndarray],
     regime: Regime,
-    settings: MlpModel | UnetModel | KerasModel,
+    settings: Model,
     on: Compute,
     seed: int,
     key: str,
@@ -36,10 +35,11 @@ def fit(
         stored = np.concatenate(list(made.parts))
         return loop.Images(torch.from_numpy(clean[part]).to(device), torch.from_numpy(stored).to(device))
 
-    network = study_networks.build(settings)
+    described = architectures.settings(settings.network, key)
+    network = architectures.build(described)
     initialise(network, settings.initialisation, generator("cpu", seed, "initialisation"))
     task = fitting.Task(network.to(device), corrupted("train"), corrupted("val"), regime, settings, seed)
-    fitting.fit(folder, task, study_networks.described(settings), on, lambda row: None)
+    fitting.fit(folder, task, described, on, lambda row: None)
 
 
 def load_clean(folder: Path, pattern: str) -> dict[str, np.ndarray]:

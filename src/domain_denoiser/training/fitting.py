@@ -13,7 +13,7 @@ from domain_denoiser.base import atomic, progress
 from domain_denoiser.base.one_writer import RUNNING
 from domain_denoiser.core import compute
 from domain_denoiser.networks import stored
-from domain_denoiser.params import Compute, Regime, Training
+from domain_denoiser.params import Compute, Model, Regime
 from domain_denoiser.training import loop
 from domain_denoiser.training.checkpoint import Checkpoint, Checkpoints, identity
 
@@ -25,7 +25,7 @@ class Task(NamedTuple):
     train: loop.Images
     val: loop.Images
     regime: Regime
-    settings: Training
+    settings: Model
     seed: int
 
 

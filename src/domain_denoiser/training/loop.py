@@ -16,9 +16,8 @@ from domain_denoiser.core import metrics
 from domain_denoiser.core.images import scaled
 from domain_denoiser.core.noise import add_noise, draw_sigma
 from domain_denoiser.core.seeds import generator
-from domain_denoiser.params import Constant, Regime, Training
-from domain_denoiser.training.flat import Flat
-from domain_denoiser.training.optimizers import Optimizer
+from domain_denoiser.params import Constant, Model, Regime
+from domain_denoiser.training.optimizer import Flat, Optimizer
 
 # From the mean squared error of each image, [B], to the loss. The root counts an image that is nearly right for more,
 # as the mean of per-image PSNR does.
@@ -72,7 +71,7 @@ def fit(
     train: Images,
     val: Images,
     regime: Regime,
-    settings: Training,
+    settings: Model,
     seed: int,
     after: State | None,
 ) -> Iterator[Epoch]:
@@ -112,9 +111,7 @@ def fit(
         yield Epoch(epoch, train_loss, val_loss, val_psnr_db, rate, average.network, State(epoch, tensors))
 
 
-def batches(
-    train: Images, regime: Regime, settings: Training, seed: int, epoch: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+def batches(train: Images, regime: Regime, settings: Model, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The noisy and the clean images of an epoch, batch by batch in its order, float32 [B, 1, H, W] each."""
     images, device = len(train.clean), train.clean.device
     order = torch.randperm(images, generator=generator("cpu", seed, "order", epoch)).to(device)
@@ -127,22 +124,24 @@ def batches(
         if stored:
             noisy = scaled(train.noisy.index_select(0, some))
         else:
-            noisy = clean if noiseless else add_noise(clean, sigma[some], draw)
+            noisy = clean if noiseless else add_noise(regime.noise, clean, sigma[some], draw)
         yield from zip(noisy.split(settings.batch_size), clean.split(settings.batch_size))
 
 
-def gradient_of(network: nn.Module, weights: Flat, settings: Training) -> Callable[[Tensor, Tensor], Tensor]:
+def gradient_of(network: nn.Module, weights: Flat, settings: Model) -> Callable[[Tensor, Tensor], Tensor]:
     """What computes loss and gradient of a batch, in the precision of the settings."""
     if settings.precision == "bfloat16":
-        return InBfloat16(network, weights, settings.loss)
-    return gradient(network, weights, settings.loss)
+        return InBfloat16(network, weights, settings)
+    return gradient(network, weights, settings)
 
 
-def gradient(network: nn.Module, weights: Flat, loss: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """The network's own gradient of the mean squared error, or autograd's."""
-    if loss == "mse" and hasattr(network, "gradient"):
-        return network.gradient(weights)
-    return Autograd(network, weights, loss)
+def gradient(network: nn.Module, weights: Flat, settings: Model) -> Callable[[Tensor, Tensor], Tensor]:
+    """Of the post's network and the mean squared error the gradient that is written out, else autograd's."""
+    if settings.loss == "mse" and settings.architecture == "mlp":
+        from domain_denoiser.training.mlp_gradient import MlpGradient
+
+        return MlpGradient(network, weights)
+    return Autograd(network, weights, settings.loss)
 
 
 class Autograd:
@@ -166,10 +165,10 @@ class InBfloat16:
     The optimizer's steps are smaller than what rounding to eight bits takes away (Micikevicius et al. 2018).
     """
 
-    def __init__(self, network: nn.Module, weights: Flat, loss: str) -> None:
+    def __init__(self, network: nn.Module, weights: Flat, settings: Model) -> None:
         low = copy.deepcopy(network).to(torch.bfloat16)
         self._weights, self._low = weights, Flat(low)
-        self._gradient = gradient(low, self._low, loss)
+        self._gradient = gradient(low, self._low, settings)
 
     def __call__(self, noisy: Tensor, clean: Tensor) -> Tensor:
         """The mean squared error, float32 []; the gradient of the loss is in the weights' `gradient`, float32."""
@@ -210,7 +209,7 @@ def validate(network: nn.Module, val: Images) -> tuple[float, float]:
     return error.mean().item(), metrics.psnr_db(error).mean().item()
 
 
-def learning_rate(settings: Training, step: int, steps: int) -> float:
+def learning_rate(settings: Model, step: int, steps: int) -> float:
     """The learning rate of `step` (from 0) of `steps`; falls to almost 0 at the end unless constant.
 
     one_cycle: Smith & Topin 2018, up for the first fifth from a tenth of the peak, then down as a cosine.
@@ -238,7 +237,7 @@ def _mean(losses: Tensor, images: int, batch_size: int) -> float:
     return (losses * (sizes / images)).sum().item()
 
 
-def _refuse_divergence(losses: Tensor, epoch: int, settings: Training, steps: int) -> None:
+def _refuse_divergence(losses: Tensor, epoch: int, settings: Model, steps: int) -> None:
     """Looked at once an epoch, so that no step waits for the device."""
     bad = (~losses.isfinite()).nonzero()
     if len(bad):

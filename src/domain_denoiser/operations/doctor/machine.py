@@ -11,6 +11,7 @@ from pathlib import Path
 from domain_denoiser import params
 from domain_denoiser.base import processes
 from domain_denoiser.base.errors import BadInput
+from domain_denoiser.networks import architectures
 from domain_denoiser.operations.checks import NOTE, OK, WRONG, Check
 from domain_denoiser.runs import dvc_project
 
@@ -89,7 +90,7 @@ def notes(root: Path) -> Check:
 def settings(root: Path) -> Check:
     """params.yaml."""
     try:
-        params.read(PARAMS)
+        architectures.check_all(params.read(PARAMS).models, str(PARAMS))
     except BadInput as error:
         return Check(WRONG, f"params: {error}", f"edit {PARAMS}, or git checkout HEAD -- {PARAMS}")
     return Check(OK, f"params: {PARAMS} is valid")

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 from domain_denoiser import params
 from domain_denoiser.base import atomic, parsing
 from domain_denoiser.base.errors import BadInput
+from domain_denoiser.networks import architectures
 
 
 def write(path: Path, settings: Iterable[str]) -> None:
@@ -18,7 +19,10 @@ def write(path: Path, settings: Iterable[str]) -> None:
     """
     params.read(path)
     content = applied(path.read_text(), settings)
-    params.check(params.Params, parsing.parse(content.encode(), str(path)), f"{path} with these settings")
+    where = f"{path} with these settings"
+    architectures.check_all(
+        params.check(params.Params, parsing.parse(content.encode(), str(path)), where).models, where
+    )
     with atomic.file(path) as temporary:
         temporary.write_text(content)
 

@@ -3,7 +3,7 @@
 from collections.abc import Container, Iterable
 from pathlib import Path, PurePosixPath
 
-from domain_denoiser.runs import champion, dvc_lock, revisions
+from domain_denoiser.runs import champion, dvc_lock, listings, revisions
 
 LOCK = "dvc.lock"
 PARAMS = "params.yaml"
@@ -20,9 +20,10 @@ def uncommitted_others() -> list[str]:
     stages = dvc_lock.workspace()
     written = set(dvc_lock.written(stages))
     others = [path for path in revisions.changed() if not _is_result(path, written)]
-    read = {dep for stage in stages.values() for dep in stage.deps if not _within(dep, written)}
-    tracked = revisions.tracked([*others, *read])
-    hidden = sorted(dep for dep in read if Path(dep).is_file() and dep not in tracked)  # from git status: it is ignored
+    read = {dep for stage in stages.values() for dep in stage.deps if not _within(dep, written)} | {"src", "stages"}
+    inputs = [str(path) for dep in read for path in listings.files(Path(dep))]
+    tracked = revisions.tracked([*others, *inputs])
+    hidden = sorted(path for path in inputs if path not in tracked)  # from git status: it is ignored
     return list(dict.fromkeys([*(path for path in others if path in tracked or _within(path, read)), *hidden]))
 
 

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from domain_denoiser import params
 from domain_denoiser.base import processes
 from domain_denoiser.base.errors import BadInput
+from domain_denoiser.networks import architectures
 from domain_denoiser.operations import freshness, recover
 from domain_denoiser.operations.retraining import overrides, remote, results, stagelog
 from domain_denoiser.runs import champion, dvc_lock, revisions
@@ -30,7 +31,7 @@ def retrain(settings: Iterable[str], against: str) -> int:
         if revisions.head() is None:
             raise BadInput("there is no commit here that a retraining could start from")
         revisions.resolve(against)
-        params.read(Path(results.PARAMS))
+        architectures.check_all(params.read(Path(results.PARAMS)).models, results.PARAMS)
         for sentence in [*recover.mend(), *champion.recover()]:
             print(sentence)
         settings = list(settings)

@@ -11,7 +11,7 @@ from domain_denoiser.operations.verify import mends
 from domain_denoiser.operations.verify.declared import Project, within
 from domain_denoiser.operations.verify.hashing import Hashes
 from domain_denoiser.operations.verify.inventory import Output
-from domain_denoiser.runs import dvc_lock, revisions
+from domain_denoiser.runs import dvc_lock, listings, revisions
 from domain_denoiser.runs.dvc_lock import Stage
 from domain_denoiser.runs.records import flattened
 
@@ -79,7 +79,17 @@ def _files(stages: Mapping[str, Stage], outputs: Collection[Output]) -> Iterator
             readers.setdefault((path, md5), []).append(stage.name)
     for (path, md5), names in readers.items():
         writer = next((output for output in outputs if within(path, output.path)), None)
-        if writer is None:
+        if writer is None and listings.is_folder(md5):
+            inside = {output.path[len(path) + 1 :]: output for output in outputs if within(output.path, path)}
+            if inside:  # a folder of outputs: tables of each model
+                if listings.hash_of({name: output.md5 for name, output in inside.items()}) != md5:
+                    wrote = ", ".join(dict.fromkeys(output.stage for output in inside.values()))
+                    said = f"{path}: {_all(names)} read {md5}, but {wrote} wrote other files"
+                    yield Break(tuple(names), Check(BROKEN, said, mends.REPRODUCE))
+            elif (listings.of_folder(Path(path)) if Path(path).is_dir() else None) != md5:
+                problem = "" if Path(path).is_dir() else "is missing"
+                yield Break(tuple(names), _changed(Path(path), problem, md5, names))
+        elif writer is None:
             found = hashes[Path(path)]
             if found.md5 != md5:
                 yield Break(tuple(names), _changed(Path(path), found.problem, md5, names))

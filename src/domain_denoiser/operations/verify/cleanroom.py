@@ -20,7 +20,7 @@ from domain_denoiser.base import processes
 from domain_denoiser.base.signals import undisturbed
 from domain_denoiser.operations.verify.declared import within
 from domain_denoiser.operations.verify.inventory import Item, Output
-from domain_denoiser.runs import revisions
+from domain_denoiser.runs import listings, revisions
 from domain_denoiser.runs.dvc_lock import Stage
 
 CODE = ("src", "stages", "params.yaml", "dvc.yaml", "dvc.lock", ".dvc", ".dvcignore", "pyproject.toml")
@@ -66,8 +66,9 @@ class Room:
         """
         brought = [output for output in outputs if output not in made]
         for path in stage.deps:
-            if Path(path).is_file() and not any(within(path, output.path) for output in outputs):
-                _copy(Path(path), self.folder / path)
+            if not any(within(path, output.path) or within(output.path, path) for output in outputs):
+                for file in listings.files(Path(path)):
+                    _copy(file, self.folder / file)
             for item in _items(path, brought):
                 if (self.folder / item.path).exists():
                     continue
@@ -141,7 +142,7 @@ def _in_git() -> list[Path]:
 def _items(path: str, outputs: Collection[Output]) -> Iterator[Item]:
     """The files of an input that some stage wrote: all of a folder, or one."""
     for output in outputs:
-        if within(path, output.path):
+        if within(path, output.path) or within(output.path, path):
             if not output.known:
                 raise Unable(f"which files {output.path} has, which it read, is not known: its listing is lost")
             yield from (item for item in output.items if within(str(item.path), path))

@@ -70,7 +70,9 @@ def _sorted(stages: Mapping[str, Declared]) -> dict[str, Declared]:
     """Upstream first: what is mended from top to bottom is mended from good inputs."""
     before = {
         name: [
-            other for other, made in stages.items() if any(within(dep, out) for dep in stage.deps for out in made.outs)
+            other
+            for other, made in stages.items()
+            if any(within(dep, out) or within(out, dep) for dep in stage.deps for out in made.outs)
         ]
         for name, stage in stages.items()
     }

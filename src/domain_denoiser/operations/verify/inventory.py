@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from domain_denoiser.operations.verify import listings
 from domain_denoiser.operations.verify.declared import Project
 from domain_denoiser.operations.verify.hashing import Found, Hashes
+from domain_denoiser.runs import listings
 from domain_denoiser.runs.dvc_lock import Stage
 
 
@@ -80,7 +80,7 @@ def take(stages: Mapping[str, Stage], project: Project) -> list[Output]:
         if name in stages
         for path, md5 in stages[name].outs.items()
     ]
-    lying = {path: list(_files(Path(path), project)) for _, path, md5, _ in outs if _is_folder(md5)}
+    lying = {path: list(_files(Path(path), project)) for _, path, md5, _ in outs if listings.is_folder(md5)}
     hashes.read(path for paths in lying.values() for path in paths)
     hashes.read(place for _, path, md5, _ in outs for place in (Path(path), _object_path(project.cache, md5)))
     members = {
@@ -100,10 +100,6 @@ def take(stages: Mapping[str, Stage], project: Project) -> list[Output]:
         strangers = tuple(path for path in lying.get(out, ()) if named and path not in named)
         taken.append(Output(stage, out, md5, object_of(md5, kept and out in members), items, strangers))
     return taken
-
-
-def _is_folder(md5: str) -> bool:
-    return md5.endswith(listings.SUFFIX)
 
 
 def _object_path(cache: Path, md5: str) -> Path:

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-from domain_denoiser.runs import revisions
+from domain_denoiser.runs import listings, revisions
 
 REPRODUCE = "dvc repro"  # whatever changed, and what follows from it
 
@@ -52,6 +52,10 @@ def committed(path: Path) -> str:
 
 
 def in_commit(path: Path, md5: str) -> bool:
-    """Whether the commit has just these bytes."""
+    """Whether the commit has just this file or folder."""
+    if listings.is_folder(md5):
+        commit = revisions.head()
+        files = None if commit is None else revisions.folder(commit, str(path))
+        return files is not None and listings.of_contents(files) == md5
     content = revisions.committed(str(path))
     return content is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() == md5

@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 SUFFIX = ".dir"
+IGNORED = "__pycache__"  # as in .dvcignore
 
 
 def _inside(relative: str) -> str:
@@ -39,3 +40,27 @@ def hash_of(members: Mapping[str, str]) -> str:
     listed = [{"md5": members[path], "relpath": path} for path in sorted(members)]
     content = json.dumps(listed, sort_keys=True).encode()
     return hashlib.md5(content, usedforsecurity=False).hexdigest() + SUFFIX
+
+
+def of_contents(contents: Mapping[str, bytes]) -> str:
+    """The hash of a folder with these files (path inside it -> content)."""
+    return hash_of(
+        {path: hashlib.md5(content, usedforsecurity=False).hexdigest() for path, content in contents.items()}
+    )
+
+
+def of_folder(folder: Path) -> str:
+    """The hash of a folder of code as it lies there, without what DVC leaves out."""
+    return of_contents({str(path.relative_to(folder)): path.read_bytes() for path in files(folder)})
+
+
+def files(path: Path) -> list[Path]:
+    """A file, or those of a folder of code without what DVC leaves out; none if nothing is there."""
+    if not path.is_dir():
+        return [path] if path.is_file() else []
+    return sorted(file for file in path.rglob("*") if file.is_file() and IGNORED not in file.parts)
+
+
+def is_folder(md5: str) -> bool:
+    """Whether a hash of dvc.lock is that of a folder."""
+    return md5.endswith(SUFFIX)
