@@ -239,9 +239,9 @@ LOCK = {
 MEANS = {"psnr_db": 19.9, "psnr_db_global": 19.5, "mse": 0.01, "ssim": 0.5}
 METRICS = {"models": {"fixed": {"0.0": MEANS, "0.5": MEANS}}}
 LAWS = [
-    {"law": "constant", "sigma": 0.5},
-    {"law": "uniform", "low": 0.0, "high": 1.0},
-    {"law": "levels", "sigmas": [0.5]},
+    {"law": "constant", "noise": "gaussian", "sigma": 0.5},
+    {"law": "uniform", "noise": "gaussian", "low": 0.0, "high": 1.0},
+    {"law": "levels", "noise": "gaussian", "sigmas": [0.5]},
 ]
 EPOCHS = [[epoch, 0.1, 0.1, 19.9, 0.003] for epoch in (1, 2, 3)]
 IMAGES = [[sigma, image, 0.1, 10.0, 0.5] for sigma in (0.0, 0.5) for image in (0, 1)]
@@ -324,7 +324,6 @@ def kinds() -> dict[str, Kind]:
             one("fixed.csv", files.tables(tables.COLUMNS, IMAGES)),
             lambda given: per_image.means(tables.load(Path("fixed.csv"))),
         ),
-        "levels.csv": Kind(one("levels.csv", files.tables(tables.LEVELS, LEVELS)), _parsed(tables.levels)),
         "metrics.json": Kind(one("metrics.json", files.json_texts(METRICS)), _parsed(summary.parse)),
         "champion.json": Kind(one("champion.json", files.json_texts(CHAMPION)), lambda given: champion.read()),
         "gate.json": Kind(

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from domain_denoiser import params
 from domain_denoiser.base import parsing
 from domain_denoiser.base.errors import BadInput, one_sentence
+from domain_denoiser.networks import architectures
 
 ROOT = Path(__file__).parent.parent
 
@@ -74,12 +75,7 @@ def test_values_of_the_sample_are_valid(values, write_params):
         ("noisy.test.sigmas", [], "at least 1 item"),
         ("models", {}, "at least 1 item"),
         ("models.fixed", None, "dictionary"),
-        ("models.fixed.architecture", "transformer", "'mlp', 'unet'"),
-        ("models.conv.fine_channels", 0, "greater than or equal to 1"),
         ("models.conv.loss", "l1", "'mse' or 'rmse'"),
-        ("models.fixed.hidden", 0, "greater than or equal to 1"),
-        ("models.fixed.hidden", 10**6, "less than or equal to 100000"),
-        ("models.fixed.output", "softmax", "'sigmoid'"),
         ("models.fixed.initialisation", "zeros", "'xavier'"),
         ("models.fixed.noise", "stale", "'fresh' or 'frozen'"),
         ("models.fixed.epochs", 2.5, "integer"),
@@ -124,7 +120,7 @@ def test_wrong_name_of_an_entry(values, write_params, section, name, wanted):
     [
         (
             "noisy.random",
-            {"law": "uniform", "low": 0.5, "high": 0.5},
+            {"law": "uniform", "noise": "gaussian", "low": 0.5, "high": 0.5},
             "noisy.random must have low (=0.5) below high (=0.5)",
         ),
         ("noisy.test.sigmas", [0.0, 0.5, 0.5], "noisy.test must have ascending sigmas, but they are [0.0, 0.5, 0.5]"),
@@ -133,7 +129,11 @@ def test_wrong_name_of_an_entry(values, write_params, section, name, wanted):
             [0.12, 0.12004],
             "noisy.test must have sigmas that differ by 0.0001 or more, but they are [0.12, 0.12004]",
         ),
-        ("noisy.test", {"law": "constant", "sigma": 0.5}, "must have noisy.test with the law levels"),
+        (
+            "noisy.test",
+            {"law": "constant", "noise": "gaussian", "sigma": 0.5},
+            "must have noisy.test with the law levels",
+        ),
         ("models.fixed.regime", "none", "must train models.fixed on one of plain, fixed, random, not on 'none'"),
         ("models.fixed.regime", "test", "must train models.fixed on one of plain, fixed, random, not on 'test'"),
     ],
@@ -148,7 +148,7 @@ def test_model_must_not_have_the_name_of_the_unrestored_input(values, write_para
     assert "must not call a model 'noisy'" in said(params.read, write_params(values))
 
 
-@pytest.mark.parametrize("key", ["sead", "compute.gpu", "data.mirror", "models.fixed.epoch", "noisy.fixed.low"])
+@pytest.mark.parametrize("key", ["sead", "compute.gpu", "data.mirror", "noisy.fixed.low"])
 def test_unknown_key_is_refused(values, write_params, key):
     at(values, key, 1)
     assert said(params.read, write_params(values)).endswith(f": {key} is not a known key")
@@ -206,6 +206,29 @@ def test_values_cannot_be_changed(values):
     read = params.check(params.Params, values, "params.yaml")
     with pytest.raises(ValueError, match="frozen"):
         read.models["fixed"].epochs = 3
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "value", "wanted"),
+    [
+        (
+            "fixed",
+            "architecture",
+            "transformer",
+            "architecture is 'transformer', but one of keras, mlp, unet ",
+        ),
+        ("conv", "fine_channels", 0, "fine_channels is 0, but input should be greater than or equal to 1"),
+        ("fixed", "hidden", 0, "hidden is 0, but input should be greater than or equal to 1"),
+        ("fixed", "hidden", 10**6, "hidden is 1000000, but input should be less than or equal to 100000"),
+        ("fixed", "output", "softmax", "output is 'softmax', but input should be 'sigmoid', 'hard_sigmoid', "),
+        ("fixed", "epoch", 1, "epoch is not a known key"),
+    ],
+)
+def test_what_an_architecture_wants_is_its_own(values, write_params, model, key, value, wanted):
+    at(values, f"models.{model}.{key}", value)
+    read = params.read(write_params(values))
+    sentence = said(architectures.check_all, read.models, "params.yaml")
+    assert sentence.startswith(f"params.yaml: models.{model}: {wanted}")
 
 
 def test_model_json_keeps_nothing_of_the_training(make_settings):

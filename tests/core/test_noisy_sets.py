@@ -69,7 +69,9 @@ def test_regime_comes_back_as_it_was_recorded(tmp_path, law):
 
 
 def test_levels_come_back_as_they_were_recorded(tmp_path):
-    (tmp_path / noisy_sets.LAW).write_text(json.dumps(Levels(law="levels", sigmas=[0.0, 0.1, 1.0]).model_dump()))
+    (tmp_path / noisy_sets.LAW).write_text(
+        json.dumps(Levels(law="levels", noise="gaussian", sigmas=[0.0, 0.1, 1.0]).model_dump())
+    )
     levels = noisy_sets.load_levels(tmp_path)
     assert levels == [0.0, 0.1, 1.0]
     with pytest.raises(BadInput, match="has the law levels, but a regime to train on is wanted"):
@@ -89,10 +91,10 @@ def test_every_level_has_a_file_of_its_own():
         ("[" * 100_000, "is not JSON"),
         ("{}", "law.json"),
         ('{"law": "poisson"}', "'constant', 'uniform', 'levels'"),
-        ('{"law": "constant", "sigma": 7.0}', "less than or equal to 1"),
-        ('{"law": "constant", "sigma": NaN}', "is not JSON: NaN"),
-        ('{"law": "constant", "sigma": 1e999}', "finite"),
-        ('{"law": "constant", "sigma": 0.5, "low": 0.1}', "low is not a known key"),
+        ('{"law": "constant", "noise": "gaussian", "sigma": 7.0}', "less than or equal to 1"),
+        ('{"law": "constant", "noise": "gaussian", "sigma": NaN}', "is not JSON: NaN"),
+        ('{"law": "constant", "noise": "gaussian", "sigma": 1e999}', "finite"),
+        ('{"law": "constant", "noise": "gaussian", "sigma": 0.5, "low": 0.1}', "low is not a known key"),
     ],
 )
 def test_broken_record_is_refused(tmp_path, content, wanted):

@@ -11,9 +11,8 @@ from domain_denoiser import params
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import compute
 from domain_denoiser.core.seeds import generator
-from domain_denoiser.networks import architectures
+from domain_denoiser.networks import architectures, keras
 from domain_denoiser.networks.unet import Settings as UnetSettings
-from domain_denoiser.study import networks as study_networks
 from domain_denoiser.training import loop
 from domain_denoiser.training.initialisation import initialise
 from domain_denoiser.training.optimizer import Flat
@@ -87,13 +86,15 @@ def draw() -> torch.Generator:
 
 @pytest.fixture(params=["mlp", "mlp by autograd", "unet", "keras"])
 def batch(request, make_settings, draw) -> Batch:
-    settings = make_settings(hidden=300, loss="rmse" if request.param == "mlp by autograd" else "mse")
+    architecture = request.param.split()[0]
+    loss = "rmse" if request.param == "mlp by autograd" else "mse"
+    settings = make_settings(architecture=architecture, hidden=300, loss=loss)
     match request.param:
         case "unet":
             channels = {"fine_channels": 8, "coarse_channels": 8, "fine_blocks": 1, "coarse_blocks": 1}
             network = architectures.build(UnetSettings(architecture="unet", **channels))
         case "keras":
-            network = study_networks.Keras(4)
+            network = keras.Keras(4)
         case _:
             network = architectures.build(settings)
     initialise(network, "pytorch", draw)  # with biases

@@ -32,7 +32,7 @@ def picture(digits):
 
 def png(figure) -> bytes:
     content = io.BytesIO()
-    figure.savefig(content, format="png", metadata=figures.as_png_metadata())
+    figures.save(figure, content)
     return content.getvalue()
 
 

@@ -13,7 +13,7 @@ from domain_denoiser.study import figures as study_figures
 
 def png(figure: Figure) -> bytes:
     written = io.BytesIO()
-    figure.savefig(written, format="png", metadata=figures.as_png_metadata())
+    figures.save(figure, written)
     return written.getvalue()
 
 

@@ -7,26 +7,26 @@ import torch
 from conftest import ROOT
 
 from domain_denoiser.base.errors import BadInput
-from domain_denoiser.networks import stored
+from domain_denoiser.networks import architectures, keras, stored
 from domain_denoiser.params import Compute, Constant
-from domain_denoiser.study import networks as study_networks
 from domain_denoiser.study import params as study_params
 from domain_denoiser.study import training as study_training
-from domain_denoiser.training import fitting, loop
+from domain_denoiser.training import loop
 
 STUDY = study_params.read(ROOT / "study/params.yaml")
+FIXED = Constant(law="constant", noise="gaussian", sigma=0.5)
 ONE = Compute(device="cpu", threads=1)
 
 
 def test_keras_has_the_size_of_the_tutorial():
-    made = study_networks.build(STUDY.networks["keras"].settings)
+    made = keras.Keras(STUDY.networks["keras"].settings.channels)
     assert sum(weight.numel() for weight in made.parameters()) == 28_353
 
 
 def test_upsampling_is_what_torch_does():
     features = torch.randn(2, 3, 4, 5)
     wanted = torch.nn.functional.interpolate(features, scale_factor=2, mode="nearest")
-    assert torch.equal(study_networks._twice_as_large(features), wanted)
+    assert torch.equal(keras._twice_as_large(features), wanted)
 
 
 @pytest.mark.parametrize("name", [*STUDY.networks, "large"])
@@ -35,14 +35,13 @@ def test_every_network_trains_and_is_found_again(name, tmp_path, digits, monkeyp
     chosen = (STUDY.networks | {"large": STUDY.large})[name].settings
     small = {"unet": {"fine_channels": 4, "coarse_channels": 8}, "mlp": {"hidden": 8}, "keras": {"channels": 4}}
     settings = chosen.model_copy(update=small[chosen.architecture] | {"epochs": 1})
-    regime = Constant(law="constant", noise="gaussian", sigma=0.5)
     made = []
     for folder in (Path("first"), Path("second")):
-        study_training.fit(folder, {"train": digits[:128], "val": digits[128:]}, regime, settings, ONE, 3, "here")
+        study_training.fit(folder, {"train": digits[:128], "val": digits[128:]}, FIXED, settings, ONE, 3, "here")
         made.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert made[0] == made[1]  # equal inputs give equal bytes
     assert set(made[0]) == {"model.json", "model.safetensors", "history.csv", "platform.json"}
-    restored = study_networks.load(Path("first"), "cpu")(torch.rand(2, 1, 28, 28))
+    restored = stored.load(Path("first"), "cpu")(torch.rand(2, 1, 28, 28))
     assert restored.shape == (2, 1, 28, 28)
 
 
@@ -55,12 +54,12 @@ def test_large_is_larger_than_conv(committed):
 @pytest.mark.parametrize("damage", ["no settings", "no weights", "other weights"])
 def test_damaged_models_are_one_sentence(damage, tmp_path):
     settings = STUDY.networks["keras"].settings
-    weights = study_networks.Keras(8 if damage == "other weights" else settings.channels).state_dict()
-    stored.save(tmp_path, weights, study_networks.described(settings))
+    weights = keras.Keras(8 if damage == "other weights" else settings.channels).state_dict()
+    stored.save(tmp_path, weights, architectures.settings(settings.network, "here"))
     if damage != "other weights":
         (tmp_path / {"no settings": "model.json", "no weights": "model.safetensors"}[damage]).unlink()
     with pytest.raises(BadInput):
-        study_networks.load(tmp_path, "cpu")
+        stored.load(tmp_path, "cpu")
 
 
 def test_divergence_is_one_sentence(tmp_path, digits, monkeypatch):
@@ -69,13 +68,13 @@ def test_divergence_is_one_sentence(tmp_path, digits, monkeypatch):
     def diverge(*_):
         raise loop.Diverged("the loss is nan at epoch 1")
 
-    monkeypatch.setattr(fitting.training, "fit", diverge)
+    monkeypatch.setattr(loop, "fit", diverge)
     clean = {"train": digits, "val": digits[:10]}
     with pytest.raises(BadInput, match="the loss is nan"):
         study_training.fit(
             Path("post"),
             clean,
-            Constant(law="constant", noise="gaussian", sigma=0.5),
+            FIXED,
             STUDY.networks["post"].settings,
             ONE,
             1,

@@ -52,7 +52,7 @@ def record(make_settings):
     """What every epoch of a training on grey images saw, one tensor an epoch, in the order of the images."""
 
     def run(seed: int = 2018, stored: torch.Tensor | None = None, **changed: object) -> list[torch.Tensor]:
-        settings = make_settings(**{"batch_size": 5, "learning_rate": 1e-30} | changed)
+        settings = make_settings(**{"architecture": "recorder", "batch_size": 5, "learning_rate": 1e-30} | changed)
         recorder, clean = Recorder(), greys()
         train = Images(clean, clean if stored is None else stored)
         epochs = list(fit(recorder, train, train, FAINT, settings, seed, None))
@@ -213,7 +213,7 @@ def test_draws_do_not_touch_or_read_the_global_generator(record):
 def test_loss_is_the_mean_over_all_images_against_their_own_clean_image(make_settings, batch_size):
     clean = greys()
     corrupted = clean + torch.linspace(0.01, 0.1, COUNT).view(-1, 1, 1, 1)
-    settings = make_settings(batch_size=batch_size, epochs=1, learning_rate=1e-30)
+    settings = make_settings(architecture="recorder", batch_size=batch_size, epochs=1, learning_rate=1e-30)
     train, val = Images(clean, corrupted), Images(clean[:3], corrupted[3:6])
     (epoch,) = fit(Recorder(), train, val, FAINT, settings, 2018, None)
     assert epoch.train_loss == pytest.approx((corrupted - clean).square().mean().item(), rel=1e-5)
@@ -225,14 +225,20 @@ def test_loss_is_the_mean_over_all_images_against_their_own_clean_image(make_set
 def test_val_images_are_measured_as_an_image_file_would_hold_them(make_settings):
     white = torch.ones(2, 1, 28, 28)
     (epoch,) = fit(
-        Recorder(), Images(white, white), Images(white, 2 * white), FAINT, make_settings(epochs=1), 2018, None
+        Recorder(),
+        Images(white, white),
+        Images(white, 2 * white),
+        FAINT,
+        make_settings(architecture="recorder", epochs=1),
+        2018,
+        None,
     )
     assert epoch.val_loss == 0.0
     assert epoch.val_psnr_db == 100.0
 
 
 def test_history_names_the_learning_rate_of_the_last_step(make_settings):
-    settings = make_settings(schedule="linear", learning_rate=0.1, batch_size=11)
+    settings = make_settings(architecture="recorder", schedule="linear", learning_rate=0.1, batch_size=11)
     train = Images(greys(), greys())
     rows = [epoch.row() for epoch in fit(Recorder(), train, train, FAINT, settings, 2018, None)]
     assert [row["learning_rate"] for row in rows] == pytest.approx([0.075, 0.025])  # steps 1 and 3 of 4, from 0
@@ -245,7 +251,9 @@ class Exploding(Recorder):
 
 
 def test_diverging_training_ends_with_epoch_step_and_learning_rate(make_settings):
-    settings = make_settings(epochs=3, batch_size=11, learning_rate=10.0, schedule="linear", smoothing=0.9)
+    settings = make_settings(
+        architecture="recorder", epochs=3, batch_size=11, learning_rate=10.0, schedule="linear", smoothing=0.9
+    )
     train = Images(greys(), greys())
     # The first step takes the weight from 1 to 1 - 10 / sqrt(0.1), so that the second overflows in exp(weight^2).
     with pytest.raises(Diverged, match=r"^the loss is inf at epoch 1, step 2, learning rate 8.33$"):
@@ -288,7 +296,7 @@ def test_learning_rate_has_the_shape_that_its_schedule_names(make_settings):
 
 
 def test_averaged_network_has_the_running_mean_of_the_weights(make_settings):
-    settings = make_settings(averaging=0.8, batch_size=5, learning_rate=0.01, epochs=2)
+    settings = make_settings(architecture="recorder", averaging=0.8, batch_size=5, learning_rate=0.01, epochs=2)
     recorder, train = Recorder(), Images(greys(), 1.1 * greys())
     averages = [epoch.network.weight.item() for epoch in fit(recorder, train, train, FAINT, settings, 2018, None)]
     # What is recorded is the weight before each step: after a step is before the next.

@@ -6,6 +6,7 @@ beside each colour.
 
 from itertools import cycle
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas
@@ -90,6 +91,6 @@ def levels_shown(low: float, high: float, levels: list[float], images: int) -> l
     return [inside[column * len(inside) // images] for column in range(images)]
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, to: Path | BinaryIO) -> None:
     """Write a PNG; equal figures give equal bytes, as no version of matplotlib is in the file."""
-    figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
+    figure.savefig(to, format="png", dpi=110, metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""The CSV files that stages write: a row for each test image at each noise level, for each epoch, or for each level."""
+"""The CSV files that stages write: a row for each test image at each noise level, or for each epoch."""
 
 import io
 import warnings
@@ -14,7 +14,6 @@ from domain_denoiser.core.metrics import METRICS
 
 COLUMNS = ["sigma", "image", *METRICS]  # image: its number among the test images
 HISTORY = ["epoch", "train_loss", "val_loss", "val_psnr_db", "learning_rate"]
-LEVELS = ["model", "sigma", "psnr_db"]  # and the other metrics
 
 
 def load(path: Path) -> pandas.DataFrame:
@@ -46,13 +45,8 @@ def history(content: bytes, where: str, optional: Sequence[str] = ()) -> pandas.
     return table.astype({"epoch": int})
 
 
-def levels(content: bytes, where: str) -> pandas.DataFrame:
-    """The means of each model at each noise level, of a levels.csv; `where` opens the sentence if it is none."""
-    return _numbers(content, where, LEVELS)
-
-
 def _numbers(content: bytes, where: str, columns: Sequence[str], optional: Sequence[str] = ()) -> pandas.DataFrame:
-    """The rows of a CSV file in just these columns, finite numbers but for the model's name; one at least.
+    """The rows of a CSV file in just these columns, finite numbers; one at least.
 
     Other columns are left out, and of the wanted ones the optional may be missing.
     """
@@ -69,11 +63,10 @@ def _numbers(content: bytes, where: str, columns: Sequence[str], optional: Seque
         wrong = f"misses {', '.join(missing)}" if missing else "has rows with more values"
         raise BadInput(f"{where} has the columns {found}, but {wrong}")
     table = table[[column for column in columns if column in table.columns]]
-    numbers = [column for column in table.columns if column != "model"]
     try:
-        table = table.astype(dict.fromkeys(numbers, float))
+        table = table.astype(float)
     except (ValueError, TypeError, OverflowError) as error:
         raise BadInput(f"{where} is not a table of numbers: {error}") from error
-    if table.empty or not np.isfinite(table[numbers].to_numpy()).all():
+    if table.empty or not np.isfinite(table.to_numpy()).all():
         raise BadInput(f"{where} has no rows, or numbers that are not finite")
     return table

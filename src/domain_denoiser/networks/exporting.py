@@ -10,9 +10,8 @@ import torch
 
 from domain_denoiser.core import images
 from domain_denoiser.core.seeds import derive
-from domain_denoiser.networks.architectures import image_size
+from domain_denoiser.networks.architectures import Settings, image_size
 from domain_denoiser.networks.graphs import Graph
-from domain_denoiser.params import Network
 
 OPSET = 18
 NOISY, RESTORED = "noisy", "restored"
@@ -22,7 +21,7 @@ EXAMPLE = (30, 34)  # height and width that the exporter is shown, where a netwo
 SIZES = ((1, 1), (3, 5), (28, 28), (27, 29), (64, 33))  # that are compared, where a network takes any
 
 
-def exported(network: torch.nn.Module, settings: Network) -> bytes:
+def exported(network: torch.nn.Module, settings: Settings) -> bytes:
     """The content of a .onnx file: float32 [batch, 1, height, width] -> the same, batch free.
 
     network: with its weights, on the CPU. Height and width are fixed if the network takes one size only. Equal weights
@@ -48,7 +47,7 @@ def exported(network: torch.nn.Module, settings: Network) -> bytes:
         return _plain(program.model_proto, size).SerializeToString(deterministic=True)
 
 
-def difference(network: torch.nn.Module, settings: Network, graph: Graph, seed: int) -> float:
+def difference(network: torch.nn.Module, settings: Settings, graph: Graph, seed: int) -> float:
     """The largest difference between what graph and network restore, both clipped to [0, 1], on drawn images."""
     size, largest = image_size(settings), 0.0
     for height, width in (size,) if size else SIZES:

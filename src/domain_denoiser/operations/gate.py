@@ -17,8 +17,9 @@ from domain_denoiser.core import images, metrics, noisy_sets
 from domain_denoiser.core.seeds import derive
 from domain_denoiser.evaluation.intervals import paired_difference
 from domain_denoiser.networks import exporting, stored
+from domain_denoiser.networks.architectures import Settings
 from domain_denoiser.networks.graphs import Graph
-from domain_denoiser.params import Constant, Gate, Network, Params
+from domain_denoiser.params import Constant, Gate, Params
 from domain_denoiser.runs import champion as champions
 from domain_denoiser.runs import dvc_lock, revisions
 from domain_denoiser.runs.cache import Contents
@@ -177,7 +178,7 @@ def _exported(stage: Stage, contents: Contents) -> dict[str, bytes]:
 
 
 @contextmanager
-def _loaded(files: Mapping[str, bytes]) -> Iterator[tuple["torch.nn.Module", Network]]:
+def _loaded(files: Mapping[str, bytes]) -> Iterator[tuple["torch.nn.Module", Settings]]:
     """The network of a model's files, on the CPU. Its weights are mapped: the files lie there as long as it is used."""
     with temporary.laid_out({Path(path).name: content for path, content in files.items()}) as folder:
         yield stored.load(folder, "cpu"), stored.load_settings(folder)
