@@ -163,14 +163,22 @@ def test_training_again_gives_equal_bytes(changed: Pipeline) -> None:
 @pytest.mark.services
 def test_a_changed_sigma_reruns_its_own_branch_only(changed: Pipeline) -> None:
     changed.params(lambda values: values["noisy"]["fixed"].update(sigma=0.4))
-    assert changed.stages_run() == {"corrupt@fixed", "train@fixed", "evaluate@fixed", "summarise", "figures"}
+    assert changed.stages_run() == {*("corrupt@fixed", "train@fixed", "evaluate@fixed", "summarise", "figures@fixed")}
 
 
 @pytest.mark.parametrize(
     ("file", "stages"),
     [
         ("stages/summarise.py", {"summarise"}),
-        ("src/domain_denoiser/evaluation/figures.py", {"figures"}),
+        ("stages/figures.py", {f"figures@{model}" for model in MODELS}),
+        (
+            "src/domain_denoiser/evaluation/figures.py",
+            {
+                "evaluate-noisy",
+                "summarise",
+                *(f"{stage}@{model}" for stage in ("evaluate", "figures") for model in MODELS),
+            },
+        ),
         ("src/domain_denoiser/training/loop.py", {"train@plain", "train@fixed", "train@random", "train@conv"}),
         ("src/domain_denoiser/data/sources.py", {"download"}),
         ("src/domain_denoiser/runs/mlflow_store.py", set()),
@@ -188,7 +196,7 @@ def test_a_changed_line_reruns_what_reads_it(changed: Pipeline, file: str, stage
     ("change", "sentence"),
     [
         (lambda values: values["models"]["plain"].update(epochs=0), "models.plain.epochs is 0, but"),
-        (lambda values: values["models"]["plain"].update(epoch=3), "models.plain.epoch is not a known key"),
+        (lambda values: values["models"]["fixed"].update(epoch=3), "models.fixed: epoch is not a known key"),
         (lambda values: values.pop("seed"), "seed is missing"),
     ],
 )

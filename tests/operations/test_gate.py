@@ -97,7 +97,7 @@ class Project:
                 clean, Constant(law="constant", noise="gaussian", sigma=sigma), seed, "gate"
             ).parts
             images.save(folder / noisy_sets.level_file("gate", sigma), np.concatenate(list(parts)))
-        atomic.write_json(folder / "law.json", {"law": "levels", "sigmas": levels})
+        atomic.write_json(folder / "law.json", {"law": "levels", "noise": "gaussian", "sigmas": levels})
 
 
 @pytest.fixture(scope="module")

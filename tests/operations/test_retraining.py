@@ -27,7 +27,7 @@ from domain_denoiser.runs import changes, dvc_lock
 EXECUTED = {"fresh", "sync", "retrain", "propose", "announce", "pull", "push"}
 PERSON = "What a person writes"
 BETTER = 8  # epochs of `fixed`; the sample pipeline has 2
-AFFECTED = {"train@fixed", "evaluate@fixed", "summarise", "figures"}
+AFFECTED = {"train@fixed", "evaluate@fixed", "summarise", "figures@fixed"}
 
 
 class Team(NamedTuple):
@@ -408,8 +408,10 @@ def test_every_step_of_a_workflow_is_a_command_that_is_tested() -> None:
 
 def test_lines_of_dvc_are_understood() -> None:
     assert stagelog.seen("Running stage 'train@fixed':\n") == {"train@fixed": "ran"}
-    assert stagelog.seen("Stage 'figures' is cached - skipping run, checking out outputs\n") == {"figures": "restored"}
-    assert stagelog.seen("Stage 'figures' didn't change, skipping\n") == {}
+    assert stagelog.seen("Stage 'figures@fixed' is cached - skipping run, checking out outputs\n") == {
+        "figures@fixed": "restored"
+    }
+    assert stagelog.seen("Stage 'figures@fixed' didn't change, skipping\n") == {}
 
 
 def test_changes_between_two_locks() -> None:

@@ -1,0 +1,146 @@
+"""One block, one file, one row: what is added to the house is trained, evaluated, drawn, shown and verified."""
+
+import json
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+from pipeline import Pipeline
+
+ARCHITECTURE = '''"""One convolution."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from domain_denoiser.networks import architectures
+
+IMAGE_SIZE = None
+
+
+class Settings(architectures.Settings):
+    architecture: Literal["blur"]
+    size: Annotated[int, Field(ge=1, le=9)]
+
+
+class Blur(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 1, size, padding=size // 2)
+
+    def forward(self, noisy: Tensor) -> Tensor:
+        return self.convolution(noisy)
+
+
+def build(settings: Settings) -> Blur:
+    return Blur(settings.size)
+'''
+METRIC = '    "mae": Metric(lambda restored, clean: (restored - clean).abs().flatten(1).mean(1), "", 1e-5),\n'
+NOISE = """    "speckle": lambda clean, sigma, generator: (
+        clean + clean * sigma.view(-1, 1, 1, 1) * torch.empty_like(clean).normal_(generator=generator)
+    ),
+"""
+
+
+@pytest.fixture
+def changed(pipeline: Pipeline, tmp_path: Path) -> Pipeline:
+    return pipeline.copy(tmp_path / "a copy")
+
+
+def touched(changed: Pipeline) -> set[str]:
+    """The files of the project's own that differ from the commit: not what its stages wrote."""
+    listed = changed.run("git", "status", "--porcelain", "--untracked-files=all").stdout.splitlines()
+    paths = {line[3:] for line in listed}
+    return {path for path in paths if path != "dvc.lock" and not path.startswith(("models/", "reports/"))}
+
+
+def add_model(name: str, base: str, **settings: object):
+    def change(values: dict) -> None:
+        values["models"][name] = dict(values["models"][base]) | settings
+
+    return change
+
+
+def reproduce(changed: Pipeline) -> dict:
+    """Everything, as a person would; the means by model and noise level. Nothing is left to say for `verify`."""
+    changed.run("dvc", "repro")
+    changed.run("denoise", "sync")
+    changed.run("denoise", "fresh")
+    changed.run("denoise", "verify")
+    return json.loads((changed.root / "reports/metrics.json").read_text())["models"]
+
+
+def shown(changed: Pipeline, model: str) -> tuple[dict, set[str]]:
+    """The metrics and the figures of the model's run of this state, as MLflow has them."""
+    client = MlflowClient(f"sqlite:///{changed.root}/mlflow.db")
+    experiment = client.get_experiment_by_name("mnist-denoising").experiment_id
+    wanted = f"tags.model = '{model}' and tags.state LIKE '%current%'"
+    [run] = client.search_runs([experiment], wanted)
+    return run.data.metrics, {
+        path.name for path in (changed.root / "mlartifacts").rglob("*.png") if run.info.run_id in str(path)
+    }
+
+
+@pytest.mark.services
+def test_a_model_is_one_block(changed: Pipeline) -> None:
+    changed.params(add_model("narrow", "fixed", hidden=8))
+    metrics = reproduce(changed)
+    assert touched(changed) == {"params.yaml"}
+    assert metrics["narrow"].keys() == metrics["fixed"].keys()
+    values, figures = shown(changed, "narrow")
+    assert values["psnr_db_0.5"] == pytest.approx(metrics["narrow"]["0.5"]["psnr_db"])
+    assert {"digits.png", "learning_curves.png", "psnr_against_noise.png"} <= figures
+    # Taken away again, it is nowhere left behind.
+    changed.run("git", "checkout", "--", "params.yaml")
+    said = changed.run("dvc", "repro", check=False)
+    assert said.returncode != 0
+    assert "narrow.csv" in said.stderr
+    assert "`denoise recover`" in said.stderr
+    assert "reports/evaluation/narrow.csv is removed" in changed.run("denoise", "recover").stdout
+    assert "narrow" not in reproduce(changed)
+
+
+@pytest.mark.services
+def test_an_architecture_is_one_file_and_a_block(changed: Pipeline) -> None:
+    path = "src/domain_denoiser/networks/blur.py"
+    (changed.root / path).write_text(ARCHITECTURE)
+    unet = ("fine_channels", "coarse_channels", "fine_blocks", "coarse_blocks")
+
+    def change(values: dict) -> None:
+        conv = {key: value for key, value in values["models"]["conv"].items() if key not in unet}
+        values["models"]["blurred"] = conv | {"architecture": "blur", "size": 3}
+
+    changed.params(change)
+    assert "blurred" in reproduce(changed)
+    assert touched(changed) == {"params.yaml", path}
+    assert "psnr_db_0.5" in shown(changed, "blurred")[0]
+
+
+@pytest.mark.services
+def test_a_metric_is_one_entry(changed: Pipeline) -> None:
+    path = changed.root / "src/domain_denoiser/core/metrics.py"
+    path.write_text(path.read_text().replace('    "ssim": Metric(', f'{METRIC}    "ssim": Metric('))
+    metrics = reproduce(changed)
+    assert touched(changed) == {"src/domain_denoiser/core/metrics.py"}
+    assert all("mae" in means for levels in metrics.values() for means in levels.values())
+    assert "test/mae" in shown(changed, "fixed")[0]
+    assert "mae" in (changed.root / "reports/levels.csv").read_text().partition("\n")[0].split(",")
+
+
+@pytest.mark.services
+def test_a_noise_is_one_entry(changed: Pipeline) -> None:
+    path = changed.root / "src/domain_denoiser/core/noise.py"
+    path.write_text(path.read_text().replace('"gaussian": gaussian}', f'"gaussian": gaussian,\n{NOISE}}}'))
+    before = json.loads((changed.root / "reports/metrics.json").read_text())["models"]
+
+    def change(values: dict) -> None:
+        for name in ("fixed", "test"):
+            values["noisy"][name]["noise"] = "speckle"
+
+    changed.params(change)
+    metrics = reproduce(changed)
+    assert touched(changed) == {"params.yaml", "src/domain_denoiser/core/noise.py"}
+    # Black stays black: there is less noise.
+    assert metrics["noisy"]["0.5"]["psnr_db"] > before["noisy"]["0.5"]["psnr_db"] + 1.0
+    assert "digits.png" in shown(changed, "fixed")[1]
