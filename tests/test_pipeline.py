@@ -16,6 +16,8 @@ from pipeline import BIN, Pipeline
 from domain_denoiser.runs import dvc_lock
 
 MODELS = ("plain", "fixed", "random", "conv")
+EVALUATED = {"evaluate-noisy", "summarise"}
+EVALUATED |= {f"{stage}@{name}" for stage in ("evaluate", "figures") for name in MODELS}
 REGIMES = ("plain", "fixed", "random")
 LEVELS = ("0.0", "0.1", "0.25", "0.5", "0.75", "1.0")
 
