@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from domain_denoiser import params
+from domain_denoiser import layout, params
 from domain_denoiser.base import atomic, one_writer, progress
 from domain_denoiser.base.errors import BadInput, one_sentence
 from domain_denoiser.core import images
@@ -19,7 +19,7 @@ def main(name: Annotated[str, typer.Argument(help="A key of `noisy` in params.ya
     law = read.noisy[name].root
     from domain_denoiser.core import noisy_sets
 
-    with atomic.folder(Path("data/noisy") / name) as folder:
+    with atomic.folder(layout.NOISY / name) as folder:
         if isinstance(law, Levels):
             corrupt_levels(law, read.seed, folder)
         else:
@@ -32,7 +32,7 @@ def corrupt_regime(name: str, regime: Regime, seed: int, folder: Path) -> None:
     from domain_denoiser.core import noisy_sets
 
     for split in progress.track(("train", "val", "gate"), 3, f"corrupt {name}", "sets"):
-        clean = images.mapped(Path(f"data/clean/{split}_images.npy"))
+        clean = images.mapped(layout.clean_images(split))
         made = noisy_sets.corrupt(clean, regime, seed, name, split)
         images.save_parts(folder / f"{split}.npy", len(clean), made.parts)
         images.save(folder / f"{split}_sigma.npy", made.sigma)
@@ -42,7 +42,7 @@ def corrupt_levels(levels: Levels, seed: int, folder: Path) -> None:
     """The noisy test and gate images at each noise level, the same bytes for every model."""
     from domain_denoiser.core import noisy_sets
 
-    clean = {split: images.mapped(Path(f"data/clean/{split}_images.npy")) for split in ("test", "gate")}
+    clean = {split: images.mapped(layout.clean_images(split)) for split in ("test", "gate")}
     jobs = [(split, sigma) for split in clean for sigma in levels.sigmas]
     for split, sigma in progress.track(jobs, len(jobs), "corrupt at every noise level", "sets"):
         made = noisy_sets.corrupt(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from domain_denoiser import params
+from domain_denoiser import layout, params
 from domain_denoiser.base import one_writer, progress
 from domain_denoiser.base.errors import one_sentence
 
@@ -26,15 +26,15 @@ def main(name: Annotated[str, typer.Argument(help="A folder under models/, or `n
     else:
         from domain_denoiser.networks import stored
 
-        restore = stored.load(Path("models") / name, device)
-    folder = Path("data/noisy/test")
+        restore = stored.load(layout.MODELS / name, device)
+    folder = layout.NOISE_LEVELS
     levels = noisy_sets.load_levels(folder)
     tables = []
     for sigma in progress.track(levels, len(levels), f"evaluate {name}", "noise levels"):
-        pair = images.mapped_pair(Path("data/clean/test_images.npy"), folder / noisy_sets.level_file("test", sigma))
+        pair = images.mapped_pair(layout.clean_images("test"), folder / noisy_sets.level_file("test", sigma))
         clean, corrupted = (torch.from_numpy(array).to(device) for array in pair)
         tables.append(evaluate(restore, corrupted, clean, sigma))
-    with atomic.file(Path("reports/evaluation") / f"{name}.csv") as temporary:
+    with atomic.file(layout.table(name)) as temporary:
         # Nine digits tell every float32 apart.
         pandas.concat(tables).to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
 

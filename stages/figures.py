@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from domain_denoiser import params
+from domain_denoiser import layout, params
 from domain_denoiser.base import one_writer
 from domain_denoiser.base.errors import BadInput, one_sentence
 from domain_denoiser.params import Constant, Regime
@@ -13,8 +13,6 @@ from domain_denoiser.runs import live
 
 if TYPE_CHECKING:
     import numpy as np
-
-FOLDER = Path("reports/figures")
 
 
 def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.yaml.")]) -> None:
@@ -25,15 +23,16 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
     from domain_denoiser.networks import stored
 
     device = compute.prepare(read.compute)
+    digits, curves = layout.figures(name)
     with live.follow(patience_s=60.0), atomic.together() as new:
         original, noisy, sigmas = shown(read.noisy[read.models[name].regime].root)
-        network = stored.load(Path("models") / name, device)
+        network = stored.load(layout.MODELS / name, device)
         restored = images.to_uint8(network(images.to_float(noisy, device)).clamp(0.0, 1.0))
         drawn = figures.digits(original, noisy, restored, sigmas, f"{name}: original, noisy, restored")
-        figures.save(drawn, new(FOLDER / name / "digits.png"))
-        path = f"models/{name}/history.csv"
-        history = tables.history(reading.content(Path(path), reading.LARGEST_TABLE), path)
-        figures.save(figures.learning_curves(history, f"{name}: training"), new(FOLDER / name / "learning_curves.png"))
+        figures.save(drawn, new(digits))
+        path = layout.MODELS / name / layout.HISTORY
+        history = tables.history(reading.content(path, reading.LARGEST_TABLE), str(path))
+        figures.save(figures.learning_curves(history, f"{name}: training"), new(curves))
 
 
 def shown(regime: Regime) -> "tuple[np.ndarray, np.ndarray, list[float]]":
@@ -43,12 +42,12 @@ def shown(regime: Regime) -> "tuple[np.ndarray, np.ndarray, list[float]]":
     from domain_denoiser.core import images, noisy_sets
     from domain_denoiser.evaluation import figures
 
-    clean = images.mapped(Path("data/clean/test_images.npy"))
-    labels = images.load_array(Path("data/clean/test_labels.npy"))
+    clean = images.mapped(layout.clean_images("test"))
+    labels = images.load_array(layout.clean_labels("test"))
     if labels.shape != clean.shape[:1]:
-        raise BadInput(f"data/clean has test images {list(clean.shape)}, but labels {list(labels.shape)}")
+        raise BadInput(f"{layout.CLEAN} has test images {list(clean.shape)}, but labels {list(labels.shape)}")
     chosen = figures.first_of_each(labels)
-    folder = Path("data/noisy/test")
+    folder = layout.NOISE_LEVELS
     low, high = (regime.sigma, regime.sigma) if isinstance(regime, Constant) else (regime.low, regime.high)
     sigmas = figures.levels_shown(low, high, noisy_sets.load_levels(folder), len(chosen))
     at_level = {sigma: images.mapped(folder / noisy_sets.level_file("test", sigma)) for sigma in set(sigmas)}

@@ -4,12 +4,10 @@ from pathlib import Path
 
 import typer
 
-from domain_denoiser import params
+from domain_denoiser import layout, params
 from domain_denoiser.base import one_writer
 from domain_denoiser.base.errors import BadInput, one_sentence
 from domain_denoiser.runs import live
-
-EVALUATION = Path("reports/evaluation")
 
 
 def main() -> None:
@@ -22,20 +20,20 @@ def main() -> None:
     from domain_denoiser.evaluation.per_image import means
 
     names = [*BASELINES, *read.models]
-    if leftovers := sorted(path.name for path in EVALUATION.glob("*") if path.stem not in names):
+    if leftovers := sorted(path.name for path in layout.EVALUATION.glob("*") if path.stem not in names):
         raise BadInput(
-            f"{EVALUATION} has {', '.join(leftovers)}, of no model in params.yaml: `denoise recover` removes them"
+            f"{layout.EVALUATION} has {', '.join(leftovers)}, but params.yaml no such model: `denoise recover` helps"
         )
     with live.follow(patience_s=60.0), atomic.together() as new:
-        summary = {name: means(tables.load(EVALUATION / f"{name}.csv")) for name in names}
-        new(Path("reports/metrics.json")).write_text(atomic.as_json({"models": summary}))
+        summary = {name: means(tables.load(layout.table(name))) for name in names}
+        new(layout.METRICS).write_text(atomic.as_json({"models": summary}))
         rows = pandas.DataFrame(
             {"model": name, "sigma": float(sigma), **values}
             for name, levels in summary.items()
             for sigma, values in levels.items()
         )
-        rows.to_csv(new(Path("reports/levels.csv")), index=False, float_format="%.9g", lineterminator="\n")
-        figures.save(figures.psnr_against_noise(rows), new(Path("reports/figures/psnr_against_noise.png")))
+        rows.to_csv(new(layout.LEVELS), index=False, float_format="%.9g", lineterminator="\n")
+        figures.save(figures.psnr_against_noise(rows), new(layout.PSNR_AGAINST_NOISE))
 
 
 if __name__ == "__main__":

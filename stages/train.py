@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from domain_denoiser import params
+from domain_denoiser import layout, params
 from domain_denoiser.base import one_writer
 from domain_denoiser.base.errors import BadInput, one_sentence
 from domain_denoiser.runs import live
@@ -28,10 +28,10 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
 
         device = compute.prepare(read.compute)
         compute.require(settings.precision, device, f"params.yaml: models.{name}.precision")
-        folder = Path("data/noisy") / settings.regime
+        folder = layout.NOISY / settings.regime
 
         def load(split: str) -> loop.Images:
-            pair = images.mapped_pair(Path(f"data/clean/{split}_images.npy"), folder / f"{split}.npy")
+            pair = images.mapped_pair(layout.clean_images(split), folder / f"{split}.npy")
             return loop.Images(*(torch.from_numpy(array).to(device) for array in pair))
 
         described = architectures.settings(settings.network, f"params.yaml: models.{name}")
@@ -39,7 +39,7 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
         initialise(network, settings.initialisation, generator("cpu", read.seed, "initialisation"))
         regime = noisy_sets.load_regime(folder)
         task = fitting.Task(network.to(device), load("train"), load("val"), regime, settings, read.seed)
-        fitting.fit(Path("models") / name, task, described, read.compute, tell)
+        fitting.fit(layout.MODELS / name, task, described, read.compute, tell)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ GRAPH = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True, cache_dir
 EXEMPT = {
     module
     for module in GRAPH.modules
-    if module in (f"{PACKAGE}.params", f"{PACKAGE}.cli", f"{PACKAGE}.study.params")
+    if module in (f"{PACKAGE}.params", f"{PACKAGE}.layout", f"{PACKAGE}.cli", f"{PACKAGE}.study.params")
     or module.startswith((f"{PACKAGE}.base", f"{PACKAGE}.runs", f"{PACKAGE}.operations"))
 }
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import pandas
 import typer
 
-from domain_denoiser import params
+from domain_denoiser import layout, params
 from domain_denoiser.base import atomic, one_writer, progress
 from domain_denoiser.base.errors import BadInput, one_sentence
 from domain_denoiser.core import images
@@ -21,7 +21,7 @@ def main(method: Annotated[str, typer.Argument(help="A key of `classical.strengt
     if method not in classical.METHODS:
         raise BadInput(f"{method!r} is no method: {', '.join(classical.METHODS)} are")
     strengths = getattr(study.classical.strengths, method)
-    clean = images.load(Path("data/clean/train_images.npy"))[: study.classical.tuning_images]
+    clean = images.load(layout.clean_images("train"))[: study.classical.tuning_images]
 
     def tuned(sigma: float) -> classical.Tuned:
         noisy = noise_levels.corrupt(clean, sigma, read.seed, "tuning")

@@ -6,7 +6,7 @@ import pandas
 import torch
 import typer
 
-from domain_denoiser import params
+from domain_denoiser import layout, params
 from domain_denoiser.base import one_writer, progress
 from domain_denoiser.base.errors import one_sentence
 from domain_denoiser.core import compute, images
@@ -16,7 +16,7 @@ from domain_denoiser.study import params as study_params
 from domain_denoiser.study import tables as study_tables
 from domain_denoiser.training.initialisation import initialise
 
-FOLDER = Path("models/study/classifier")
+FOLDER = layout.STUDY_MODELS / "classifier"
 
 
 def main() -> None:
@@ -25,8 +25,8 @@ def main() -> None:
     device = compute.prepare(study.compute)
 
     def load(part: str) -> tuple[torch.Tensor, torch.Tensor]:
-        labels = images.load_array(Path(f"data/clean/{part}_labels.npy"))
-        clean = images.load(Path(f"data/clean/{part}_images.npy"))
+        labels = images.load_array(layout.clean_labels(part))
+        clean = images.load(layout.clean_images(part))
         return torch.from_numpy(clean).to(device), torch.from_numpy(labels).long().to(device)
 
     network = classifier.Reader()

@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from domain_denoiser import params
+from domain_denoiser import layout, params
 from domain_denoiser.base import atomic, one_writer, progress
 from domain_denoiser.base.errors import BadInput, one_sentence
 from domain_denoiser.core import images, noisy_sets
@@ -24,7 +24,7 @@ def main(domain: Annotated[str, typer.Argument(help="A name of study_params.Doma
     parts["test"] = parts["test"][: study.domains.test_images]
     regime = Constant(law="constant", noise="gaussian", sigma=study.domains.sigma)
     parts["noisy"] = np.concatenate(list(noisy_sets.corrupt(parts["test"], regime, read.seed, "domains", domain).parts))
-    with atomic.folder(Path("data/study/domains") / domain) as folder:
+    with atomic.folder(layout.STUDY_DOMAINS / domain) as folder:
         for name, part in parts.items():
             images.save(folder / f"{name}.npy", part)
             progress.line(f"{domain} {name}: {len(part)} images")
@@ -32,7 +32,7 @@ def main(domain: Annotated[str, typer.Argument(help="A name of study_params.Doma
 
 def made(domain: str, fashion: params.Data, seed: int) -> dict[str, np.ndarray]:
     """The training, val and test images, as many as there are digits (of Fashion-MNIST as the params split it)."""
-    digits = {part: images.load(Path(f"data/clean/{part}_images.npy")) for part in ("train", "val", "test")}
+    digits = {part: images.load(layout.clean_images(part)) for part in ("train", "val", "test")}
     if domain in OF_DIGITS:
         return {part: OF_DIGITS[domain](whole) for part, whole in digits.items()}
     if domain == "letters":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from domain_denoiser import params
+from domain_denoiser import layout, params
 from domain_denoiser.base import atomic, one_writer, progress
 from domain_denoiser.base.errors import one_sentence
 from domain_denoiser.core import images
@@ -16,7 +16,7 @@ from domain_denoiser.study import params as study_params
 def main() -> None:
     read = params.read(Path("params.yaml"))
     study = study_params.read(Path("study/params.yaml"))
-    clean = images.load(Path("data/clean/test_images.npy"))[: study.levels.images]
+    clean = images.load(layout.clean_images("test"))[: study.levels.images]
     sigmas = study.levels.sigmas
     with atomic.folder(noise_levels.FOLDER) as folder:
         images.save(folder / noise_levels.CLEAN, clean)

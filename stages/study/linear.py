@@ -7,7 +7,7 @@ import pandas
 import typer
 from torch import Tensor
 
-from domain_denoiser import params
+from domain_denoiser import layout, params
 from domain_denoiser.base import one_writer, progress
 from domain_denoiser.base.errors import one_sentence
 from domain_denoiser.core import images
@@ -19,7 +19,7 @@ from domain_denoiser.study import tables as study_tables
 def main() -> None:
     read = params.read(Path("params.yaml"))
     study = study_params.read(Path("study/params.yaml"))
-    clean = images.load(Path("data/clean/train_images.npy"))
+    clean = images.load(layout.clean_images("train"))
 
     def fitted(sigma: float) -> Callable[[Tensor], Tensor]:
         noisy = noise_levels.corrupt(clean, sigma, read.seed, "train")

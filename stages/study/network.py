@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from domain_denoiser import params
+from domain_denoiser import layout, params
 from domain_denoiser.base import one_writer
 from domain_denoiser.base.errors import BadInput, one_sentence
 from domain_denoiser.study import params as study_params
@@ -22,10 +22,10 @@ def main(name: Annotated[str, typer.Argument(help="A key of `networks` in study/
     regime = chosen.settings.regime
     if regime not in read.noisy:
         raise BadInput(f"study/params.yaml: {name} wants the regime {regime!r}, which params.yaml does not have")
-    clean = study_training.load_clean(Path("data/study/domains") / chosen.domain, "{}.npy")
+    clean = study_training.load_clean(layout.STUDY_DOMAINS / chosen.domain, "{}.npy")
     law, place = read.noisy[regime].root, name if name == "large" else f"networks.{name}"
     key = f"study/params.yaml: {place}.settings"
-    study_training.fit(Path("models/study") / name, clean, law, chosen.settings, chosen.compute, chosen.seed, key)
+    study_training.fit(layout.STUDY_MODELS / name, clean, law, chosen.settings, chosen.compute, chosen.seed, key)
 
 
 if __name__ == "__main__":

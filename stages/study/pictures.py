@@ -8,6 +8,7 @@ import pandas
 import typer
 from matplotlib.figure import Figure
 
+from domain_denoiser import layout
 from domain_denoiser.base import atomic, one_writer
 from domain_denoiser.base.errors import one_sentence
 from domain_denoiser.core import compute, images
@@ -40,7 +41,7 @@ def main(
     save(study_figures.psnr_against_noise(levels, list(networks)), "psnr_against_noise.png")
     save(study_figures.domains(pandas.read_csv(study_tables.FOLDER / "domains.csv"), sigma), "domains.png")
 
-    labels = images.load_array(Path("data/clean/test_labels.npy"))[: len(clean)]
+    labels = images.load_array(layout.clean_labels("test"))[: len(clean)]
     first = figures.first_of_each(labels)
     rows = {"original": clean[first], "noisy": noisy[first]} | {name: restored(name, first) for name in networks}
     save(study_figures.grid(rows, f"The same digits through every model, σ = {sigma:g}"), "digits.png")

@@ -8,7 +8,7 @@ import torch
 import typer
 from torch import Tensor
 
-from domain_denoiser import params
+from domain_denoiser import layout, params
 from domain_denoiser.base import one_writer, progress
 from domain_denoiser.base.errors import one_sentence
 from domain_denoiser.core import compute, images
@@ -19,7 +19,7 @@ from domain_denoiser.study import classifier, stored_weights
 from domain_denoiser.study import params as study_params
 from domain_denoiser.study import tables as study_tables
 
-NOISY_FOLDER = Path("data/noisy/test")
+NOISY_FOLDER = layout.NOISE_LEVELS
 
 
 def main(folders: Annotated[list[Path], typer.Argument(help="The models' folders.")]) -> None:
@@ -27,9 +27,9 @@ def main(folders: Annotated[list[Path], typer.Argument(help="The models' folders
     study = study_params.read(Path("study/params.yaml"))
     device = compute.prepare(study.compute)
     network = classifier.Reader()
-    stored_weights.load(network, Path("models/study/classifier"))
+    stored_weights.load(network, layout.STUDY_MODELS / "classifier")
     network.to(device)
-    digits = torch.from_numpy(images.load_array(Path("data/clean/test_labels.npy"))).long().to(device)
+    digits = torch.from_numpy(images.load_array(layout.clean_labels("test"))).long().to(device)
 
     def row(name: str, sigma: float, shown: Tensor) -> dict[str, str | int | float]:
         right = (classifier.read(network, shown) == digits).double().cpu().numpy()
@@ -39,7 +39,7 @@ def main(folders: Annotated[list[Path], typer.Argument(help="The models' folders
             "high": share.high,
         }
 
-    rows = [row("clean", 0.0, images.to_float(images.load(Path("data/clean/test_images.npy")), device))]
+    rows = [row("clean", 0.0, images.to_float(images.load(layout.clean_images("test")), device))]
     restorers = {NOISY: unrestored} | {folder.name: stored.load(folder, device) for folder in folders}
     levels = load_levels(NOISY_FOLDER)
     for sigma in progress.track(levels, len(levels), "read digits", "noise levels"):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from domain_denoiser import params
+from domain_denoiser import layout, params
 from domain_denoiser.base import one_writer
 from domain_denoiser.base.errors import BadInput, one_sentence
 from domain_denoiser.study import params as study_params
@@ -21,8 +21,8 @@ def main(
     if name not in read.models:
         raise BadInput(f"params.yaml: models has {', '.join(read.models)}, but not {name!r}")
     settings = read.models[name]
-    clean = study_training.load_clean(Path("data/clean"), "{}_images.npy")
-    folder = Path("models/study") / f"{name}-{seed}"
+    clean = study_training.load_clean(layout.CLEAN, "{}_images.npy")
+    folder = layout.STUDY_MODELS / f"{name}-{seed}"
     regime, key = read.noisy[settings.regime].root, f"params.yaml: models.{name}"
     study_training.fit(folder, clean, regime, settings, study.compute, seed, key)
 

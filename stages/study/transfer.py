@@ -7,7 +7,7 @@ import numpy as np
 import pandas
 import typer
 
-from domain_denoiser import params
+from domain_denoiser import layout, params
 from domain_denoiser.base import one_writer, progress
 from domain_denoiser.base.errors import one_sentence
 from domain_denoiser.core import compute, images
@@ -26,9 +26,9 @@ def main(folders: Annotated[list[Path], typer.Argument(help="The models' folders
     device = compute.prepare(study.compute)
     models = {folder.name: stored.load(folder, device) for folder in folders}
     rows = []
-    names = sorted(path.parent.name for path in Path("data/study/domains").glob("*/test.npy"))
+    names = sorted(path.parent.name for path in layout.STUDY_DOMAINS.glob("*/test.npy"))
     for domain in progress.track(names, len(names), "transfer", "domains"):
-        folder, sigma = Path("data/study/domains") / domain, study.domains.sigma
+        folder, sigma = layout.STUDY_DOMAINS / domain, study.domains.sigma
         train = images.load(folder / "train.npy")
         corrupted = noise_levels.corrupt(train, sigma, read.seed, "domains", domain)
         linear = noise_levels.on_arrays(classical.fit_linear(corrupted, train, study.linear.ridge))

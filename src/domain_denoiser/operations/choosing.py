@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
+from domain_denoiser import layout
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.runs import revisions
-
-CHAMPION = "champion"  # the folder in a project that holds the model in use
-SETTINGS = "model.json"  # a folder that holds it is a model's; models.stored reads it
 
 
 def choose(model: str | None, given: Path | None) -> tuple[Path, str]:
@@ -17,13 +15,13 @@ def choose(model: str | None, given: Path | None) -> tuple[Path, str]:
     """
     if model is None:
         root = project(given)
-        if _is_model(root / CHAMPION):
-            return root / CHAMPION, "the champion"
+        if _is_model(root / layout.CHAMPION):
+            return root / layout.CHAMPION, "the champion"
         names = trained(root)
         there = (
             f"name a trained model: --model {' or '.join(names)}" if names else "nothing is trained: run `make repro`"
         )
-        raise BadInput(f"{root} has no champion yet ({CHAMPION}/{SETTINGS} is missing); {there}")
+        raise BadInput(f"{root} has no champion yet ({layout.CHAMPION}/{layout.SETTINGS} is missing); {there}")
     if _is_path(model):
         return _folder(Path(model)), model
     try:
@@ -34,7 +32,7 @@ def choose(model: str | None, given: Path | None) -> tuple[Path, str]:
         raise
     names = trained(root)
     if model in names:
-        return root / "models" / model, model
+        return root / layout.MODELS / model, model
     if _is_model(Path(model)):
         return Path(model), model
     there = f"the trained ones are {', '.join(names)}" if names else "none is trained yet: run `make repro`"
@@ -57,7 +55,7 @@ def project(given: Path | None) -> Path:
 
 def trained(root: Path) -> list[str]:
     """The names of the models that lie in a project."""
-    return sorted(path.parent.name for path in (root / "models").glob(f"*/{SETTINGS}"))
+    return sorted(path.parent.name for path in (root / layout.MODELS).glob(f"*/{layout.SETTINGS}"))
 
 
 def _is_path(model: str) -> bool:
@@ -67,12 +65,12 @@ def _is_path(model: str) -> bool:
 
 def _folder(folder: Path) -> Path:
     if not _is_model(folder):
-        raise BadInput(f"{folder} holds no model: {SETTINGS} is wanted there")
+        raise BadInput(f"{folder} holds no model: {layout.SETTINGS} is wanted there")
     return folder
 
 
 def _is_model(folder: Path) -> bool:
     try:
-        return (folder / SETTINGS).is_file()
+        return (folder / layout.SETTINGS).is_file()
     except (OSError, ValueError) as error:  # a name that is too long, a folder that may not be looked into
         raise BadInput(f"{folder} cannot be reached: {error}") from error

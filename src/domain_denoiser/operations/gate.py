@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from domain_denoiser import layout
 from domain_denoiser.base import temporary
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import images, metrics, noisy_sets
@@ -29,8 +30,8 @@ from domain_denoiser.runs.dvc_lock import Stage
 if TYPE_CHECKING:
     import torch
 
-IMAGES = Path("data/noisy/test")
-CLEAN, VAL = Path("data/clean/gate_images.npy"), Path("data/clean/val_images.npy")
+IMAGES = layout.NOISE_LEVELS
+CLEAN, VAL = layout.clean_images("gate"), layout.clean_images("val")
 SAME_DB = 0.01  # how far a champion's figures may lie from champion.json's on the same images
 
 Figures = Mapping[str, Mapping[str, float | None]]  # noise level -> figures, PSNR in dB over the gate images
@@ -167,7 +168,7 @@ def _exported(stage: Stage, contents: Contents) -> dict[str, bytes]:
     """The files of a candidate as they would lie in champion/: what its training wrote, and its graph."""
     found = {}
     for path in (champions.SETTINGS, champions.WEIGHTS):
-        wrote = f"models/{stage.name.partition('@')[2]}/{Path(path).name}"
+        wrote = str(layout.MODELS / stage.name.partition("@")[2] / Path(path).name)
         found[path] = contents.find(wrote, stage.outs.get(wrote, ""))
         if found[path] is None:
             raise BadInput(

@@ -10,18 +10,18 @@ from typing import NamedTuple
 import jinja2
 import pandas
 
+from domain_denoiser import layout
 from domain_denoiser.base import atomic, reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.evaluation import summary
 from domain_denoiser.runs import listings
 from domain_denoiser.runs.dvc_lock import Stage, locked
 
-PAGE = Path("reports/report.html")
-STUDY = Path("reports/study")
+PAGE = layout.PAGE
+STUDY = layout.STUDY_REPORTS
 MODEL = "conv"  # the one whose differences from all others are told
 # A pipeline and the command that reproduces it.
 LOCKS = {"dvc.lock": "make repro", "study/dvc.lock": "make study", "study/large/dvc.lock": "make large"}
-WEIGHTS = "model.safetensors"
 
 
 class Cell(NamedTuple):
@@ -102,7 +102,7 @@ def sections(makers: Mapping[str, tuple[str, Stage]]) -> list[Section]:
         return Section(title, shows, limits, drawn, tables, [_source(path, makers) for path in [*paths, *pictures]])
 
     figures = STUDY / "figures"
-    metrics = Path("reports/metrics.json")
+    metrics = layout.METRICS
     levels, differences, spread = (STUDY / f"{name}.csv" for name in ("levels", "differences", "spread"))
     domains, accuracy, ceiling = (STUDY / f"{name}.csv" for name in ("domains", "accuracy", "ceiling"))
     told = [
@@ -190,9 +190,9 @@ def sections(makers: Mapping[str, tuple[str, Stage]]) -> list[Section]:
 def runs(makers: Mapping[str, tuple[str, Stage]]) -> list[Run]:
     """Every trained model that a lock knows."""
     return [
-        Run(str(Path(out).parent.relative_to("models")), stage.key, stage.outs[out], _command(lock, stage))
+        Run(str(Path(out).parent.relative_to(layout.MODELS)), stage.key, stage.outs[out], _command(lock, stage))
         for out, (lock, stage) in makers.items()
-        if out.endswith(WEIGHTS)
+        if out.endswith(layout.WEIGHTS)
     ]
 
 

@@ -5,13 +5,13 @@ import json
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from domain_denoiser import layout
 from domain_denoiser.base import atomic, merging
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.base.parsing import parse
 from domain_denoiser.evaluation.baselines import BASELINES
 from domain_denoiser.runs import dvc_lock, revisions
 
-EVALUATION = Path("reports/evaluation")
 BUSY = Path(".dvc/tmp/rwlock")  # which process of DVC reads and writes what
 CUT_OFF = "was cut off, as DVC leaves it when it is killed while it writes it, and"
 
@@ -51,7 +51,7 @@ def _without_leftovers() -> list[str]:
     if not params.exists():
         return []
     kept = {*BASELINES, *dvc_lock.models(params.read_bytes(), dvc_lock.PARAMS)}
-    leftovers = [path for path in sorted(EVALUATION.glob("*.csv")) if path.stem not in kept]
+    leftovers = [path for path in sorted(layout.EVALUATION.glob("*.csv")) if path.stem not in kept]
     for path in leftovers:
         path.unlink()
     return [f"{path} is removed, as {params} has no such model" for path in leftovers]

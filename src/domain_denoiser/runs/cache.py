@@ -3,9 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from domain_denoiser import layout
 from domain_denoiser.runs import dvc_project, revisions
-
-CHAMPION = Path("champion")  # the folder with the champion's files, which git keeps
 
 
 class Contents:
@@ -24,7 +23,7 @@ class Contents:
 
     def find(self, path: str, md5: str) -> bytes | None:
         """The file's bytes, or None if no place has them any more."""
-        promoted = CHAMPION / Path(path).name
+        promoted = layout.CHAMPION / Path(path).name
         for place in (Path(path), self.cache / md5[:2] / md5[2:], promoted):
             if place.is_file() and _md5(content := place.read_bytes()) == md5:
                 return content

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from domain_denoiser import layout
 from domain_denoiser.base import atomic, merging, reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.params import Name, Strict, check
@@ -18,8 +19,8 @@ from domain_denoiser.runs import revisions
 from domain_denoiser.runs.cache import CHAMPION as FOLDER
 
 PATH = Path("champion.json")
-GATE_REPORT = Path("reports/gate.json")  # the gate's last decision, with its candidate
-WEIGHTS, SETTINGS, GRAPH = (str(FOLDER / name) for name in ("model.safetensors", "model.json", "model.onnx"))
+GATE_REPORT = layout.GATE_REPORT
+WEIGHTS, SETTINGS, GRAPH = (str(FOLDER / name) for name in (layout.WEIGHTS, layout.SETTINGS, "model.onnx"))
 FILES = (SETTINGS, GRAPH, WEIGHTS)
 LARGEST = 4_000_000  # bytes of all files of a champion, as every clone carries every champion there was
 
@@ -45,7 +46,7 @@ class Champion(Strict):
     @property
     def trained(self) -> dict[str, str]:
         """What of it its training wrote: path -> MD5, as dvc.lock has them."""
-        return {f"models/{self.model}/{Path(path).name}": self.files[path] for path in (SETTINGS, WEIGHTS)}
+        return {str(layout.MODELS / self.model / Path(path).name): self.files[path] for path in (SETTINGS, WEIGHTS)}
 
 
 def hashes(files: Mapping[str, bytes]) -> dict[str, str]:
@@ -85,7 +86,7 @@ def challenger() -> Champion | None:
 
 def _checked(recorded: object, where: str) -> Champion:
     named = recorded.get("files") if isinstance(recorded, dict) else None
-    if isinstance(named, dict) and named and all(str(path).startswith("models/") for path in named):
+    if isinstance(named, dict) and named and all(str(path).startswith(f"{layout.MODELS}/") for path in named):
         raise OldForm(
             f"{where} is of an old form, which names weights that no clone has: remove {PATH}, then `denoise promote`"
         )

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import pandas
 
+from domain_denoiser import layout
 from domain_denoiser.base import parsing, reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core.seeds import derive
@@ -16,7 +17,7 @@ from domain_denoiser.runs.cache import Contents
 from domain_denoiser.runs.dvc_lock import Stage
 
 WORKSPACE = "workspace"
-METRICS = "reports/metrics.json"
+METRICS = str(layout.METRICS)
 PARAMS = Path("params.yaml")
 
 
@@ -102,7 +103,7 @@ def compare(before: Side, after: Side) -> list[Row]:
 def _test_images(given: Side) -> dict[str, str]:
     """Path -> MD5 of the datasets that the models were evaluated on."""
     read = [stage.deps for name, stage in given.stages.items() if name.startswith("evaluate@")]
-    return {path: md5 for deps in read for path, md5 in deps.items() if path.startswith("data/")}
+    return {path: md5 for deps in read for path, md5 in deps.items() if layout.is_dataset(path)}
 
 
 def _means(given: Side) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
@@ -118,7 +119,7 @@ def _means(given: Side) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
 
 def _psnr_by_level(given: Side, model: str) -> dict[float, object]:
     """PSNR of each image, float [N], by noise level; empty if the table is nowhere any more."""
-    path = f"reports/evaluation/{model}.csv"
+    path = str(layout.table(model))
     for stage in given.stages.values():
         if path in stage.outs:
             content = given.contents.find(path, stage.outs[path])

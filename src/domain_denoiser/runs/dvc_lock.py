@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
+from domain_denoiser import layout
 from domain_denoiser.base import plain_yaml, reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.base.parsing import parse, parse_recorded
@@ -148,7 +149,7 @@ def changed_code(name: str) -> list[str]:
     """Code that a stage read and that lies in the working directory otherwise than dvc.lock says."""
     with dvc_project.opened() as repo:
         deps = [dep for dep in repo.stage.load_one(name=name).deps if not hasattr(dep, "params")]
-        return [dep.def_path for dep in deps if not dep.def_path.startswith("data/") and dep.workspace_status()]
+        return [dep.def_path for dep in deps if not layout.is_dataset(dep.def_path) and dep.workspace_status()]
 
 
 def ended(stage: Stage) -> Stage:

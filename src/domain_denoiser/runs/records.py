@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from domain_denoiser import layout
 from domain_denoiser.base import reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.evaluation import summary, tables
 from domain_denoiser.runs import listings
 from domain_denoiser.runs.dvc_lock import Stage
 
-PLATFORM = "platform.json"  # in a model's folder: the kind of machine that trained it
 Find = Callable[[str, str], bytes | None]  # path, MD5 -> content
 
 
@@ -74,7 +74,7 @@ def of_files(model: str, key: str, files: Mapping[str, str], find: Find) -> Reco
 
 def _record(stage: Stage, stages: Mapping[str, Stage], find: Find) -> Record:
     model = stage.name.partition("@")[2]
-    folder, missing = f"models/{model}", []
+    folder, missing = layout.MODELS / model, []
 
     def content(path: str) -> bytes | None:
         if not stage.outs.get(path):
@@ -84,10 +84,10 @@ def _record(stage: Stage, stages: Mapping[str, Stage], find: Find) -> Record:
             missing.append(path)
         return found
 
-    history_path = f"{folder}/history.csv"
-    history, platform = content(history_path), stage.outs.get(f"{folder}/{PLATFORM}")
+    history_path = f"{folder}/{layout.HISTORY}"
+    history, platform = content(history_path), stage.outs.get(f"{folder}/{layout.PLATFORM}")
     rows = () if history is None else _rows(history, history_path, missing)
-    weights = {name: content(f"{folder}/{name}") for name in ("model.safetensors", "model.json")}
+    weights = {name: content(f"{folder}/{name}") for name in (layout.WEIGHTS, layout.SETTINGS)}
     return Record(
         key=stage.key,
         model=model,
@@ -97,7 +97,7 @@ def _record(stage: Stage, stages: Mapping[str, Stage], find: Find) -> Record:
         history=rows,
         finished=all(stage.outs.values()),
         outs={path: md5 for path, md5 in stage.outs.items() if md5},
-        platform=platform_of(find(f"{folder}/{PLATFORM}", platform) if platform else None),
+        platform=platform_of(find(f"{folder}/{layout.PLATFORM}", platform) if platform else None),
         weights={} if None in weights.values() else weights,
         evaluation=_evaluation(stage, model, stages, find, missing),
         figures=_figures(model, stage, stages, find, missing),
@@ -115,7 +115,7 @@ def _rows(history: bytes, path: str, missing: list[str]) -> tuple[Mapping[str, f
 def platform_of(content: bytes | None) -> Mapping[str, object]:
     """What a platform.json says; nothing if it is none."""
     try:
-        found = {} if content is None else reading.from_json(content, PLATFORM)
+        found = {} if content is None else reading.from_json(content, layout.PLATFORM)
     except BadInput:
         return {}
     return found if isinstance(found, dict) else {}
@@ -128,7 +128,7 @@ def _params(stage: Stage, model: str, stages: Mapping[str, Stage]) -> dict[str, 
         flat |= flattened(key.removeprefix(f"models.{model}"), value)
     # What the regime was is recorded where its dataset was made; only the very dataset that was read counts.
     for path, md5 in stage.deps.items():
-        name = path.removeprefix("data/noisy/")
+        name = path.removeprefix(f"{layout.NOISY}/")
         made = stages.get(f"corrupt@{name}")
         if made is not None and made.outs.get(path) == md5:
             flat |= flattened("regime", made.params.get(f"noisy.{name}", {}))
@@ -160,17 +160,17 @@ def _inputs(stage: Stage, evaluate: Stage | None) -> tuple[Input, ...]:
     inputs = [
         Input(path, md5, "validation" if "/val_" in path else "training")
         for path, md5 in stage.deps.items()
-        if path.startswith("data/")
+        if layout.is_dataset(path)
     ]
-    inputs.sort(key=lambda given: not given.path.startswith("data/noisy/"))  # what tells runs apart comes first
+    inputs.sort(key=lambda given: not given.path.startswith(f"{layout.NOISY}/"))  # what tells runs apart comes first
     if evaluate is not None and _evaluates(evaluate, stage):
-        inputs += [Input(path, md5, "test") for path, md5 in evaluate.deps.items() if path.startswith("data/")]
+        inputs += [Input(path, md5, "test") for path, md5 in evaluate.deps.items() if layout.is_dataset(path)]
     return tuple(inputs)
 
 
 def _evaluates(evaluate: Stage, train: Stage) -> bool:
     """Whether the evaluation read exactly the weights that the training wrote."""
-    path = f"models/{train.name.partition('@')[2]}/model.safetensors"
+    path = str(layout.MODELS / train.name.partition("@")[2] / layout.WEIGHTS)
     return path in train.outs and evaluate.deps.get(path) == train.outs[path]
 
 
@@ -179,7 +179,7 @@ def _evaluation(train: Stage, model: str, stages: Mapping[str, Stage], find: Fin
     evaluate, summarise = stages.get(f"evaluate@{model}"), stages.get("summarise")
     if evaluate is None or summarise is None or not _evaluates(evaluate, train):
         return None
-    metrics = "reports/metrics.json"
+    metrics = str(layout.METRICS)
     if not _summarises(summarise, evaluate, stages) or metrics not in summarise.outs:
         return None
     content = find(metrics, summarise.outs[metrics])
@@ -217,7 +217,7 @@ def _figures(model: str, train: Stage, stages: Mapping[str, Stage], find: Find, 
         shown.append(summarise)
     content = {}
     for path, md5 in (out for stage in shown for out in stage.outs.items()):
-        name = path.removeprefix("reports/figures/")
+        name = path.removeprefix(f"{layout.FIGURES}/")
         if not path.endswith(".png") or "/" in name and not name.startswith(f"{model}/"):
             continue
         found = find(path, md5)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from domain_denoiser import layout
 from domain_denoiser.base import process_identity
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.runs import champion, dvc_lock, listings, mlflow_store, records, registry, revisions
@@ -304,7 +305,7 @@ def _md5_at(commit: str, path: str, read: str) -> str | None:
     else:
         content = revisions.show(commit, path)
         found = None if content is None else hashlib.md5(content, usedforsecurity=False).hexdigest()
-    return read if found is None and path.startswith("data/") else found
+    return read if found is None and layout.is_dataset(path) else found
 
 
 def _params_at(commit: str, file: str) -> object:

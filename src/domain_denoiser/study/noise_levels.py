@@ -4,20 +4,20 @@ data/study/levels holds clean.npy and test_<sigma>.npy, uint8 [N, 28, 28].
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas
 import torch
 from torch import Tensor
 
+from domain_denoiser import layout
 from domain_denoiser.core import images
 from domain_denoiser.core.noise import add_noise
 from domain_denoiser.core.noisy_sets import AT_ONCE, level_file
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.evaluation.per_image import evaluate
 
-FOLDER = Path("data/study/levels")
+FOLDER = layout.STUDY_LEVELS
 CLEAN = "clean.npy"
 
 

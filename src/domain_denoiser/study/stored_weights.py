@@ -4,16 +4,16 @@ from pathlib import Path
 
 from torch import nn
 
+from domain_denoiser import layout
 from domain_denoiser.base import atomic
 from domain_denoiser.base.errors import BadInput
-from domain_denoiser.networks import stored
 
 
 def save(made: nn.Module, folder: Path) -> None:
     """The weights alone, of a network that needs no settings."""
     from safetensors.torch import save_file
 
-    with atomic.file(folder / stored.WEIGHTS) as temporary:
+    with atomic.file(folder / layout.WEIGHTS) as temporary:
         save_file({name: weight.contiguous().cpu() for name, weight in made.state_dict().items()}, temporary)
 
 
@@ -22,7 +22,7 @@ def load(made: nn.Module, folder: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path = folder / stored.WEIGHTS
+    path = folder / layout.WEIGHTS
     try:
         made.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:

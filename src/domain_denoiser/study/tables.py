@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas
 
+from domain_denoiser import layout
 from domain_denoiser.base import atomic
 from domain_denoiser.evaluation.intervals import Difference, paired_difference
 
-FOLDER = Path("reports/study")
+FOLDER = layout.STUDY_REPORTS
 
 
 def save(table: pandas.DataFrame, path: Path) -> None:

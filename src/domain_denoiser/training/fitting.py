@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 from torch import nn
 
+from domain_denoiser import layout
 from domain_denoiser.base import atomic, progress
 from domain_denoiser.base.one_writer import RUNNING
 from domain_denoiser.core import compute
@@ -67,9 +68,9 @@ def fit(folder: Path, task: Task, described: BaseModel, on: Compute, tell: Calla
             raise loop.Diverged(f"{folder}: {error}") from error
     stored.save(folder, best, described)
     # Not by pandas, whose import takes as long as an epoch.
-    with atomic.file(folder / "history.csv") as temporary, temporary.open("w", newline="") as opened:
+    with atomic.file(folder / layout.HISTORY) as temporary, temporary.open("w", newline="") as opened:
         table = csv.DictWriter(opened, list(history[0]), lineterminator="\n")
         table.writeheader()
         table.writerows(history)
-    atomic.write_json(folder / "platform.json", platform)
+    atomic.write_json(folder / layout.PLATFORM, platform)
     checkpoints.remove()

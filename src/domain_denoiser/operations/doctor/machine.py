@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from domain_denoiser import params
+from domain_denoiser import layout, params
 from domain_denoiser.base import processes
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.networks import architectures
@@ -62,7 +62,7 @@ def _memory() -> int:
 
 def writable(root: Path) -> Check:
     """Every folder that commands write into."""
-    names = ("", ".dvc", ".dvc/tmp", ".dvc/cache", "data", "models", "reports")
+    names = ("", ".dvc", ".dvc/tmp", ".dvc/cache", "data", str(layout.MODELS), "reports")
     wrong = []
     for folder in [*(root / name for name in names if (root / name).exists()), None]:
         try:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from domain_denoiser import layout
 from domain_denoiser.base import atomic, parsing
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations.retraining import grids, remote, results, stagelog
@@ -147,7 +148,7 @@ def _gate(verdict: tuple[champion.Champion, bool] | None) -> str:
 
 def _picture(model: str, before: Side, after: Side) -> bytes | None:
     """The digits of a model before and after; None if neither state has drawn any."""
-    path = f"reports/figures/{model}/digits.png"
+    path = str(layout.figures(model)[0])
     found = {}
     for label, side in ((f"{model} before", before), (f"{model} now", after)):
         for stage in side.stages.values():

@@ -3,11 +3,12 @@
 from collections.abc import Container, Iterable
 from pathlib import Path, PurePosixPath
 
+from domain_denoiser import layout
 from domain_denoiser.runs import champion, dvc_lock, listings, revisions
 
 LOCK = "dvc.lock"
 PARAMS = "params.yaml"
-REPORT = Path("reports/retraining")  # the folder of the last report
+REPORT = layout.RETRAINING
 
 
 def uncommitted() -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from domain_denoiser import layout
 from domain_denoiser.base import processes
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations.checks import OK, Check
@@ -26,7 +27,7 @@ def check(
     if (reason := tolerance.no_device(params)) is not None:
         yield Check(FAILED, f"nothing was evaluated again: {reason}", "denoise verify --quick compares hashes alone")
         return
-    described = [item.place for output in outputs for item in output.items if item.path.name == tolerance.PLATFORM]
+    described = [item.place for output in outputs for item in output.items if item.path.name == layout.PLATFORM]
     here = tolerance.all_made_here((place.read_bytes() for place in described if place is not None), params)
     at_once = max(1, min(processes.processors() // params.threads, AT_ONCE))
     evaluations = [stage for name, stage in stages.items() if name.startswith("evaluate")]

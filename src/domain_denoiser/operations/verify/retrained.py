@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas
 
+from domain_denoiser import layout
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations.checks import OK, Check
 from domain_denoiser.operations.verify import cleanroom, hashing, mends, tolerance
@@ -13,7 +14,6 @@ from domain_denoiser.operations.verify.inventory import Output
 from domain_denoiser.operations.verify.recomputed import DIFFERS, FAILED
 from domain_denoiser.runs.dvc_lock import Stage
 
-METRICS = Path("reports/metrics.json")
 PREFIX = "train@"
 
 
@@ -49,7 +49,7 @@ def check(stage: Stage, stages: Mapping[str, Stage], outputs: Collection[Output]
 
 def _elsewhere(made: Collection[Output], folder: Path) -> bool:
     """Whether the stored model was trained on another kind of machine, by its own word."""
-    told = [output for output in made if Path(output.path).name == tolerance.PLATFORM]
+    told = [output for output in made if Path(output.path).name == layout.PLATFORM]
     return any(hashing.find(folder / output.path).md5 != output.md5 for output in told)
 
 
@@ -61,11 +61,11 @@ def compared(stage: Stage, outputs: Collection[Output], table: Path) -> Check:
     from domain_denoiser.evaluation import per_image, tables
 
     model = stage.name.removeprefix(PREFIX)
-    place = next((item.place for output in outputs for item in output.items if item.path == METRICS), None)
+    place = next((item.place for output in outputs for item in output.items if item.path == layout.METRICS), None)
     try:
-        stored = tolerance.read(METRICS, b"" if place is None else place.read_bytes()).loc[model, "psnr_db"]
+        stored = tolerance.read(layout.METRICS, b"" if place is None else place.read_bytes()).loc[model, "psnr_db"]
     except (BadInput, KeyError) as error:
-        said = f"other bytes came out, on another kind of machine, and {METRICS} has no {model} to compare with"
+        said = f"other bytes came out, on another kind of machine, and {layout.METRICS} has no {model} to compare with"
         raise cleanroom.Unable(said) from error
     again = {sigma: values["psnr_db"] for sigma, values in per_image.means(tables.load(table)).items()}
     apart = (stored - pandas.Series(again)).abs()  # of a noise level that only one of them has: not a number

@@ -15,7 +15,6 @@ from domain_denoiser.core import compute
 from domain_denoiser.core.metrics import METRICS
 from domain_denoiser.params import Compute
 
-PLATFORM = "platform.json"
 LABELS = ("model", "sigma", "image")  # must be equal
 # Of the same weights on the same images: a value an image, and their means.
 EVALUATED = {name: metric.tolerance for name, metric in METRICS.items()}

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from domain_denoiser import layout
 from domain_denoiser.operations.checks import NOTE, OK, Check
 from domain_denoiser.operations.retraining.results import LOCK
 from domain_denoiser.operations.verify import mends
@@ -10,7 +11,7 @@ from domain_denoiser.operations.verify.declared import within
 from domain_denoiser.operations.verify.inventory import Output
 from domain_denoiser.runs import champion, revisions
 
-PLACES = ("data", "models", "reports", str(champion.PATH))
+PLACES = ("data", str(layout.MODELS), "reports", str(champion.PATH))
 DECISIONS = (str(champion.PATH), str(champion.GATE_REPORT))
 CHANGED = "changed"
 

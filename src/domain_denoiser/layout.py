@@ -1,0 +1,52 @@
+"""Every path that an artifact has, once; all are from the project's root."""
+
+from pathlib import Path
+
+NOISY_INPUT = "noisy"  # the row of the unrestored input beside the models
+
+CLEAN = Path("data/clean")
+NOISY = Path("data/noisy")
+NOISE_LEVELS = NOISY / "test"  # test and gate images at every noise level
+MODELS = Path("models")
+EVALUATION = Path("reports/evaluation")
+METRICS = Path("reports/metrics.json")
+LEVELS = Path("reports/levels.csv")
+FIGURES = Path("reports/figures")
+PSNR_AGAINST_NOISE = FIGURES / "psnr_against_noise.png"
+GATE_REPORT = Path("reports/gate.json")  # the gate's last decision, with its candidate
+RETRAINING = Path("reports/retraining")  # the report of the last retraining
+PAGE = Path("reports/report.html")
+CHAMPION = Path("champion")  # the model in use, which git keeps
+
+WEIGHTS, SETTINGS = "model.safetensors", "model.json"
+HISTORY, PLATFORM = "history.csv", "platform.json"  # platform: the kind of machine that trained it
+
+STUDY_LEVELS = Path("data/study/levels")
+STUDY_DOMAINS = Path("data/study/domains")
+STUDY_MODELS = MODELS / "study"
+STUDY_REPORTS = Path("reports/study")
+
+
+def clean_images(split: str) -> Path:
+    """split: train, val, gate or test."""
+    return CLEAN / f"{split}_images.npy"
+
+
+def clean_labels(split: str) -> Path:
+    """The digit of each of those images."""
+    return CLEAN / f"{split}_labels.npy"
+
+
+def table(model: str) -> Path:
+    """The evaluation of a model or baseline, a row an image."""
+    return EVALUATION / f"{model}.csv"
+
+
+def figures(model: str) -> tuple[Path, Path]:
+    """The digits that a model restores, and its learning curves."""
+    return FIGURES / model / "digits.png", FIGURES / model / "learning_curves.png"
+
+
+def is_dataset(path: str) -> bool:
+    """Whether DVC keeps what is there as data, not git as code."""
+    return path.startswith("data/")
