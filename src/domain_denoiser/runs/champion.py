@@ -16,10 +16,10 @@ from domain_denoiser.base import atomic, merging, reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.params import Name, Strict, check
 from domain_denoiser.runs import revisions
-from domain_denoiser.runs.cache import CHAMPION as FOLDER
 
 PATH = Path("champion.json")
 GATE_REPORT = layout.GATE_REPORT
+FOLDER = layout.CHAMPION
 WEIGHTS, SETTINGS, GRAPH = (str(FOLDER / name) for name in (layout.WEIGHTS, layout.SETTINGS, "model.onnx"))
 FILES = (SETTINGS, GRAPH, WEIGHTS)
 LARGEST = 4_000_000  # bytes of all files of a champion, as every clone carries every champion there was
