@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from filelock import FileLock
 
+from domain_denoiser import layout
 from domain_denoiser.base import atomic, temporary
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.base.secrets import masked
 from domain_denoiser.params import STEPS_OF_SIGMA
 from domain_denoiser.runs import addresses
-from domain_denoiser.runs.records import PLATFORM, Record
+from domain_denoiser.runs.records import Record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -371,12 +372,14 @@ def _outs_of(run: "Run") -> dict[str, str]:
 
 def _differing(known: Mapping[str, str], outs: Mapping[str, str]) -> list[str]:
     """Paths that have another MD5, but for the platform's, which two kinds of machines may differ in alone."""
-    return [path for path, md5 in outs.items() if known.get(path, md5) != md5 and not path.endswith(f"/{PLATFORM}")]
+    return [
+        path for path, md5 in outs.items() if known.get(path, md5) != md5 and not path.endswith(f"/{layout.PLATFORM}")
+    ]
 
 
 def _kind(outs: Mapping[str, str]) -> str | None:
     """The MD5 of the platform.json among the outs."""
-    return next((md5 for path, md5 in outs.items() if path.endswith(f"/{PLATFORM}")), None)
+    return next((md5 for path, md5 in outs.items() if path.endswith(f"/{layout.PLATFORM}")), None)
 
 
 def _another(stage: str, path: str, outs: Mapping[str, str], before: Mapping[str, str]) -> str:
@@ -577,7 +580,7 @@ def _publish_figures(store: Store, run: "Run", record: Record, did: list[str]) -
 
 
 def _publish_model(store: Store, run: "Run", record: Record, did: list[str]) -> None:
-    digest = hashlib.md5(record.weights["model.safetensors"], usedforsecurity=False).hexdigest()
+    digest = hashlib.md5(record.weights[layout.WEIGHTS], usedforsecurity=False).hexdigest()
     if run.data.tags.get("model.md5") == digest:
         return
     log_model(store, run, record.weights)
@@ -591,7 +594,7 @@ def log_model(store: Store, run: "Run", weights: Mapping[str, bytes]) -> str:
     weights: the content of model.safetensors and model.json. One that is there already is not logged again.
     Raises BadInput if they are no network that this code knows.
     """
-    digest = hashlib.md5(weights["model.safetensors"], usedforsecurity=False).hexdigest()
+    digest = hashlib.md5(weights[layout.WEIGHTS], usedforsecurity=False).hexdigest()
     found = logged_model(store, run.info.run_id, digest)
     if found is not None:
         return found
