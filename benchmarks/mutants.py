@@ -97,7 +97,7 @@ MUTANTS = (
     Mutant(
         "a dependency that is not declared",
         "dvc.yaml",
-        f"      - {CODE}/fitting.py\n",
+        f"      - {CODE}/training\n",
         "",
         "tests/test_structure.py -k declares_all",
     ),
