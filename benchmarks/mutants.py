@@ -41,8 +41,8 @@ MUTANTS = (
     Mutant(
         "a skipped flush",
         f"{CODE}/base/atomic.py",
-        "                if flush:\n",
-        "                if False:\n",
+        "            if flush:\n",
+        "            if False:\n",
         "tests/test_faults.py -k 'test_a_signal and summarise'",
     ),
     Mutant(

@@ -243,6 +243,19 @@ def test_what_is_no_dependency_computes_nothing():
             assert not graph.find_modules_directly_imported_by(module) & {"numpy", "torch", "pandas", "PIL", "random"}
 
 
+def test_a_path_of_an_artifact_stands_once():
+    """In layout.py, and as a dependency or output in the pipeline files."""
+    for path in [*(ROOT / "src").rglob("*.py"), *(ROOT / "stages").rglob("*.py")]:
+        if path.name == "layout.py":
+            continue
+        tree = ast.parse(path.read_text())
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+                spelled = node.value.startswith(("data/", "models/", "reports/")) and len(node.value.split("/")[1]) > 0
+                assert not spelled, f"{path.relative_to(ROOT)}: {node.value}"
+
+
 def test_light_modules_import_nothing_heavy():
     program = (
         f"import sys, {', '.join(f'{PACKAGE}.{name}' for name in LIGHT.split())}\n"

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-NOISY_INPUT = "noisy"  # the row of the unrestored input beside the models
-
 CLEAN = Path("data/clean")
 NOISY = Path("data/noisy")
 NOISE_LEVELS = NOISY / "test"  # test and gate images at every noise level
