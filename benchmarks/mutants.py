@@ -43,7 +43,7 @@ MUTANTS = (
         f"{CODE}/base/atomic.py",
         "            if flush:\n",
         "            if False:\n",
-        "tests/test_faults.py -k 'test_a_signal and summarise'",
+        "tests/base/test_atomic.py",
     ),
     Mutant(
         "a gate that always passes",

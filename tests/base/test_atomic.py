@@ -224,3 +224,27 @@ def test_folder_comes_back_when_the_new_one_cannot_take_its_place(tmp_path, tree
     with pytest.raises(OSError, match="Input/output error"), atomic.folder(tmp_path / "noisy") as temporary:
         (temporary / "new.npy").write_text("new")
     assert tree(tmp_path) == {"noisy", "noisy/old.npy"}
+
+
+@pytest.mark.parametrize("kind", ["file", "together", "folder"])
+def test_what_takes_its_place_is_on_the_disk_before(kind, tmp_path, monkeypatch):
+    """Else a machine that loses its power may keep the new name, and none of the content."""
+    flushed, real = [], os.fsync
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).read_text())
+        assert not (tmp_path / "new").exists()
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if kind == "folder":
+        with atomic.folder(tmp_path / "new") as temporary:
+            (temporary / "table.csv").write_text("whole")
+    elif kind == "together":
+        with atomic.together() as new:
+            new(tmp_path / "new").write_text("whole")
+    else:
+        with atomic.file(tmp_path / "new") as temporary:
+            temporary.write_text("whole")
+    assert flushed == ["whole"]
+    assert (tmp_path / "new").exists()
