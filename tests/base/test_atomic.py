@@ -232,7 +232,7 @@ def test_what_takes_its_place_is_on_the_disk_before(kind, tmp_path, monkeypatch)
     flushed, real = [], os.fsync
 
     def fsync(descriptor: int) -> None:
-        flushed.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).read_text())
+        flushed.append(Path(f"/proc/self/fd/{descriptor}").readlink().read_text())
         assert not (tmp_path / "new").exists()
         real(descriptor)
 
