@@ -55,13 +55,6 @@ def touched(changed: Pipeline) -> set[str]:
     return {path for path in paths if path != "dvc.lock" and not path.startswith(("models/", "reports/"))}
 
 
-def add_model(name: str, base: str, **settings: object):
-    def change(values: dict) -> None:
-        values["models"][name] = dict(values["models"][base]) | settings
-
-    return change
-
-
 def reproduce(changed: Pipeline) -> dict:
     """Everything, as a person would; the means by model and noise level. Nothing is left to say for `verify`."""
     changed.run("dvc", "repro")
@@ -83,55 +76,46 @@ def shown(changed: Pipeline, model: str) -> tuple[dict, set[str]]:
 
 
 @pytest.mark.services
-def test_a_model_is_one_block(changed: Pipeline) -> None:
-    changed.params(add_model("narrow", "fixed", hidden=8))
-    metrics = reproduce(changed)
-    assert touched(changed) == {"params.yaml"}
-    assert metrics["narrow"].keys() == metrics["fixed"].keys()
-    values, figures = shown(changed, "narrow")
-    assert values["psnr_db_0.5"] == pytest.approx(metrics["narrow"]["0.5"]["psnr_db"])
-    assert {"digits.png", "learning_curves.png", "psnr_against_noise.png"} <= figures
-    # Taken away again, it is nowhere left behind.
-    changed.run("git", "checkout", "--", "params.yaml")
-    said = changed.run("dvc", "repro", check=False)
-    assert said.returncode != 0
-    assert "narrow.csv" in said.stderr
-    assert "`denoise recover`" in said.stderr
-    assert "reports/evaluation/narrow.csv is removed" in changed.run("denoise", "recover").stdout
-    assert "narrow" not in reproduce(changed)
-
-
-@pytest.mark.services
-def test_an_architecture_is_one_file_and_a_block(changed: Pipeline) -> None:
+def test_a_model_is_one_block_and_an_architecture_one_file_and_a_block(changed: Pipeline) -> None:
     path = "src/domain_denoiser/networks/blur.py"
     (changed.root / path).write_text(ARCHITECTURE)
-    unet = ("fine_channels", "coarse_channels", "fine_blocks", "coarse_blocks")
 
     def change(values: dict) -> None:
-        conv = {key: value for key, value in values["models"]["conv"].items() if key not in unet}
-        values["models"]["blurred"] = conv | {"architecture": "blur", "size": 3}
+        models = values["models"]
+        models["narrow"] = dict(models["fixed"]) | {"hidden": 8}
+        conv = {key: value for key, value in models["conv"].items() if not key.endswith(("_channels", "_blocks"))}
+        models["blurred"] = conv | {"architecture": "blur", "size": 3}
 
     changed.params(change)
-    assert "blurred" in reproduce(changed)
-    assert touched(changed) == {"params.yaml", path}
-    assert "psnr_db_0.5" in shown(changed, "blurred")[0]
-
-
-@pytest.mark.services
-def test_a_metric_is_one_entry(changed: Pipeline) -> None:
-    path = changed.root / "src/domain_denoiser/core/metrics.py"
-    path.write_text(path.read_text().replace('    "ssim": Metric(', f'{METRIC}    "ssim": Metric('))
     metrics = reproduce(changed)
-    assert touched(changed) == {"src/domain_denoiser/core/metrics.py"}
-    assert all("mae" in means for levels in metrics.values() for means in levels.values())
-    assert "test/mae" in shown(changed, "fixed")[0]
-    assert "mae" in (changed.root / "reports/levels.csv").read_text().partition("\n")[0].split(",")
+    assert touched(changed) == {"params.yaml", path}
+    for name in ("narrow", "blurred"):
+        assert metrics[name].keys() == metrics["fixed"].keys()
+        values, figures = shown(changed, name)
+        assert values["psnr_db_0.5"] == pytest.approx(metrics[name]["0.5"]["psnr_db"])
+        assert {"digits.png", "learning_curves.png", "psnr_against_noise.png"} <= figures
+    # Taken away again, they are left behind nowhere.
+    changed.run("git", "checkout", "--", "params.yaml")
+    refused = changed.run("dvc", "repro", check=False)
+    assert refused.returncode != 0
+    assert "blurred.csv, narrow.csv" in refused.stderr
+    assert "`denoise recover`" in refused.stderr
+    told = changed.run("denoise", "recover")
+    assert "reports/evaluation/narrow.csv is removed" in told.stdout + told.stderr
+    changed.run("dvc", "repro")
+    assert "narrow" not in json.loads((changed.root / "reports/metrics.json").read_text())["models"]
 
 
 @pytest.mark.services
-def test_a_noise_is_one_entry(changed: Pipeline) -> None:
-    path = changed.root / "src/domain_denoiser/core/noise.py"
-    path.write_text(path.read_text().replace('"gaussian": gaussian}', f'"gaussian": gaussian,\n{NOISE}}}'))
+def test_a_metric_and_a_noise_are_one_entry_each(changed: Pipeline) -> None:
+    folder = changed.root / "src/domain_denoiser/core"
+    for name, old, new in (
+        ("metrics.py", '    "ssim": Metric(', f'{METRIC}    "ssim": Metric('),
+        ("noise.py", '"gaussian": gaussian}', f'"gaussian": gaussian,\n{NOISE}}}'),
+    ):
+        content = (folder / name).read_text()
+        assert old in content
+        (folder / name).write_text(content.replace(old, new))
     before = json.loads((changed.root / "reports/metrics.json").read_text())["models"]
 
     def change(values: dict) -> None:
@@ -140,7 +124,14 @@ def test_a_noise_is_one_entry(changed: Pipeline) -> None:
 
     changed.params(change)
     metrics = reproduce(changed)
-    assert touched(changed) == {"params.yaml", "src/domain_denoiser/core/noise.py"}
+    assert touched(changed) == {
+        "params.yaml",
+        *(f"src/domain_denoiser/core/{name}.py" for name in ("metrics", "noise")),
+    }
     # Black stays black: there is less noise.
     assert metrics["noisy"]["0.5"]["psnr_db"] > before["noisy"]["0.5"]["psnr_db"] + 1.0
-    assert "digits.png" in shown(changed, "fixed")[1]
+    assert all("mae" in means for levels in metrics.values() for means in levels.values())
+    assert "mae" in (changed.root / "reports/levels.csv").read_text().partition("\n")[0].split(",")
+    values, figures = shown(changed, "fixed")
+    assert {"test/mae", "test/ssim"} <= values.keys()
+    assert "digits.png" in figures
