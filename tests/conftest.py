@@ -143,9 +143,9 @@ def make_settings():
             "precision": "float32",
             "optimizer": "rmsprop",
             "learning_rate": 0.003,
-            "smoothing": 0.99,
+            "beta2": 0.99,
             "schedule": "constant",
-            "averaging": 0.0,
+            "ema": 0.0,
         }
         return params.Model.model_validate(small | changed)
 

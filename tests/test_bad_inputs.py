@@ -135,7 +135,7 @@ def test_large_array_is_restored_in_parts(tmp_path: Path) -> None:
         return 255 - noisy
 
     assert restore.restore_path(negative, (28, 28), tmp_path / "noisy.npy", tmp_path / "restored.npy") == count
-    assert max(sizes) <= restore.AT_ONCE
+    assert max(sizes) <= restore.BATCH
     assert sum(sizes) == count * 784
     assert np.load(tmp_path / "restored.npy", mmap_mode="r").min() == 255
 

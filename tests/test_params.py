@@ -83,9 +83,9 @@ def test_values_of_the_sample_are_valid(values, write_params):
         ("models.fixed.optimizer", "sgd", "'rmsprop'"),
         ("models.fixed.learning_rate", 0, "greater than 0"),
         ("models.fixed.learning_rate", math.nan, "finite"),
-        ("models.fixed.smoothing", 1.0, "less than 1"),
+        ("models.fixed.beta2", 1.0, "less than 1"),
         ("models.fixed.schedule", "step", "'one_cycle'"),
-        ("models.fixed.averaging", -0.5, "greater than or equal to 0"),
+        ("models.fixed.ema", -0.5, "greater than or equal to 0"),
     ],
 )
 def test_wrong_value_is_answered_with_key_value_and_what_is_allowed(values, write_params, key, value, wanted):
@@ -155,7 +155,7 @@ def test_unknown_key_is_refused(values, write_params, key):
 
 
 @pytest.mark.parametrize(
-    "key", ["seed", "compute", "data.timeout_s", "data.split.val", "noisy.fixed.sigma", "models.fixed.smoothing"]
+    "key", ["seed", "compute", "data.timeout_s", "data.split.val", "noisy.fixed.sigma", "models.fixed.beta2"]
 )
 def test_missing_key_has_no_default(values, write_params, key):
     at(values, key, remove=True)

@@ -120,9 +120,9 @@ class Training(Strict):
     precision: Literal["float32", "bfloat16"]
     optimizer: Literal["rmsprop", "rmsprop_corrected", "adam"]
     learning_rate: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)]
-    smoothing: Decay
+    beta2: Decay
     schedule: Literal["constant", "linear", "cosine", "one_cycle"]
-    averaging: Decay
+    ema: Decay
 
 
 class Model(Training):

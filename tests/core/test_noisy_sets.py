@@ -10,7 +10,7 @@ from domain_denoiser.params import Constant, Levels, Uniform
 
 FIXED = Constant(law="constant", noise="gaussian", sigma=0.5)
 RANDOM = Uniform(law="uniform", noise="gaussian", low=0.0, high=1.0)
-GREY = np.full((noisy_sets.AT_ONCE + 20, 28, 28), 128, np.uint8)  # more than are corrupted at once
+GREY = np.full((noisy_sets.BATCH + 20, 28, 28), 128, np.uint8)  # more than are corrupted at once
 
 
 def corrupt(clean, law, seed, *name):

@@ -60,7 +60,7 @@ def test_restored_images_are_clipped(clean):
 
 def test_parts_make_no_difference(corrupted, clean, monkeypatch):
     whole = evaluate(BASELINES[NOISY], corrupted, clean, 0.5)
-    monkeypatch.setattr(per_image, "AT_ONCE", 7)
+    monkeypatch.setattr(per_image, "BATCH", 7)
     pandas.testing.assert_frame_equal(evaluate(BASELINES[NOISY], corrupted, clean, 0.5), whole, rtol=1e-6)
 
 

@@ -104,7 +104,7 @@ def test_picture(restore, digits, tmp_path, name):
 
 
 def test_folder_of_pictures(restore, digits, source, tmp_path, tree, monkeypatch):
-    monkeypatch.setattr(restoring, "AT_ONCE", 2)  # so that five are more than are restored at once
+    monkeypatch.setattr(restoring, "BATCH", 2)  # so that five are more than are restored at once
     names = ["7.png", "two words.png", "größer ☃.png", "-rf.png", "x" * 251 + ".png"]
     for name, image in zip(names, digits):
         write_png(source / name, image)
@@ -248,7 +248,7 @@ def test_unfit_picture_in_a_folder_is_named_and_nothing_written(refuse, source, 
 
 
 def test_unfit_picture_after_restored_ones_leaves_nothing(refuse, source, tmp_path, monkeypatch):
-    monkeypatch.setattr(restoring, "AT_ONCE", 1)
+    monkeypatch.setattr(restoring, "BATCH", 1)
     (source / "1.png").write_bytes(png(DIGIT))
     (source / "2.png").write_bytes(b"")
     refuse("2.png", source, tmp_path / "restored")

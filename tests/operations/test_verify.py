@@ -33,13 +33,12 @@ from domain_denoiser.operations.verify import (
     declared,
     hashing,
     inventory,
-    listings,
     recomputed,
     retrained,
     tolerance,
 )
 from domain_denoiser.operations.verify import check as verifying
-from domain_denoiser.runs import dvc_lock
+from domain_denoiser.runs import dvc_lock, listings
 
 SEED = 2018
 CYCLE = "stages: {a: {cmd: x, deps: [one], outs: [two]}, b: {cmd: x, deps: [two], outs: [one]}}"

@@ -19,7 +19,7 @@ from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
 
 MODELS = ["conv", "fixed", "plain", "random"]
-AT_ONCE = 6
+BATCH = 6
 TRAINING = {"train/loss": "train_loss", "val/loss": "val_loss", "val/psnr_db": "val_psnr_db"}
 
 
@@ -61,7 +61,7 @@ def filled(server: str, pipeline, tmp_path_factory: pytest.TempPathFactory) -> F
     shutil.copytree(pipeline.root, root, symlinks=True)
     (root / "mlflow.db").unlink()  # so that nothing can come from there
     shutil.rmtree(root / "mlartifacts")
-    syncs = [start_sync(root, server) for _ in range(AT_ONCE)]
+    syncs = [start_sync(root, server) for _ in range(BATCH)]
     try:
         ended = [(*sync.communicate(), sync.returncode) for sync in syncs]
     finally:
@@ -110,7 +110,7 @@ def points(filled: Filled, run: Run, name: str) -> dict[int, float]:
 
 
 def test_six_syncs_at_once_make_one_set_of_runs(filled: Filled) -> None:
-    assert [(status, error) for status, _, error in filled.ended] == [(0, "")] * AT_ONCE
+    assert [(status, error) for status, _, error in filled.ended] == [(0, "")] * BATCH
     assert [run.data.tags["model"] for run in filled.runs] == MODELS
     assert all(run.info.run_name == f"{run.data.tags['model']}-{run.data.tags['key'][:8]}" for run in filled.runs)
     assert {run.info.status for run in filled.runs} == {"FINISHED"}

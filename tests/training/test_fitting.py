@@ -67,8 +67,8 @@ def content(folder: str) -> dict[str, bytes]:
     "changed",
     [
         {"optimizer": "rmsprop", "schedule": "one_cycle"},
-        {"optimizer": "rmsprop_corrected", "averaging": 0.9, "precision": "bfloat16"},
-        {"optimizer": "adam", "loss": "rmse", "precision": "bfloat16", "averaging": 0.9, "noise": "frozen"},
+        {"optimizer": "rmsprop_corrected", "ema": 0.9, "precision": "bfloat16"},
+        {"optimizer": "adam", "loss": "rmse", "precision": "bfloat16", "ema": 0.9, "noise": "frozen"},
         UNET | {"optimizer": "adam", "loss": "rmse", "precision": "bfloat16"},
     ],
     ids=["rmsprop", "averaged", "autograd", "unet"],

@@ -106,7 +106,7 @@ def test_training_learns_to_denoise(train_sample, sample_images):
     "changed",
     [
         {},
-        {"optimizer": "rmsprop_corrected", "averaging": 0.9, "schedule": "one_cycle"},
+        {"optimizer": "rmsprop_corrected", "ema": 0.9, "schedule": "one_cycle"},
         {"precision": "bfloat16"},
         {"loss": "rmse", "precision": "bfloat16", "optimizer": "adam"},
     ],
@@ -252,7 +252,7 @@ class Exploding(Recorder):
 
 def test_diverging_training_ends_with_epoch_step_and_learning_rate(make_settings):
     settings = make_settings(
-        architecture="recorder", epochs=3, batch_size=11, learning_rate=10.0, schedule="linear", smoothing=0.9
+        architecture="recorder", epochs=3, batch_size=11, learning_rate=10.0, schedule="linear", beta2=0.9
     )
     train = Images(greys(), greys())
     # The first step takes the weight from 1 to 1 - 10 / sqrt(0.1), so that the second overflows in exp(weight^2).
@@ -296,7 +296,7 @@ def test_learning_rate_has_the_shape_that_its_schedule_names(make_settings):
 
 
 def test_averaged_network_has_the_running_mean_of_the_weights(make_settings):
-    settings = make_settings(architecture="recorder", averaging=0.8, batch_size=5, learning_rate=0.01, epochs=2)
+    settings = make_settings(architecture="recorder", ema=0.8, batch_size=5, learning_rate=0.01, epochs=2)
     recorder, train = Recorder(), Images(greys(), 1.1 * greys())
     averages = [epoch.network.weight.item() for epoch in fit(recorder, train, train, FAINT, settings, 2018, None)]
     # What is recorded is the weight before each step: after a step is before the next.

@@ -21,7 +21,7 @@ def steps_of(make_settings, gradients):
         network = nn.Linear(5, 1, bias=False)
         nn.init.zeros_(network.weight)
         weights = Flat(network)
-        optimizer = Optimizer(weights, make_settings(optimizer=name, learning_rate=RATE, smoothing=DECAY))
+        optimizer = Optimizer(weights, make_settings(optimizer=name, learning_rate=RATE, beta2=DECAY))
         found = []
         for gradient in gradients:
             network.weight.grad.copy_(gradient)

@@ -17,7 +17,7 @@ from domain_denoiser.core.noise import add_noise, draw_sigma
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.params import Constant, Law, Levels, Regime, Uniform, check
 
-AT_ONCE = 5_000  # images
+BATCH = 5_000  # images
 LAW = "law.json"
 
 
@@ -36,8 +36,8 @@ def corrupt(clean: np.ndarray, regime: Regime, seed: int, *name: str) -> Noisy:
     sigma = draw_sigma(regime, len(clean), generator("cpu", seed, "sigma", *name))
     draw = generator("cpu", seed, "noise", *name)
     parts = (
-        add_noise(regime.noise, images.to_float(clean[i : i + AT_ONCE], "cpu"), sigma[i : i + AT_ONCE], draw)
-        for i in range(0, len(clean), AT_ONCE)
+        add_noise(regime.noise, images.to_float(clean[i : i + BATCH], "cpu"), sigma[i : i + BATCH], draw)
+        for i in range(0, len(clean), BATCH)
     )
     return Noisy(map(images.to_uint8, parts), sigma.numpy())
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from domain_denoiser.core.images import scaled
 from domain_denoiser.core.metrics import METRICS, psnr_db
 
-AT_ONCE = 1_000  # images
+BATCH = 1_000  # images
 
 
 @torch.inference_mode()
@@ -20,9 +20,9 @@ def evaluate(restore: Callable[[Tensor], Tensor], noisy: Tensor, clean: Tensor, 
     Restored images are clipped to [0, 1], as an image file would be.
     """
     tables = []
-    for start in range(0, len(clean), AT_ONCE):
-        target = scaled(clean[start : start + AT_ONCE])
-        restored = restore(scaled(noisy[start : start + AT_ONCE])).clamp(0.0, 1.0)
+    for start in range(0, len(clean), BATCH):
+        target = scaled(clean[start : start + BATCH])
+        restored = restore(scaled(noisy[start : start + BATCH])).clamp(0.0, 1.0)
         values = {name: metric.function(restored, target).double().cpu() for name, metric in METRICS.items()}
         tables.append(pandas.DataFrame({"sigma": sigma, "image": range(start, start + len(target)), **values}))
     return pandas.concat(tables, ignore_index=True)

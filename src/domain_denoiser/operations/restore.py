@@ -14,7 +14,7 @@ from domain_denoiser.base import atomic, reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import images
 
-AT_ONCE = 800_000  # pixels: about 1,000 images of MNIST's size
+BATCH = 800_000  # pixels: about 1,000 images of MNIST's size
 LARGEST = 4_096  # pixels a side that a model of any size takes: `conv` needs 3.7 GB for so many
 LARGEST_PNG = 2**26  # bytes of a file; 16.8 million pixels that cannot be compressed have 17 million
 
@@ -122,7 +122,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _in_parts(restore: Restore, noisy: np.ndarray) -> Iterator[np.ndarray]:
-    step = max(1, AT_ONCE // (noisy.shape[1] * noisy.shape[2]))
+    step = max(1, BATCH // (noisy.shape[1] * noisy.shape[2]))
     return (restore(noisy[start : start + step]) for start in range(0, len(noisy), step))
 
 
@@ -155,7 +155,7 @@ def _alike(named: Iterable[tuple[Path, np.ndarray]]) -> Iterator[list[tuple[Path
     """Neighbours of one size together, as many as are restored at once."""
     some: list[tuple[Path, np.ndarray]] = []
     for name, image in named:
-        if some and (image.shape != some[0][1].shape or (len(some) + 1) * image.size > AT_ONCE):
+        if some and (image.shape != some[0][1].shape or (len(some) + 1) * image.size > BATCH):
             yield some
             some = []
         some.append((name, image))

@@ -10,7 +10,7 @@ from domain_denoiser.core.images import scaled
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.study.params import Classifier
 
-AT_ONCE = 1_000  # images
+BATCH = 1_000  # images
 
 
 class Reader(nn.Sequential):
@@ -68,4 +68,4 @@ def fit(
 def read(network: Reader, images: Tensor) -> Tensor:
     """The digit of each image: float32 [N, 1, 28, 28] in [0, 1] -> int64 [N]."""
     network.eval()
-    return torch.cat([network(part).argmax(1) for part in images.split(AT_ONCE)])
+    return torch.cat([network(part).argmax(1) for part in images.split(BATCH)])

@@ -13,7 +13,7 @@ from torch import Tensor
 from domain_denoiser import layout
 from domain_denoiser.core import images
 from domain_denoiser.core.noise import add_noise
-from domain_denoiser.core.noisy_sets import AT_ONCE, level_file
+from domain_denoiser.core.noisy_sets import BATCH, level_file
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.evaluation.per_image import evaluate
 
@@ -27,7 +27,7 @@ def corrupt(clean: np.ndarray, sigma: float, seed: int, *name: str) -> np.ndarra
     return np.concatenate(
         [
             images.to_uint8(add_noise("gaussian", images.to_float(part, "cpu"), torch.full((len(part),), sigma), draw))
-            for part in (clean[start : start + AT_ONCE] for start in range(0, len(clean), AT_ONCE))
+            for part in (clean[start : start + BATCH] for start in range(0, len(clean), BATCH))
         ]
     )
 

@@ -85,7 +85,7 @@ def fit(
     weights = Flat(network)
     optimizer = Optimizer(weights, settings)
     backward = gradient_of(network, weights, settings)
-    average = Average(network, weights, settings.averaging)
+    average = Ema(network, weights, settings.ema)
     tensors = {"weights": weights.values} | optimizer.tensors | average.tensors
     done = 0
     if after is not None:
@@ -178,7 +178,7 @@ class InBfloat16:
         return loss
 
 
-class Average:
+class Ema:
     """The running mean of the weights (Polyak & Juditsky 1992, with exponential weights): mean = d mean + (1 - d) now.
 
     It begins with the weights after the first step. With d = 0 it is the network itself.

@@ -39,9 +39,9 @@ class Optimizer:
 
     def __init__(self, weights: Flat, settings: Training) -> None:
         self._weights = weights
-        self._momentum, self._smoothing = MOMENTUM[settings.optimizer], settings.smoothing
+        self._momentum, self._beta2 = MOMENTUM[settings.optimizer], settings.beta2
         self._mean, self._mean_square = torch.zeros_like(weights.values), torch.zeros_like(weights.values)
-        # The correction after t steps is 1 - smoothing^t: after infinitely many there is none.
+        # The correction after t steps is 1 - beta2^t; after infinitely many steps there is none.
         self._steps = torch.tensor(math.inf if settings.optimizer == "rmsprop" else 0.0, device=weights.values.device)
         # What the next step depends on beside weights and gradient; without momentum the mean is the gradient itself.
         self.tensors = {"mean_square": self._mean_square, "steps": self._steps}
@@ -60,7 +60,7 @@ class Optimizer:
             fused=True,
             amsgrad=False,
             beta1=self._momentum,
-            beta2=self._smoothing,
+            beta2=self._beta2,
             lr=rate,
             weight_decay=0.0,
             eps=EPSILON,

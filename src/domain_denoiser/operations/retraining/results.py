@@ -21,7 +21,7 @@ def uncommitted_others() -> list[str]:
     stages = dvc_lock.workspace()
     written = set(dvc_lock.written(stages))
     others = [path for path in revisions.changed() if not _is_result(path, written)]
-    read = {dep for stage in stages.values() for dep in stage.deps if not _within(dep, written)} | {"src", "stages"}
+    read = {dep for stage in stages.values() for dep in stage.deps if not _is_written(dep, written)} | {"src", "stages"}
     inputs = [str(path) for dep in read for path in listings.files(Path(dep))]
     tracked = revisions.tracked([*others, *inputs])
     hidden = sorted(path for path in inputs if path not in tracked)  # from git status: it is ignored
@@ -51,3 +51,8 @@ def _is_result(path: str, written: set[str]) -> bool:
 def _within(path: str, places: Container[str]) -> bool:
     """Whether a path is one of these, or lies in one."""
     return path in places or any(str(parent) in places for parent in PurePosixPath(path).parents)
+
+
+def _is_written(path: str, written: set[str]) -> bool:
+    """Whether stages write what is at a path: the path itself, what it lies in, or what lies in it."""
+    return _within(path, written) or any(_within(out, {path}) for out in written)
