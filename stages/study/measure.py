@@ -18,7 +18,7 @@ from domain_denoiser.study import tables as study_tables
 
 def main(
     name: Annotated[str, typer.Argument(help="What the table is called.")],
-    folder: Annotated[Path | None, typer.Argument(help="Where the model lies; none for the noisy input.")] = None,
+    folder: Annotated[Path | None, typer.Argument(help="The model's folder; none for the noisy input.")] = None,
 ) -> None:
     study = study_params.read(Path("study/params.yaml"))
     device = compute.prepare(study.compute)

@@ -1,4 +1,4 @@
-"""The study's pictures: reports/study/figures/."""
+"""The study's figures: reports/study/figures/."""
 
 from pathlib import Path
 from typing import Annotated

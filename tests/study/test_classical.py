@@ -58,7 +58,7 @@ def test_tuning_takes_the_best_strength(digits):
     assert chosen.strength == max(alone, key=lambda width: psnr_db(alone[width](noisy), clean))
 
 
-@pytest.mark.parametrize(("method", "package"), [("bm3d", "bm3d"), ("wavelet", "pywt")])
+@pytest.mark.parametrize(("method", "package"), [("wavelet", "pywt")])
 def test_a_missing_package_is_one_sentence(method, package, monkeypatch):
     monkeypatch.setattr(classical, "find_spec", lambda name: None)
     with pytest.raises(BadInput, match=f"the method {method} wants the package {package}, which is not installed"):

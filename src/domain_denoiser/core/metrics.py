@@ -47,7 +47,7 @@ def ssim(restored: "Tensor", clean: "Tensor") -> "Tensor":
 
 
 def _gaussian_windows(size: int) -> "Tensor":
-    """[size - 10, size]: row i weighs the pixels i ... i + 10, so that a product with it is a filter."""
+    """[size - 10, size]: row i weighs the pixels i ... i + 10, so that a matmul with it is a filter."""
     import torch
 
     offsets = torch.arange(-5, 6, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Files inside a package of a stranger: read from the archive, never unpacked, within stated bounds."""
+"""Files inside an untrusted archive: read from it, never extracted, within stated bounds."""
 
 import tarfile
 import tempfile
@@ -12,7 +12,7 @@ MOST_MEMBERS = 10_000
 
 
 class Unfit(Exception):
-    """Why a package does not give what is wanted of it."""
+    """Why an archive cannot be used."""
 
 
 def members(package: Path, wanted: Collection[str], largest: int) -> Iterator[tuple[str, bytes]]:

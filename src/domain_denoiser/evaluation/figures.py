@@ -18,7 +18,7 @@ ROWS = ("original", "noisy", "restored")
 
 
 def digits(original: np.ndarray, noisy: np.ndarray, restored: np.ndarray, sigmas: list[float], title: str) -> Figure:
-    """The post's picture: a column a digit, its noise level above it; the grey scale is fixed to 0 ... 1.
+    """The post's figure: a column a digit, its noise level above it; the grey scale is fixed to 0 ... 1.
 
     original, noisy, restored: uint8 [N, 28, 28]; sigmas: N noise levels.
     """

@@ -64,9 +64,9 @@ def _plain(model: onnx.ModelProto, size: tuple[int, int] | None) -> onnx.ModelPr
     model.producer_version = re.sub(r"\+.*", "", model.producer_version)  # the same of every build of torch
     graph = model.graph
     del graph.value_info[:]
-    for told in _all(model):
-        del told.metadata_props[:]
-        told.doc_string = ""
+    for part in _all(model):
+        del part.metadata_props[:]
+        part.doc_string = ""
     for value in (graph.input[0], graph.output[0]):
         dims = value.type.tensor_type.shape.dim
         for dim, name, fixed in zip(dims, AXES, (None, 1, *(size or (None, None)))):

@@ -1,4 +1,4 @@
-"""A small U-Net: the picture at half its size and at a quarter, and back."""
+"""A small U-Net: features at half and at a quarter of the image size."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Denoisers without training: each is told the noise level, and tuned for it on a few training images.
+"""Denoisers without training: each gets the noise level, and is tuned for it on a few training images.
 
 Clipping noisy images to [0, 1] moves their mean: black becomes grey. What a method gives is therefore mapped, by a
 monotone curve fitted on the same training images, to the clean grey value that is to be expected there.
@@ -33,7 +33,7 @@ def total_variation(noisy: np.ndarray, sigma: float, strength: float) -> np.ndar
 
 
 def nonlocal_means(noisy: np.ndarray, sigma: float, strength: float) -> np.ndarray:
-    """Buades, Coll & Morel 2005, with h = strength * sigma, told the noise that clipping leaves on black."""
+    """Buades, Coll & Morel 2005, with h = strength * sigma, for the noise that clipping leaves on black."""
     from skimage.restoration import denoise_nl_means
 
     known, sigma = noise_on_black(max(sigma, LEAST_SIGMA)), max(sigma, LEAST_SIGMA)
@@ -55,20 +55,12 @@ def noise_on_black(sigma: float) -> float:
 
 
 def wavelet(noisy: np.ndarray, sigma: float, strength: float) -> np.ndarray:
-    """BayesShrink (Chang, Yu & Vetterli 2000), told a noise of strength * sigma."""
+    """BayesShrink (Chang, Yu & Vetterli 2000), for a noise of strength * sigma."""
     from skimage.restoration import denoise_wavelet
 
     _want("pywt", "wavelet", "the extra `study` brings it")
     known = strength * max(sigma, LEAST_SIGMA)
     return np.stack([denoise_wavelet(image, sigma=known, wavelet="sym4", rescale_sigma=False) for image in noisy])
-
-
-def bm3d(noisy: np.ndarray, sigma: float, strength: float) -> np.ndarray:
-    """Dabov, Foi, Katkovnik & Egiazarian 2007, told a noise of strength * sigma."""
-    _want("bm3d", "bm3d", "`pip install bm3d`, if its licence (no commercial use) suits you")
-    import bm3d as package
-
-    return np.stack([package.bm3d(image, strength * max(sigma, LEAST_SIGMA)) for image in noisy])
 
 
 def _want(package: str, method: str, remedy: str) -> None:
@@ -82,7 +74,6 @@ METHODS: dict[str, Callable[[np.ndarray, float, float], np.ndarray]] = {
     "total_variation": total_variation,
     "nonlocal_means": nonlocal_means,
     "wavelet": wavelet,
-    "bm3d": bm3d,
 }
 
 

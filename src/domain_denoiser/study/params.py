@@ -38,7 +38,6 @@ class Strengths(Strict):
     total_variation: Annotated[list[Positive], Field(min_length=1)]
     nonlocal_means: Annotated[list[Positive], Field(min_length=1)]
     wavelet: Annotated[list[Positive], Field(min_length=1)]
-    bm3d: Annotated[list[Positive], Field(min_length=1)]
 
 
 class Classical(Strict):

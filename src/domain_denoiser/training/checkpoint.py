@@ -37,9 +37,9 @@ class Damaged(Exception):
 
 
 def identity(images: Iterable[Tensor], described: Mapping[str, object]) -> str:
-    """What a training is, 64 hexadecimal digits: its images, what else it was told, and the code in use.
+    """What a training is, 64 hexadecimal digits: its images, its other inputs, and the code in use.
 
-    The code is the package's and the program's own, which decides what the package is told: stages/train.py, say.
+    The code is the package's and the program's own, which decides what the package gets: stages/train.py, for example.
     """
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for given in images:
@@ -105,11 +105,11 @@ class Checkpoints:
         if hashlib.sha256(content).digest() != digest:
             raise Damaged(f"{len(written):,} bytes, of which not all are as they were written")
         header, _, tensors = content.partition(b"\n")
-        said = json.loads(header)
-        if said["of"] != self._of:
+        found = json.loads(header)
+        if found["of"] != self._of:
             return None
         parts = {"state": {}, "best": {}}
         for name, tensor in load(tensors).items():
             kind, _, rest = name.partition(".")
             parts[kind][rest] = tensor
-        return Checkpoint(said["history"], parts["best"], State(len(said["history"]), parts["state"]))
+        return Checkpoint(found["history"], parts["best"], State(len(found["history"]), parts["state"]))

@@ -40,10 +40,10 @@ def fit(folder: Path, task: Task, described: BaseModel, on: Compute, tell: Calla
     if folder.is_absolute() or ".." in folder.parts:
         raise ValueError(f"{folder} leads out of the project: its checkpoints would not lie in {RUNNING}")
     platform = compute.describe(on)
-    told = {"regime": task.regime, "settings": task.settings, "network": described}
-    told = {name: value.model_dump() for name, value in told.items()}
+    inputs = {"regime": task.regime, "settings": task.settings, "network": described}
+    inputs = {name: value.model_dump() for name, value in inputs.items()}
     checkpoints = Checkpoints(
-        RUNNING / folder, identity((*task.train, *task.val), told | {"seed": task.seed, "platform": platform})
+        RUNNING / folder, identity((*task.train, *task.val), inputs | {"seed": task.seed, "platform": platform})
     )
     checkpoint, refused = checkpoints.last()
     for sentence in refused:
