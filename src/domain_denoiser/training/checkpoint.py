@@ -103,7 +103,7 @@ class Checkpoints:
         written = path.read_bytes()
         digest, content = written[:DIGEST], written[DIGEST:]
         if hashlib.sha256(content).digest() != digest:
-            raise Damaged(f"{len(written):,} bytes, of which not all are as they were written")
+            raise Damaged(f"checksum mismatch in {len(written):,} bytes")
         header, _, tensors = content.partition(b"\n")
         found = json.loads(header)
         if found["of"] != self._of:
