@@ -140,7 +140,11 @@ def code_read(stage: Stage, models: dict) -> set[str]:
     modules = closure(imported_by_script(stage.script), architectures)
     if f"{PACKAGE}.networks.architectures" in modules:
         modules = closure(modules | architectures, architectures)
-    return {stage.script} | {declared_as(module) for module in modules} - {None}
+    needed = {stage.script} | {declared_as(module) for module in modules} - {None}
+    if architectures <= modules and architectures == ARCHITECTURES:  # whatever there is, and will be
+        networks = f"src/{PACKAGE}/networks"
+        needed = {path for path in needed if not path.startswith(f"{networks}/")} | {networks}
+    return needed
 
 
 def test_imports_point_one_way():

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from pipeline import Pipeline
 from safetensors.torch import load_file, save
 
-from domain_denoiser import params
+from domain_denoiser import layout, params
 from domain_denoiser.base import parsing
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations.checks import Check
@@ -395,6 +395,11 @@ def forge(path: str, content: bytes) -> None:
     object_of(after).parent.mkdir(exist_ok=True)
     object_of(after).write_bytes(content)
     edit("dvc.lock", before, after)
+    if Path(path).parent == layout.EVALUATION:
+        stages = dvc_lock.workspace()
+        outs = [out for stage in stages.values() for out in stage.outs.items()]
+        tables = {Path(out).name: md5 for out, md5 in outs if Path(out).parent == layout.EVALUATION}
+        edit("dvc.lock", stages["summarise"].deps[str(layout.EVALUATION)], listings.hash_of(tables))
 
 
 @pytest.fixture
@@ -407,7 +412,7 @@ def forged(promoted: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     lock = Path("dvc.lock").read_text()
     for command, outs in (
         ("evaluate.py plain", ["reports/evaluation/plain.csv"]),
-        ("summarise.py", ["reports/metrics.json", "reports/levels.csv"]),
+        ("summarise.py", [str(path) for path in (layout.METRICS, layout.LEVELS, layout.PSNR_AGAINST_NOISE)]),
     ):
         before = {out: Path(out).read_bytes() for out in outs}
         copy.run("sh", "-c", f"python stages/{command}")

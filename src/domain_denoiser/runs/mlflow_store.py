@@ -19,6 +19,7 @@ from domain_denoiser import layout
 from domain_denoiser.base import atomic, temporary
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.base.secrets import masked
+from domain_denoiser.core.metrics import METRICS
 from domain_denoiser.params import STEPS_OF_SIGMA
 from domain_denoiser.runs import addresses
 from domain_denoiser.runs.records import Record
@@ -46,9 +47,6 @@ TRAINING = {
     "learning_rate": "train/learning_rate",
 }
 ELSEWHERE = "elsewhere/"  # tags, each with the MD5 of a platform.json: the files of another kind of machine
-# Means of the same weights on the same images: how far rounding takes them apart on another kind of machine, as
-# docs/verify.md has it; what is not PSNR in dB lies in [0, 1].
-ROUNDING_DB, ROUNDING = 0.01, 1e-4
 
 
 class Origin(NamedTuple):
@@ -499,7 +497,9 @@ def _differing_means(stage: str, differing: Sequence[tuple["Metric", float]]) ->
 
 
 def _rounding(metric: str) -> float:
-    return ROUNDING_DB if "psnr_db" in metric else ROUNDING
+    """How far the means of the same weights may differ on another kind of machine; all of PSNR are in dB."""
+    name = metric.removeprefix("test/")
+    return METRICS[name if name in METRICS else "psnr_db"].tolerance
 
 
 def _later(store: Store, run: "Run", differing: Iterable[tuple["Metric", float]]) -> list["Metric"]:
