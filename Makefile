@@ -35,7 +35,7 @@ propose: $(READY)  ## commit the results of a retraining on a branch, and push i
 announce: $(READY)  ## write the report on that branch's pull request on GitHub
 	denoise announce
 
-# A part: make test PART='tests/runs/runs/test_sync.py -k champion'; what it costs: make test COSTS=costs.csv (docs/testing.md)
+# A part: make test PART='tests/runs/test_sync.py -k champion'; what it costs: make test COSTS=costs.csv (docs/testing.md)
 PART :=
 COSTS :=
 PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(COSTS),--costs=$(COSTS)) $(PART)
