@@ -276,7 +276,7 @@ def recover() -> None:
     from domain_denoiser.runs import champion
 
     _go_to_root()
-    for sentence in [*recover.mend(), *champion.recover()]:
+    for sentence in [*recover.fix(), *champion.recover()]:
         _say(sentence)
 
 
@@ -357,7 +357,7 @@ def verify(
     quick: Annotated[bool, typer.Option("--quick", help="Compare hashes only; compute nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check that what lies here is what dvc.lock says.
+    """Check that the files here are what dvc.lock says.
 
     Rehashes, follows the chain from stage to stage and evaluates once more. Reads every byte, here and in the DVC
     cache, and changes nothing. A line a check; what is wrong comes with the command that fixes it. docs/verify.md
@@ -417,7 +417,7 @@ def _report(checks: "Iterable[Check]", root: Path, as_json: bool) -> None:
     if as_json:
         _say(json.dumps({"fine": not wrong, "checks": [check.as_json() for check in done]}, indent=2))
     elif wrong:
-        _say(f"{wrong} wrong; mend from top to bottom, in {root}")
+        _say(f"{wrong} wrong; fix from top to bottom, in {root}")
     raise typer.Exit(1 if wrong else 0)
 
 

@@ -50,8 +50,8 @@ def test_every_command_says_what_to_do(conflict: bytes, command: str) -> None:
 
 def test_the_doctor_names_the_command_and_it_helps(conflict: bytes) -> None:
     check = repository.lock(Path.cwd())
-    assert (check.verdict, check.mend) == ("wrong", merging.fix("dvc.lock"))
-    subprocess.run(check.mend.split(" && ")[0], shell=True, check=True, capture_output=True)
+    assert (check.verdict, check.fix) == ("wrong", merging.fix("dvc.lock"))
+    subprocess.run(check.fix.split(" && ")[0], shell=True, check=True, capture_output=True)
     assert dvc_lock.workspace()["only"].cmd == "one"
     assert repository.lock(Path.cwd()).fine
     assert freshness.stale_stages() == []

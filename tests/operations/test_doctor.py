@@ -105,7 +105,7 @@ def test_a_fault_is_a_line_with_its_mend_and_status_1(healthy: Pipeline, project
     done = healthy.run("denoise", "doctor", check=False)
     assert done.returncode == 1
     [line] = [line for line in done.stdout.splitlines() if line.startswith("wrong")]
-    assert re.fullmatch(r"wrong +Python 3\.\d+\.\d+\S*, but >=3\.99 is wanted; mend: .* make setup PYTHON=.*", line)
+    assert re.fullmatch(r"wrong +Python 3\.\d+\.\d+\S*, but >=3\.99 is wanted; fix: .* make setup PYTHON=.*", line)
 
 
 def test_another_version_of_a_package_is_named(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_another_version_of_a_package_is_named(project: Path, tmp_path: Path, mo
     assert re.search(
         r"^2 of \d+ packages are not .*: psutil 0\.1\.dev1 instead of \d+\.\S+, tqdm 1\.0 instead", check.said
     )
-    assert "make setup" in check.mend
+    assert "make setup" in check.fix
 
 
 def test_only_packages_for_this_machine_are_wanted(project: Path) -> None:
@@ -178,7 +178,7 @@ def test_params_that_cannot_be_read_are_a_sentence(project: Path) -> None:
 def test_a_lock_that_was_cut_off_is_named(project: Path) -> None:
     Path("dvc.lock").write_text("schema: '2.0'\nstages:\n  train@fixed:\n    cmd: 'py")
     check = about(repository.lock)
-    assert (check.verdict, check.mend) == ("wrong", "denoise recover")
+    assert (check.verdict, check.fix) == ("wrong", "denoise recover")
 
 
 def test_notes_of_dvc_that_another_user_has_made(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +187,7 @@ def test_notes_of_dvc_that_another_user_has_made(project: Path, monkeypatch: pyt
     check = about(machine.notes)
     assert check.verdict == "wrong" and "/proc/of-another-user" in check.said
     monkeypatch.delenv("DVC_SITE_CACHE_DIR")
-    subprocess.run(check.mend, shell=True, check=True, env=os.environ | {"HOME": str(project / "home")})
+    subprocess.run(check.fix, shell=True, check=True, env=os.environ | {"HOME": str(project / "home")})
     assert about(machine.notes).fine and list((project / "home").rglob("repo"))
 
 
@@ -201,7 +201,7 @@ def test_the_versions_of_stores_are_those_of_mlflow() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "folder", "said", "mend"),
+    ("version", "folder", "said", "fix"),
     [
         (NEWEST, ".", None, None),
         ("f00000000000", ".", "was made by a newer MLflow than is installed", "denoise sync --all-commits"),
@@ -210,7 +210,7 @@ def test_the_versions_of_stores_are_those_of_mlflow() -> None:
     ],
 )
 def test_a_store_of_another_version_or_folder(
-    project: Path, version: str, folder: str, said: str | None, mend: str | None
+    project: Path, version: str, folder: str, said: str | None, fix: str | None
 ) -> None:
     with contextlib.closing(sqlite3.connect("mlflow.db")) as store:
         store.execute("CREATE TABLE alembic_version (version_num)")
@@ -222,13 +222,13 @@ def test_a_store_of_another_version_or_folder(
     check = about(services.tracking)
     assert check.fine is (said is None)
     if said is not None:
-        assert said in check.said and mend in check.mend
+        assert said in check.said and fix in check.fix
 
 
 def test_git_itself_is_missed(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as without:
         without.setenv("PATH", str(tmp_path))
-        assert about(repository.git).mend == "apt-get install git"
+        assert about(repository.git).fix == "apt-get install git"
 
 
 def test_a_project_without_repository_or_commit(
@@ -252,7 +252,7 @@ def test_nobody_to_commit_as(healthy: Pipeline, project: Path, monkeypatch: pyte
     healthy.run("git", "config", "--unset", "user.name")
     check = about(repository.identity)
     assert check.verdict == "wrong"
-    healthy.run("sh", "-c", check.mend)
+    healthy.run("sh", "-c", check.fix)
     assert about(repository.identity).said == "git: commits as Your Name <you@example.com>"
 
 

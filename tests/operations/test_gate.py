@@ -321,7 +321,7 @@ def test_a_model_too_large_for_git_is_refused(project, monkeypatch):
 
 def test_a_graph_that_is_not_its_network_is_refused(project, monkeypatch):
     monkeypatch.setattr(exporting, "difference", lambda *_: 1.1e-5)
-    with pytest.raises(BadInput, match=r"^the graph of random restores otherwise than its network, by up to 1\.1e-05$"):
+    with pytest.raises(BadInput, match=r"^the graph of random differs from its network by up to 1\.1e-05$"):
         gate.decide(project.settings(), "random")
 
 
@@ -341,7 +341,7 @@ def test_a_damaged_champion_is_taken_from_git(project, monkeypatch, capsys):
     right = Path(champion.GRAPH).read_bytes()
     Path(champion.GRAPH).write_bytes(right[:-1])
     [check] = [check for check in promoted.check() if not check.fine]
-    assert (check.verdict, check.mend) == (
+    assert (check.verdict, check.fix) == (
         "damaged",
         "rm -f champion/model.onnx && git checkout HEAD -- champion/model.onnx",
     )
@@ -353,7 +353,7 @@ def test_a_damaged_champion_is_taken_from_git(project, monkeypatch, capsys):
     assert Path(champion.GRAPH).read_bytes() == right
     (champion.FOLDER / "notes.txt").write_text("a stranger")
     [check] = [check for check in promoted.check() if not check.fine]
-    assert (check.verdict, check.mend) == ("strange", "rm -f champion/notes.txt")
+    assert (check.verdict, check.fix) == ("unexpected", "rm -f champion/notes.txt")
 
 
 RULES = params.Gate(

@@ -79,7 +79,7 @@ def test_the_doctor_names_the_folder_that_the_code_is_from(project: Path) -> Non
     assert check.verdict == "wrong" and str(place.code()) in check.said
     (project / place.READY).write_text("/somewhere/else\n")
     check = packages.belongs(project)
-    assert check.verdict == "wrong" and "/somewhere/else" in check.said and check.mend == place.SETUP
+    assert check.verdict == "wrong" and "/somewhere/else" in check.said and check.fix == place.SETUP
     (project / place.READY).unlink()
     assert packages.belongs(ROOT).fine
 

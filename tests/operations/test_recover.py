@@ -29,12 +29,12 @@ def repository(pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_lock_that_is_cut_off_anywhere_can_be_read_again(repository: bytes):
-    mended = 0
+    repaired = 0
     for end in range(0, len(repository), len(repository) // 16):
         LOCK.write_bytes(repository[:end])
-        told = recover.mend()
+        told = recover.fix()
         if told:
-            mended += 1
+            repaired += 1
             assert LOCK.read_bytes() == repository
             assert "is that of HEAD again" in told[0]
             assert any(path.read_bytes() == repository[:end] for path in recover.BUSY.parent.glob("dvc.lock.*"))
@@ -42,7 +42,7 @@ def test_a_lock_that_is_cut_off_anywhere_can_be_read_again(repository: bytes):
             assert LOCK.read_bytes() == repository[:end]
             stages = YAML(typ="safe").load(repository[:end]).get("stages", {})
             assert set(stages) <= set(dvc_lock.locked(repository, "HEAD"))
-    assert mended >= 4
+    assert repaired >= 4
 
 
 def test_a_lock_that_was_never_committed_is_removed(repository: bytes):
@@ -50,21 +50,21 @@ def test_a_lock_that_was_never_committed_is_removed(repository: bytes):
     who = ["-c", "user.name=Tester", "-c", "user.email=tester@example.invalid"]
     subprocess.run(["git", *who, "commit", "-q", "-m", "Without"], check=True)
     LOCK.write_bytes(b"")
-    assert "is removed" in recover.mend()[0]
+    assert "is removed" in recover.fix()[0]
     assert not LOCK.exists()
 
 
 @pytest.mark.parametrize("content", ["", '{"write": {"/a'])
 def test_a_list_that_is_cut_off_is_removed(repository: bytes, content: str):
     recover.BUSY.write_text(content)
-    [told] = recover.mend()
+    [told] = recover.fix()
     assert "rwlock was cut off" in told and "is removed" in told
     assert not recover.BUSY.exists()
 
 
 def test_what_is_sound_stays(repository: bytes):
     recover.BUSY.write_text("{}")
-    assert recover.mend() == []
+    assert recover.fix() == []
     assert recover.BUSY.read_text() == "{}"
     assert LOCK.read_bytes() == repository
 
@@ -74,7 +74,7 @@ def test_what_dvc_accepts_and_we_do_not_is_left_alone(repository: bytes):
     LOCK.write_bytes(ours)
     with pytest.raises(BadInput, match="cmd"):
         dvc_lock.workspace()
-    assert recover.mend() == []
+    assert recover.fix() == []
     assert LOCK.read_bytes() == ours
 
 
@@ -82,7 +82,7 @@ def test_a_merge_that_waits_for_somebody_is_left_alone(repository: bytes):
     conflict = b"<<<<<<< HEAD\n" + repository + b"=======\n>>>>>>> theirs\n"
     LOCK.write_bytes(conflict)
     with pytest.raises(BadInput, match="git checkout --theirs"):
-        recover.mend()
+        recover.fix()
     assert LOCK.read_bytes() == conflict
 
 
@@ -91,7 +91,7 @@ def test_nothing_is_touched_while_another_dvc_is_at_work(repository: bytes):
 
     LOCK.write_bytes(b"")
     with Repo(".") as repo, repo.lock, pytest.raises(BadInput, match="another DVC is at work"):
-        recover.mend()
+        recover.fix()
     assert LOCK.read_bytes() == b""
 
 

@@ -289,7 +289,7 @@ def test_two_at_once_lose_nothing(team: Team) -> None:
     assert (members[3].root / "NOTES.md").exists()
     lost = team.run(members[4], "denoise", "propose", "--branch", "feature", check=False)
     assert lost.returncode == 1
-    assert lost.stderr.startswith("error: feature of origin has moved on to ")
+    assert lost.stderr.startswith("error: feature of origin has diverged, to ")
     assert team.branches()["feature"] == members[3].run("git", "rev-parse", "HEAD").stdout.strip()
     assert members[4].run("git", "status", "--porcelain").stdout == ""
 

@@ -1,4 +1,4 @@
-"""`denoise verify` on the finished small pipeline: it finds each flipped bit, and its mends mend."""
+"""`denoise verify` on the finished small pipeline: it finds each flipped bit, and its fixes fix."""
 
 import hashlib
 import json
@@ -108,9 +108,9 @@ def put(path: Path, content: bytes) -> None:
     path.chmod(mode)
 
 
-def mend(project: Pipeline, check: Check) -> None:
+def fix(project: Pipeline, check: Check) -> None:
     """Do what the check says, as a person would."""
-    project.run("sh", "-c", check.mend)
+    project.run("sh", "-c", check.fix)
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -182,7 +182,7 @@ def test_a_flipped_bit_is_found(project: Pipeline, pattern: str) -> None:
     [check] = wrong()
     assert check.verdict in ("damaged", "changed")
     assert str(path) in check.said
-    assert check.mend
+    assert check.fix
 
 
 @pytest.mark.parametrize("pattern", [OBJECT, LISTING])
@@ -190,8 +190,8 @@ def test_the_cache_is_filled_from_a_right_workspace(project: Pipeline, pattern: 
     before, path = contents(project.root), pick(pattern, random.Random(SEED))
     flip(path, random.Random(SEED))
     [check] = wrong()
-    assert re.fullmatch(rf"rm -f {path} && dvc commit --force \S+", check.mend)
-    mend(project, check)
+    assert re.fullmatch(rf"rm -f {path} && dvc commit --force \S+", check.fix)
+    fix(project, check)
     assert contents(project.root) == before
 
 
@@ -199,15 +199,15 @@ def test_nothing_wrong_is_offered_to_the_cache(project: Pipeline) -> None:
     """`dvc commit` would write whatever lies in the workspace into the cache and into dvc.lock."""
     flip(object_of(md5_of(Path("models/fixed/model.safetensors"))), random.Random(SEED))
     [check] = wrong()
-    assert "dvc commit" in check.mend
+    assert "dvc commit" in check.fix
     for path in ("models/fixed/platform.json", "data/noisy/fixed/val.npy", "src/domain_denoiser/training/loop.py"):
         before = Path(path).read_bytes()
         flip(Path(path), random.Random(SEED))
-        assert not any("dvc commit" in check.mend for check in wrong())
+        assert not any("dvc commit" in check.fix for check in wrong())
         put(Path(path), before)
 
 
-def test_what_is_damaged_is_mended_from_top_to_bottom(project: Pipeline) -> None:
+def test_what_is_damaged_is_repaired_from_top_to_bottom(project: Pipeline) -> None:
     before, draw = contents(project.root), random.Random(SEED)
     patterns = ("data/clean/*.npy", "models/*/model.safetensors", "models/*/history.csv", "champion.json", OBJECT)
     paths = {pick(pattern, draw) for pattern in patterns}
@@ -216,7 +216,7 @@ def test_what_is_damaged_is_mended_from_top_to_bottom(project: Pipeline) -> None
     found = wrong()
     assert all(any(str(path) in check.said for check in found) for path in paths)
     for check in found:
-        mend(project, check)
+        fix(project, check)
     assert contents(project.root) == before
 
 
@@ -226,12 +226,12 @@ def test_a_folder_without_its_listing_is_damaged_as_a_whole(project: Pipeline) -
     flip(Path("data/noisy/fixed/val.npy"), draw)
     [check] = wrong()
     assert check.said.startswith("data/noisy/fixed is not what dvc.lock says; which of its files is not known")
-    mend(project, check)
+    fix(project, check)
     assert contents(project.root) == before
 
 
 def test_dvc_does_not_see_what_verify_finds(project: Pipeline) -> None:
-    """Why mends take away what is wrong before they ask DVC for what is right."""
+    """Why fixes take away what is wrong before they ask DVC for what is right."""
     draw = random.Random(SEED)
     paths = sorted([pick("models/*/model.safetensors", draw), object_of(md5_of(Path("data/clean/val_images.npy")))])
     for path in paths:
@@ -258,8 +258,8 @@ def test_a_remote_is_asked_first(project: Pipeline, tmp_path: Path, pushed: bool
         flip(path, random.Random(SEED))
     [check] = wrong()  # damage here and in the cache is one finding
     assert all(str(path) in check.said for path in paths)
-    assert "dvc pull" in check.mend
-    done = project.run("sh", "-c", check.mend)
+    assert "dvc pull" in check.fix
+    done = project.run("sh", "-c", check.fix)
     assert ("Running stage 'corrupt@fixed'" in done.stdout) is not pushed
     assert contents(project.root) == before
     (project.root / ".dvc/config.local").unlink()
@@ -311,7 +311,7 @@ def test_what_is_missing_is_said_to_be_missing_and_comes_back(project: Pipeline,
     assert len(found) == len(said)
     assert all(any(words in check.said for check in found) for words in said)
     for check in found:
-        mend(project, check)
+        fix(project, check)
     assert contents(project.root) == before
 
 
@@ -370,7 +370,7 @@ def test_what_is_stale_is_what_dvc_status_says(
     assert {name for found in breaks for name in found.stages} == status
     assert {found.check.verdict for found in breaks} <= {"stale"}
     if breaks and path != "dvc.yaml":
-        mend(project, breaks[0].check)
+        fix(project, breaks[0].check)
         assert Path(path).read_text() == before
 
 
@@ -383,7 +383,7 @@ def test_a_link_that_does_not_hold_is_broken(project: Pipeline) -> None:
     assert check.verdict == "broken"
     assert check.said.startswith(f"reports/evaluation: summarise read {other}, but evaluate")
     assert check.said.endswith("wrote other files")
-    mend(project, check)
+    fix(project, check)
     assert Path("dvc.lock").read_text() == before
 
 
@@ -429,10 +429,10 @@ def test_a_model_that_its_key_does_not_give_is_found_by_retraining_alone(promote
     *others, check = verifying.checks(["train@plain"], quick=True)
     assert all(other.fine for other in others)
     assert check.verdict == "differs"
-    assert check.said.endswith("models/plain/model.safetensors came out otherwise")
-    mend(forged, check)
-    honest, mended = contents(promoted.root), contents(forged.root)
-    assert {path: mended[path] for path in honest} == honest
+    assert check.said.endswith("models/plain/model.safetensors differs")
+    fix(forged, check)
+    honest, repaired = contents(promoted.root), contents(forged.root)
+    assert {path: repaired[path] for path in honest} == honest
 
 
 def test_a_forged_table_is_found_by_evaluating_again(
@@ -540,7 +540,7 @@ def test_the_study_is_checked_where_it_is(studied: Pipeline) -> None:
     flip(STUDIED, random.Random(SEED))
     [check] = wrong()
     assert check.said.startswith(f"{STUDIED.parent} is not what study/dvc.lock says")
-    assert check.mend == f"rm -rf {STUDIED.parent} && make study"
+    assert check.fix == f"rm -rf {STUDIED.parent} && make study"
 
 
 def test_a_listing_in_the_cache_tells_which_file_of_the_study_is_wrong(studied: Pipeline) -> None:
@@ -552,7 +552,7 @@ def test_a_listing_in_the_cache_tells_which_file_of_the_study_is_wrong(studied: 
     assert wrong() == []
     flip(STUDIED, random.Random(SEED))
     STUDIED.with_name("more.npy").unlink()
-    assert {check.verdict: check.mend for check in wrong()} == {
+    assert {check.verdict: check.fix for check in wrong()} == {
         "damaged": f"rm -f {STUDIED} && make study",
         "missing": "make study",
     }
@@ -581,7 +581,7 @@ def test_exit_status_says_whether_something_is_wrong(project: Pipeline) -> None:
     assert done.returncode == 1
     [line] = [line for line in done.stdout.splitlines() if line.startswith("damaged")]
     assert str(path) in line
-    assert line.endswith(f"mend: rm -f {path} && git checkout HEAD -- {path}")
+    assert line.endswith(f"fix: rm -f {path} && git checkout HEAD -- {path}")
     assert done.stdout.splitlines()[-1].startswith("1 wrong; ")
 
 
@@ -647,7 +647,7 @@ def test_results_of_a_gpu_that_is_not_here_are_a_sentence(tmp_path: Path, monkey
     assert check.said == (
         "nothing was evaluated again: params.yaml: compute.device is 'cuda', but this machine has no CUDA device"
     )
-    assert check.mend == "denoise verify --quick compares hashes alone"
+    assert check.fix == "denoise verify --quick compares hashes alone"
     assert tolerance.no_device(params.Compute(device="cpu", threads=1)) is None
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert tolerance.no_device(on_gpu) is None

@@ -140,10 +140,10 @@ def test_another_owner_is_answered_with_gits_own_command(
     assert raised.value.fix.startswith("git config --global --add safe.directory ")
     assert str(project) in raised.value.fix
     check = looking.git(project)
-    assert (check.verdict, check.mend) == ("wrong", raised.value.fix)
+    assert (check.verdict, check.fix) == ("wrong", raised.value.fix)
     monkeypatch.delenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", raising=False)
     monkeypatch.setenv("HOME", str(project))
-    subprocess.run(check.mend, shell=True, check=True)
+    subprocess.run(check.fix, shell=True, check=True)
     assert revisions.head() is not None
 
 
@@ -156,7 +156,7 @@ def test_without_a_repository_there_is_no_history_and_that_is_said(place: Path) 
     for ask in (revisions.changed, lambda: revisions.tracked(["x"]), revisions.require, proposing.current_branch):
         with pytest.raises(NoRepository, match="git init"):
             ask()
-    assert looking.git(place).mend == NoRepository.fix
+    assert looking.git(place).fix == NoRepository.fix
 
 
 def test_a_repository_without_a_commit(place: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_lost_object_is_no_missing_file(project: Path) -> None:
             ask()
     with pytest.raises(BadInput, match="git fsck"):
         revisions.resolve("HEAD")
-    assert looking.git(project).mend == "git fsck"
+    assert looking.git(project).fix == "git fsck"
 
 
 def test_files_of_a_commit(project: Path) -> None:
@@ -241,8 +241,8 @@ def test_history_that_is_cut_off_is_said_to_be(project: Path, shallow: Path) -> 
     with pytest.raises(BadInput, match="this clone is shallow.*git fetch --unshallow"):
         revisions.resolve("HEAD~1")
     check = looking.git(shallow)
-    assert (check.verdict, check.mend) == ("note", revisions.UNSHALLOW)
-    subprocess.run(check.mend, shell=True, check=True, capture_output=True)
+    assert (check.verdict, check.fix) == ("note", revisions.UNSHALLOW)
+    subprocess.run(check.fix, shell=True, check=True, capture_output=True)
     assert revisions.gap() is None and len(sync.read_history().commits) == 2
 
 

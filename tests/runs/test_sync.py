@@ -262,7 +262,7 @@ def test_a_gate_a_promotion_and_the_way_back(changed: Pipeline) -> None:
     assert aliases(changed) == {"champion": first["key"], "challenger": challenger}
 
 
-def test_an_interrupted_sync_is_mended_by_the_next(changed: Pipeline) -> None:
+def test_an_interrupted_sync_is_repaired_by_the_next(changed: Pipeline) -> None:
     changed.params(lambda values: values["gate"].update(floors_db={"0.5": 1.0}))
     changed.run("denoise", "promote")
     with pytest.MonkeyPatch.context() as patch:

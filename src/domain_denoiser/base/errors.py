@@ -55,7 +55,7 @@ def one_sentence() -> Iterator[None]:
             end("there is not enough memory for this", 1)
         if isinstance(error, sqlite3.Error):  # DVC keeps notes in databases
             end(f"a database fails: {error}", 1)
-        # A mistake in the program: whoever mends it needs to know where, but not the passwords.
+        # A mistake in the program: whoever fixes it needs to know where, but not the passwords.
         _say(masked(traceback.format_exc()))
         sys.exit(1)
 

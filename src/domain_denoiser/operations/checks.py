@@ -1,4 +1,4 @@
-"""What a command that examines something says: one line a check, with the way to mend what is wrong."""
+"""What a command that examines something says: one line a check, with the way to fix what is wrong."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ class Check(NamedTuple):
 
     verdict: str  # OK, NOTE, or in one word how it is wrong
     said: str
-    mend: str | None = None  # a shell command for the project's root, or what to do
+    fix: str | None = None  # a shell command for the project's root, or what to do
 
     @property
     def fine(self) -> bool:
@@ -23,7 +23,7 @@ class Check(NamedTuple):
 
     def line(self) -> str:
         """For a terminal. Names of files may hold line ends and control characters; they stay on the line."""
-        text = self.said if self.mend is None else f"{self.said}; mend: {self.mend}"
+        text = self.said if self.fix is None else f"{self.said}; fix: {self.fix}"
         return f"{self.verdict:<9}{printable(text)}"
 
     def as_json(self) -> dict[str, str | None]:

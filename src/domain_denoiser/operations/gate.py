@@ -196,7 +196,7 @@ def _check_exported(name: str, files: Mapping[str, bytes], graph: Graph, seed: i
     with _loaded(files) as (network, settings):
         apart = exporting.difference(network, settings, graph, seed)
     if not apart <= exporting.TOLERANCE:
-        raise BadInput(f"the graph of {name} restores otherwise than its network, by up to {apart:.2g}")
+        raise BadInput(f"the graph of {name} differs from its network by up to {apart:.2g}")
 
 
 def _best_on_val(graphs: Mapping[str, Graph], params: Params) -> str:

@@ -84,7 +84,7 @@ def write(path: Path) -> int:
 
 
 def is_stale(stages: Mapping[str, Stage]) -> bool:
-    """Whether some code that these stages read is not what lies here now."""
+    """Whether some code that these stages read has changed."""
     read = {(path, md5) for stage in stages.values() for path, md5 in stage.deps.items()}
     code = [(Path(path), md5) for path, md5 in read if path.startswith(("src/", "stages/"))]
     return any(not path.exists() or _hash(path) != md5 for path, md5 in code)

@@ -16,7 +16,7 @@ BUSY = Path(".dvc/tmp/rwlock")  # which process of DVC reads and writes what
 CUT_OFF = "was cut off, as DVC leaves it when it is killed while it writes it, and"
 
 
-def mend() -> list[str]:
+def fix() -> list[str]:
     """Put right what DVC could not read at its next start, in the working directory; a sentence on each.
 
     A dvc.lock that is cut off is taken from HEAD: DVC's run cache still has what was finished since.

@@ -112,7 +112,7 @@ def graph(champion: Champion) -> bytes:
 
 
 def wrong(champion: Champion) -> list[str]:
-    """Those of its files that lie in champion/ otherwise than champion.json says, or not at all."""
+    """Those of its files that are missing in champion/ or differ from champion.json."""
     return [path for path, md5 in champion.files.items() if _here(path, md5) is None]
 
 

@@ -8,12 +8,12 @@ from domain_denoiser.runs.records import flattened
 
 
 class Changes(NamedTuple):
-    """What a state read otherwise than another one, and what had to be done again."""
+    """Changed params, data and code, and the stages to rerun."""
 
     params: Mapping[str, tuple[object, object]]  # key -> value before and after; None: not there
     data: tuple[str, ...]  # datasets
     code: tuple[str, ...]  # source files, and stages with another command
-    again: tuple[str, ...]  # the stages whose work is another one
+    again: tuple[str, ...]  # the stages to rerun
 
 
 def between(before: Mapping[str, Stage], after: Mapping[str, Stage]) -> Changes:

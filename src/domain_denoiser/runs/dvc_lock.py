@@ -140,13 +140,13 @@ def pending(name: str) -> Stage:
 
 
 def changed_outs(name: str) -> list[str]:
-    """Outputs of a stage that lie in the working directory otherwise than dvc.lock says, or not at all."""
+    """Outputs of a stage whose files in the working directory are missing or differ from dvc.lock."""
     with dvc_project.opened() as repo:
         return [out.def_path for out in repo.stage.load_one(name=name).outs if out.workspace_status()]
 
 
 def changed_code(name: str) -> list[str]:
-    """Code that a stage read and that lies in the working directory otherwise than dvc.lock says."""
+    """Code that a stage read and that differs from dvc.lock in the working directory."""
     with dvc_project.opened() as repo:
         deps = [dep for dep in repo.stage.load_one(name=name).deps if not hasattr(dep, "params")]
         return [dep.def_path for dep in deps if not layout.is_dataset(dep.def_path) and dep.workspace_status()]

@@ -38,8 +38,8 @@ def identity(root: Path) -> Check:
     found = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=PATIENCE_S)
     if found.returncode == 0:
         return Check(OK, f"git: commits as {found.stdout.rpartition('>')[0]}>")
-    mend = "git config user.name 'Your Name' && git config user.email you@example.com"
-    return Check(WRONG, "git: user.name or user.email is not set, which `denoise propose` needs", mend)
+    fix = "git config user.name 'Your Name' && git config user.email you@example.com"
+    return Check(WRONG, "git: user.name or user.email is not set, which `denoise propose` needs", fix)
 
 
 def lock(root: Path) -> Check:

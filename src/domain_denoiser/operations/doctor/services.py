@@ -58,8 +58,8 @@ def _sqlite(path: Path) -> Check:
         store.rollback()
     except sqlite3.OperationalError as error:  # locked, or read-only
         quoted = shlex.quote(str(path))
-        mend = f"end what writes to it (fuser {quoted}), or chmod u+w {quoted}"
-        return Check(WRONG, f"tracking store: {path} cannot be written: {error}", mend)
+        fix = f"end what writes to it (fuser {quoted}), or chmod u+w {quoted}"
+        return Check(WRONG, f"tracking store: {path} cannot be written: {error}", fix)
     except sqlite3.DatabaseError as error:
         aside = f"mv {shlex.quote(str(path))} {shlex.quote(f'{path}.damaged')}"
         return Check(WRONG, f"tracking store: {path}: {error}", f"{aside} && denoise sync --all-commits")

@@ -27,7 +27,7 @@ def propose(branch: str | None) -> Proposal | None:
 
     branch: the one that is checked out, to be continued; None for a new one, named after the results.
     The same results are proposed once, however often and from wherever this is called.
-    Raises BadInput for a state that nobody else could use, and commands.Failed when the branch has moved on otherwise.
+    Raises BadInput for a state that nobody else could use, and commands.Failed when the branch has diverged.
     """
     here, uncommitted = current_branch(), results.uncommitted()
     if not uncommitted and (_is_pushed(here) or (branch is None and not here.startswith(PREFIX))):
@@ -134,6 +134,6 @@ def _same_results(commit: str) -> bool:
 
 def _moved(branch: str, theirs: str) -> str:
     return (
-        f"{branch} of {ORIGIN} has moved on to {theirs[:12]}, which does not go together with these results; "
+        f"{branch} of {ORIGIN} has diverged, to {theirs[:12]}; the results are stale there; "
         "nothing was lost: they are in the commit that is checked out and in DVC's remote; retrain what is there now"
     )

@@ -127,7 +127,7 @@ def _stages(stages: Mapping[str, Stage], changed: Changes) -> str:
 def _quality(rows: list[Row], models: list[str]) -> str:
     lines = ["### Quality on the test images"]
     if not models:
-        return "\n".join([*lines, "No model restores them otherwise than before."])
+        return "\n".join([*lines, "No model's test metrics changed."])
     shown = [row for model in models for row in rows if row.model == model]
     same = sorted({row.model for row in rows if row.model != "noisy"} - set(models))
     lines += ["Mean PSNR at each noise level; the interval is of the gain, 95 %, paired over the test images.", ""]
@@ -182,7 +182,7 @@ def _again() -> str:
 
 
 def _settings() -> list[str] | None:
-    """What params.yaml has otherwise than the commit, as `key=value`; None if that cannot be said so."""
+    """The changed params, as `key=value`; None if that form cannot express them."""
     content = revisions.committed(results.PARAMS)
     try:
         sides = [

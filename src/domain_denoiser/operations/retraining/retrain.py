@@ -32,7 +32,7 @@ def retrain(settings: Iterable[str], against: str) -> int:
             raise BadInput("there is no commit here that a retraining could start from")
         revisions.resolve(against)
         architectures.check_all(params.read(Path(results.PARAMS)).models, results.PARAMS)
-        for sentence in [*recover.mend(), *champion.recover()]:
+        for sentence in [*recover.fix(), *champion.recover()]:
             print(sentence)
         settings = list(settings)
         if settings:

@@ -1,1 +1,1 @@
-"""`denoise verify`: is what lies here what dvc.lock says?"""
+"""`denoise verify`: are the files here what dvc.lock says?"""

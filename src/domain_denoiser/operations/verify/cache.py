@@ -1,6 +1,6 @@
 """Objects in DVC's cache that dvc.lock does not have DVC keep: of other commits, the study, DVC's run cache.
 
-DVC would restore them some day and believe them. An object's name is its MD5.
+DVC would restore them some day and trust them. An object's name is its MD5.
 """
 
 import re
@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from domain_denoiser.operations.checks import OK, Check
-from domain_denoiser.operations.verify import mends
+from domain_denoiser.operations.verify import fixes
 from domain_denoiser.operations.verify.files import problem, verdict
 from domain_denoiser.operations.verify.hashing import Hashes
 
@@ -23,7 +23,7 @@ def check(cache: Path, named: Collection[Path]) -> Iterator[Check]:
     for path in wrong:
         said = f"{path} (in the cache){problem(hashes[path], others[path])}"
         # What needs it makes or fetches it again.
-        yield Check(verdict(hashes[path]), said, mends.without([path]))
+        yield Check(verdict(hashes[path]), said, fixes.without([path]))
 
 
 def _md5(path: Path) -> str | None:

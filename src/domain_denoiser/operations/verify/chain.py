@@ -7,7 +7,7 @@ from typing import NamedTuple
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.base.parsing import parse, parse_recorded
 from domain_denoiser.operations.checks import Check
-from domain_denoiser.operations.verify import mends
+from domain_denoiser.operations.verify import fixes
 from domain_denoiser.operations.verify.declared import Project, within
 from domain_denoiser.operations.verify.hashing import Hashes
 from domain_denoiser.operations.verify.inventory import Output
@@ -40,7 +40,7 @@ def breaks(stages: Mapping[str, Stage], project: Project, outputs: Collection[Ou
 
 
 def fresh(stages: Mapping[str, Stage], outputs: Iterable[Output], broken: Iterable[Break]) -> set[str]:
-    """The stages whose inputs, code and params lie here just as dvc.lock says."""
+    """The stages whose inputs, code and params are as dvc.lock says."""
     stale = {name for found in broken for name in found.stages}
     wrong = {output.path for output in outputs if not output.right}
     return {
@@ -51,7 +51,7 @@ def fresh(stages: Mapping[str, Stage], outputs: Iterable[Output], broken: Iterab
 
 
 def _never(name: str) -> Break:
-    return Break((name,), Check(STALE, f"{name}: declared in dvc.yaml, but not in dvc.lock", mends.REPRODUCE))
+    return Break((name,), Check(STALE, f"{name}: declared in dvc.yaml, but not in dvc.lock", fixes.REPRODUCE))
 
 
 def _redeclared(stage: Stage, project: Project) -> Iterator[Break]:
@@ -65,7 +65,7 @@ def _redeclared(stage: Stage, project: Project) -> Iterator[Break]:
     ):
         said += [f"it {what} {', '.join(sorted(now - then))} now"] if now - then else []
     if said:
-        yield Break((stage.name,), Check(STALE, f"{stage.name} in dvc.yaml: {', '.join(said)}", mends.REPRODUCE))
+        yield Break((stage.name,), Check(STALE, f"{stage.name} in dvc.yaml: {', '.join(said)}", fixes.REPRODUCE))
 
 
 def _files(stages: Mapping[str, Stage], outputs: Collection[Output]) -> Iterator[Break]:
@@ -85,7 +85,7 @@ def _files(stages: Mapping[str, Stage], outputs: Collection[Output]) -> Iterator
                 if listings.hash_of({name: output.md5 for name, output in inside.items()}) != md5:
                     wrote = ", ".join(dict.fromkeys(output.stage for output in inside.values()))
                     said = f"{path}: {_all(names)} read {md5}, but {wrote} wrote other files"
-                    yield Break(tuple(names), Check(BROKEN, said, mends.REPRODUCE))
+                    yield Break(tuple(names), Check(BROKEN, said, fixes.REPRODUCE))
             elif (listings.of_folder(Path(path)) if Path(path).is_dir() else None) != md5:
                 problem = "" if Path(path).is_dir() else "is missing"
                 yield Break(tuple(names), _changed(Path(path), problem, md5, names))
@@ -96,12 +96,12 @@ def _files(stages: Mapping[str, Stage], outputs: Collection[Output]) -> Iterator
         elif written.get(path) != md5 and (writer.known or path in written):
             wrote = f"wrote {written[path]}" if path in written else "wrote no such file"
             said = f"{path}: {_all(names)} read {md5}, but {writer.stage} {wrote}"
-            yield Break(tuple(names), Check(BROKEN, said, mends.REPRODUCE))
+            yield Break(tuple(names), Check(BROKEN, said, fixes.REPRODUCE))
 
 
 def _changed(path: Path, problem: str, md5: str, names: list[str]) -> Check:
-    said = f"{path}: {problem or 'changed'} since {_all(names)} read it (if that is meant: `{mends.REPRODUCE}`)"
-    return Check(STALE, said, mends.committed(path) if mends.in_commit(path, md5) else mends.REPRODUCE)
+    said = f"{path}: {problem or 'changed'} since {_all(names)} read it (if that is meant: `{fixes.REPRODUCE}`)"
+    return Check(STALE, said, fixes.committed(path) if fixes.in_commit(path, md5) else fixes.REPRODUCE)
 
 
 def _params(stages: Mapping[str, Stage], params: object) -> Iterator[Break]:
@@ -117,10 +117,10 @@ def _params(stages: Mapping[str, Stage], params: object) -> Iterator[Break]:
     for (name, now, then), read in readers.items():
         names = [stage.name for stage in read]
         before = all(dvc_lock.param(committed, key) == stage.params[key] for stage in read for key in stage.params)
-        mend = mends.committed(PARAMS) if before else mends.REPRODUCE
-        meant = f"(if that is meant: `{mends.REPRODUCE}`)"
+        fix = fixes.committed(PARAMS) if before else fixes.REPRODUCE
+        meant = f"(if that is meant: `{fixes.REPRODUCE}`)"
         yield Break(
-            tuple(names), Check(STALE, f"{PARAMS}: {name} is {now}, but {_all(names)} read {then} {meant}", mend)
+            tuple(names), Check(STALE, f"{PARAMS}: {name} is {now}, but {_all(names)} read {then} {meant}", fix)
         )
 
 

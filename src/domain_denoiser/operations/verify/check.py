@@ -1,6 +1,6 @@
-"""`denoise verify`: is what lies here what dvc.lock says?
+"""`denoise verify`: are the files here what dvc.lock says?
 
-Every byte is read: DVC believes read-only bits and its notes of size and time, and this does not.
+Every byte is read: DVC trusts file mode, size and mtime, and this does not.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -10,7 +10,7 @@ from domain_denoiser import params
 from domain_denoiser.base import parsing
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations.checks import NOTE, OK, Check
-from domain_denoiser.operations.verify import cache, chain, declared, files, inventory, mends, promoted, study, tracked
+from domain_denoiser.operations.verify import cache, chain, declared, files, fixes, inventory, promoted, study, tracked
 from domain_denoiser.runs import dvc_lock, revisions
 from domain_denoiser.runs.dvc_lock import Stage
 
@@ -34,7 +34,7 @@ def checks(retrain: Collection[str], quick: bool) -> Iterator[Check]:
     broken = chain.breaks(known, project, outputs, values)
     stale = {name for found in broken for name in found.stages}
     # What the commit puts right comes first: what is made again below is made by the right code then.
-    yield from (found.check for found in broken if found.check.mend != mends.REPRODUCE)
+    yield from (found.check for found in broken if found.check.fix != fixes.REPRODUCE)
     yield from files.check(outputs, chain.fresh(known, outputs, broken), project.remote)
     yield from cache.check(project.cache, {kept.path for output in outputs for kept in output.objects})
     for name in (name for name in stages if name not in known):
@@ -43,7 +43,7 @@ def checks(retrain: Collection[str], quick: bool) -> Iterator[Check]:
         read = sum(len(stage.deps) for stage in known.values())
         said = f"chain: {len(known)} stages, {read} files read as they were written, and params as they are set"
         yield Check(OK, said)
-    yield from (found.check for found in broken if found.check.mend == mends.REPRODUCE)
+    yield from (found.check for found in broken if found.check.fix == fixes.REPRODUCE)
     beside = study.take(project)
     yield from study.check(beside)
     yield from tracked.check([*outputs, *beside])

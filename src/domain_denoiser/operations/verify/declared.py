@@ -67,7 +67,7 @@ def within(path: str, folder: str) -> bool:
 
 
 def _sorted(stages: Mapping[str, Declared]) -> dict[str, Declared]:
-    """Upstream first: what is mended from top to bottom is mended from good inputs."""
+    """Upstream first: what is repaired from top to bottom is repaired from good inputs."""
     before = {
         name: [
             other

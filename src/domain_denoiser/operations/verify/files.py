@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from domain_denoiser.operations.checks import OK, Check
-from domain_denoiser.operations.verify import mends
+from domain_denoiser.operations.verify import fixes
 from domain_denoiser.operations.verify.hashing import Found
 from domain_denoiser.operations.verify.inventory import Item, Object, Output
 
-DAMAGED, MISSING, STRANGE = "damaged", "missing", "strange"
+DAMAGED, MISSING, UNEXPECTED = "damaged", "missing", "unexpected"
 
 
 def check(outputs: Collection[Output], fresh: Collection[str], remote: str | None) -> Iterator[Check]:
@@ -20,13 +20,13 @@ def check(outputs: Collection[Output], fresh: Collection[str], remote: str | Non
     yield Check(OK, f"workspace: {_amount(here, 'file')} as dvc.lock says")
     objects = {kept.path: kept for output in outputs for kept in output.objects}
     yield Check(OK, f"DVC cache: {_amount([kept.found for kept in objects.values() if kept.right], 'object')} likewise")
-    # What lies here may go into the cache only where nothing wrong would go with it.
+    # Files go from here into the cache only where nothing wrong would go with them.
     wrong = {output.stage for output in outputs if not output.right}
     whole = [output for output in outputs if output.stage in fresh and output.stage not in wrong]
-    keep = {kept.path: mends.commit(output.stage) for output in whole for kept in output.objects}
+    keep = {kept.path: fixes.commit(output.stage) for output in whole for kept in output.objects}
     told = set[Path]()  # objects: several outputs may share one
     for output in outputs:
-        yield from _of_output(output, mends.get(output.path, output.stage, remote), keep, told)
+        yield from _of_output(output, fixes.get(output.path, output.stage, remote), keep, told)
 
 
 def _amount(found: Collection[Found], unit: str) -> str:
@@ -44,7 +44,7 @@ def _of_output(output: Output, get: str, keep: Mapping[Path, str], told: set[Pat
     if not output.known:
         bad = [Path(output.path), *(kept.path for kept in output.objects)]
         said = f"{output.path} is not what dvc.lock says; which of its files is not known, as its listing is lost too"
-        yield Check(DAMAGED, said, mends.without(bad, get))
+        yield Check(DAMAGED, said, fixes.without(bad, get))
         return
     new = [kept for kept in output.objects if kept.path not in told]
     if output.right and lost and len(new) > 1 and new == output.objects:
@@ -55,13 +55,13 @@ def _of_output(output: Output, get: str, keep: Mapping[Path, str], told: set[Pat
         if not item.right:
             yield _of_item(item, output, get)
             told.update([] if item.object is None or item.object.right else [item.object.path])
-    for path in output.strangers:
-        yield Check(STRANGE, f"{path}: dvc.lock names no such file in {output.path}", mends.without([path]))
+    for path in output.unexpected:
+        yield Check(UNEXPECTED, f"{path}: dvc.lock names no such file in {output.path}", fixes.without([path]))
     for kept in output.objects:
         if not kept.right and kept.path not in told:
             what = f"the listing of {output.path}" if kept is output.listing else _name(kept, output)
-            mend = mends.without([kept.path], keep.get(kept.path, get))
-            yield Check(verdict(kept.found), f"{kept.path} ({what} in the cache){problem(kept.found, kept.md5)}", mend)
+            fix = fixes.without([kept.path], keep.get(kept.path, get))
+            yield Check(verdict(kept.found), f"{kept.path} ({what} in the cache){problem(kept.found, kept.md5)}", fix)
             told.add(kept.path)
 
 
@@ -70,16 +70,16 @@ def _of_item(item: Item, output: Output, get: str) -> Check:
     said = f"{item.path}{problem(item.found, item.md5)}"
     # Where a folder should be, a file may be in the way.
     bad = [item.path] if Path(output.path) in item.path.parents and Path(output.path).is_dir() else [Path(output.path)]
-    if item.object is None and mends.in_commit(item.path, item.md5):
-        mend = mends.committed(item.path)
+    if item.object is None and fixes.in_commit(item.path, item.md5):
+        fix = fixes.committed(item.path)
     elif item.object is None:
-        mend = mends.without(bad, mends.make(output.stage))
+        fix = fixes.without(bad, fixes.make(output.stage))
     elif item.object.right:
-        mend = mends.without(bad, mends.checkout(output.path))
+        fix = fixes.without(bad, fixes.checkout(output.path))
     else:
         said += f"; {item.object.path} in the cache{problem(item.object.found, item.md5)}"
-        mend = mends.without([*bad, item.object.path], get)
-    return Check(verdict(item.found), said, mend)
+        fix = fixes.without([*bad, item.object.path], get)
+    return Check(verdict(item.found), said, fix)
 
 
 def _name(kept: Object, output: Output) -> str:

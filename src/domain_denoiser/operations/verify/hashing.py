@@ -1,4 +1,4 @@
-"""What lies in a file, by its bytes: nobody's mode bits, time stamps or notes are trusted."""
+"""The hash of a file by its bytes: file mode, size and mtime are not trusted."""
 
 import hashlib
 import stat

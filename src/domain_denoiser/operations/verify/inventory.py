@@ -52,7 +52,7 @@ class Output(NamedTuple):
     md5: str  # that of a folder ends in .dir
     listing: Object | None  # of a folder that DVC keeps
     items: tuple[Item, ...]  # empty for a folder whose listing is not to be had
-    strangers: tuple[Path, ...]  # files in a folder that its listing does not name
+    unexpected: tuple[Path, ...]  # files in a folder that its listing does not name
 
     @property
     def objects(self) -> list[Object]:
@@ -68,7 +68,7 @@ class Output(NamedTuple):
     @property
     def right(self) -> bool:
         """Whether the workspace has exactly this."""
-        return self.known and not self.strangers and all(item.right for item in self.items)
+        return self.known and not self.unexpected and all(item.right for item in self.items)
 
 
 def take(stages: Mapping[str, Stage], project: Project) -> list[Output]:
@@ -97,8 +97,8 @@ def take(stages: Mapping[str, Stage], project: Project) -> list[Output]:
     for stage, out, md5, kept in outs:
         named = {Path(out, name): of for name, of in members[out].items()} if out in members else {Path(out): md5}
         items = tuple(Item(path, of, hashes[path], object_of(of, kept)) for path, of in named.items())
-        strangers = tuple(path for path in lying.get(out, ()) if named and path not in named)
-        taken.append(Output(stage, out, md5, object_of(md5, kept and out in members), items, strangers))
+        unexpected = tuple(path for path in lying.get(out, ()) if named and path not in named)
+        taken.append(Output(stage, out, md5, object_of(md5, kept and out in members), items, unexpected))
     return taken
 
 

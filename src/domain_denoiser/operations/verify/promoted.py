@@ -5,8 +5,8 @@ from pathlib import Path
 
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations.checks import NOTE, OK, Check
-from domain_denoiser.operations.verify import hashing, mends
-from domain_denoiser.operations.verify.files import STRANGE, problem, verdict
+from domain_denoiser.operations.verify import fixes, hashing
+from domain_denoiser.operations.verify.files import UNEXPECTED, problem, verdict
 from domain_denoiser.runs import champion, revisions
 from domain_denoiser.runs.champion import Champion
 
@@ -32,15 +32,15 @@ def check() -> Iterator[Check]:
         yield Check(OK, f"champion: {len(named)} files as {champion.PATH} says of {present.model} {present.key[:12]}")
     # Where champion.json is what somebody changed, it is named as changed, and its files are not.
     for path in [] if bad and _as_the_commit_says(found) else bad:
-        mend = mends.committed(Path(path)) if mends.in_commit(Path(path), named[path]) else "denoise recover"
-        yield Check(verdict(found[path]), f"{path}{problem(found[path], named[path])}", mend)
-    strangers = [path for path in sorted(champion.FOLDER.rglob("*")) if path.is_file() and str(path) not in named]
-    for path in strangers:
-        yield Check(STRANGE, f"{path}: {champion.PATH} names no such file", mends.without([path]))
+        fix = fixes.committed(Path(path)) if fixes.in_commit(Path(path), named[path]) else "denoise recover"
+        yield Check(verdict(found[path]), f"{path}{problem(found[path], named[path])}", fix)
+    unexpected = [path for path in sorted(champion.FOLDER.rglob("*")) if path.is_file() and str(path) not in named]
+    for path in unexpected:
+        yield Check(UNEXPECTED, f"{path}: {champion.PATH} names no such file", fixes.without([path]))
 
 
 def _as_the_commit_says(found: dict[str, hashing.Found]) -> bool:
-    """Whether the files are those of the commit's champion.json, which is not the one that lies here."""
+    """Whether the files are those of the commit's champion.json, which differs from the one here."""
     try:
         committed = champion.committed()
     except BadInput:

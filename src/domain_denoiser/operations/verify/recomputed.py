@@ -8,7 +8,7 @@ from domain_denoiser import layout
 from domain_denoiser.base import processes
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations.checks import OK, Check
-from domain_denoiser.operations.verify import cleanroom, hashing, mends, tolerance
+from domain_denoiser.operations.verify import cleanroom, fixes, hashing, tolerance
 from domain_denoiser.operations.verify.inventory import Output
 from domain_denoiser.params import Compute
 from domain_denoiser.runs.dvc_lock import Stage
@@ -73,9 +73,9 @@ def compared(output: Output, folder: Path, same_platform: bool) -> Check:
     path = Path(output.path)
     if hashing.find(folder / path).md5 == output.md5:
         return Check(OK, f"{path}: computed again, equal bytes")
-    mend = mends.again(output.stage)
+    fix = fixes.again(output.stage)
     if same_platform:
-        return Check(DIFFERS, f"{path}: computed again on the same kind of machine, and other bytes came out", mend)
+        return Check(DIFFERS, f"{path}: computed again on the same kind of machine, and other bytes came out", fix)
     place = output.items[0].place
     if place is None:
         return Check(FAILED, f"{path}: computed again on another kind of machine, with nothing here to compare with")
@@ -84,10 +84,10 @@ def compared(output: Output, folder: Path, same_platform: bool) -> Check:
             tolerance.read(path, place.read_bytes()), tolerance.read(path, (folder / path).read_bytes())
         )
     except BadInput as error:
-        return Check(DIFFERS, str(error), mend)
+        return Check(DIFFERS, str(error), fix)
     if apart is None:
-        return Check(DIFFERS, f"{path}: computed again, it has other rows or columns", mend)
+        return Check(DIFFERS, f"{path}: computed again, it has other rows or columns", fix)
     said = f"{path}: computed again on another kind of machine, apart at most: {tolerance.as_text(apart)}"
     if tolerance.within(apart):
         return Check(OK, said)
-    return Check(DIFFERS, f"{said}; that is more than machines differ", mend)
+    return Check(DIFFERS, f"{said}; that is more than machines differ", fix)

@@ -9,7 +9,7 @@ import pandas
 from domain_denoiser import layout
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations.checks import OK, Check
-from domain_denoiser.operations.verify import cleanroom, hashing, mends, tolerance
+from domain_denoiser.operations.verify import cleanroom, fixes, hashing, tolerance
 from domain_denoiser.operations.verify.inventory import Output
 from domain_denoiser.operations.verify.recomputed import DIFFERS, FAILED
 from domain_denoiser.runs.dvc_lock import Stage
@@ -35,8 +35,8 @@ def check(stage: Stage, stages: Mapping[str, Stage], outputs: Collection[Output]
                 return Check(OK, f"{stage.name}: trained again, equal bytes")
             if not _elsewhere(made, room.folder):
                 listed = ", ".join(output.path for output in different)
-                said = f"{stage.name}: trained again on the same kind of machine, and {listed} came out otherwise"
-                return Check(DIFFERS, said, mends.again(stage.name))
+                said = f"{stage.name}: trained again on the same kind of machine, but {listed} differs"
+                return Check(DIFFERS, said, fixes.again(stage.name))
             if evaluate is None or evaluate.name in broken:
                 raise cleanroom.Unable("other bytes, on another kind of machine, and no evaluation to compare")
             room.bring(evaluate, outputs, made)
@@ -74,4 +74,4 @@ def compared(stage: Stage, outputs: Collection[Output], table: Path) -> Check:
     said = f"{stage.name}: trained again on another kind of machine, mean PSNR apart by at most {largest}"
     if (apart <= allowed).all():
         return Check(OK, said)
-    return Check(DIFFERS, f"{said}; that is more than machines differ", mends.again(stage.name))
+    return Check(DIFFERS, f"{said}; that is more than machines differ", fixes.again(stage.name))

@@ -1,10 +1,10 @@
-"""Is what lies here of the study what its own dvc.lock says? It need not be here at all."""
+"""Are the study's files what its own dvc.lock says? They need not be here at all."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from domain_denoiser.operations.checks import OK, Check
-from domain_denoiser.operations.verify import inventory, mends
+from domain_denoiser.operations.verify import fixes, inventory
 from domain_denoiser.operations.verify.declared import Declared, Project
 from domain_denoiser.operations.verify.files import DAMAGED, problem, verdict
 from domain_denoiser.operations.verify.inventory import Output
@@ -35,9 +35,9 @@ def check(outputs: Collection[Output]) -> Iterator[Check]:
     for output in outputs:
         if not output.known:
             said = f"{output.path} is not what {LOCK} says; which of its files is not known, as its listing is lost"
-            yield Check(DAMAGED, said, mends.without([Path(output.path)], MAKE))
+            yield Check(DAMAGED, said, fixes.without([Path(output.path)], MAKE))
         for item in output.items:
             if not item.right:
-                restore = mends.without([item.path], MAKE)
-                mend = mends.committed(item.path) if mends.in_commit(item.path, item.md5) else restore
-                yield Check(verdict(item.found), f"{item.path}{problem(item.found, item.md5)}", mend)
+                restore = fixes.without([item.path], MAKE)
+                fix = fixes.committed(item.path) if fixes.in_commit(item.path, item.md5) else restore
+                yield Check(verdict(item.found), f"{item.path}{problem(item.found, item.md5)}", fix)

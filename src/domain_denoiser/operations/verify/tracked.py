@@ -6,7 +6,7 @@ from pathlib import Path
 from domain_denoiser import layout
 from domain_denoiser.operations.checks import NOTE, OK, Check
 from domain_denoiser.operations.retraining.results import LOCK
-from domain_denoiser.operations.verify import mends
+from domain_denoiser.operations.verify import fixes
 from domain_denoiser.operations.verify.declared import within
 from domain_denoiser.operations.verify.inventory import Output
 from domain_denoiser.runs import champion, revisions
@@ -34,7 +34,7 @@ def check(outputs: Collection[Output]) -> Iterator[Check]:
             yield Check(NOTE, f"{said}, and not checked, as {LOCK} is not committed yet")
             continue
         said += "; if the gate or a promotion wrote it, commit it" if name in DECISIONS else ""
-        yield Check(CHANGED, said, mends.committed(Path(name)))
+        yield Check(CHANGED, said, fixes.committed(Path(name)))
 
 
 def _as_committed(name: str) -> bool:

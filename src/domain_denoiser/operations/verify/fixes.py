@@ -1,6 +1,6 @@
-"""The commands that mend what is wrong, for a shell in the project's root.
+"""The commands that fix what is wrong, for a shell in the project's root.
 
-What is wrong is taken away first: DVC and git believe their notes of size and time, and may not look at it.
+What is wrong is removed first: DVC and git trust size and mtime, and may not look at it.
 """
 
 import hashlib
