@@ -215,7 +215,7 @@ def test_values_cannot_be_changed(values):
             "fixed",
             "architecture",
             "transformer",
-            "architecture is 'transformer', but one of keras, mlp, unet ",
+            "architecture is 'transformer', but one of ",
         ),
         ("conv", "fine_channels", 0, "fine_channels is 0, but input should be greater than or equal to 1"),
         ("fixed", "hidden", 0, "hidden is 0, but input should be greater than or equal to 1"),

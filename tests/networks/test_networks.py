@@ -22,6 +22,7 @@ from domain_denoiser.training.mlp_gradient import MlpGradient
 from domain_denoiser.training.optimizer import Flat
 
 OUTPUTS = ("sigmoid", "hard_sigmoid", "relu", "linear")
+KNOWN = ", ".join(architectures.names())
 NOISY = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 
 
@@ -245,7 +246,7 @@ def test_weights_of_another_network_are_refused(folder, change, wanted):
         ('{"architecture": "mlp", "hidden": -1, "output": "sigmoid"}', "hidden is -1, but"),
         (
             '{"architecture": "os.system", "hidden": 16, "output": "sigmoid"}',
-            "architecture is 'os.system', but one of keras, mlp, unet",
+            f"architecture is 'os.system', but one of {KNOWN}",
         ),
         ('{"architecture": "mlp", "hidden": 16}', "output is missing"),
         ('{"architecture": "mlp", "hidden": 16, "output": "sigmoid", "epochs": 3}', "epochs is not a known key"),
@@ -306,5 +307,5 @@ def test_written_out_gradient_is_autograds(make_settings, output, batch):
 @pytest.mark.parametrize("ask", [architectures.build, architectures.image_size])
 def test_an_unknown_architecture_is_refused(make_settings, ask):
     """`None` would stand for a network, and for any size."""
-    with pytest.raises(BadInput, match="architecture is 'transformer', but one of keras, mlp, unet is wanted"):
+    with pytest.raises(BadInput, match=f"architecture is 'transformer', but one of {KNOWN} is wanted"):
         ask(make_settings().model_copy(update={"architecture": "transformer"}))

@@ -1,7 +1,6 @@
 """One self-contained HTML file of the committed results: `denoise page`."""
 
 import base64
-import hashlib
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ import jinja2
 import pandas
 
 from domain_denoiser import layout
-from domain_denoiser.base import atomic, reading
+from domain_denoiser.base import atomic, checksum, reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.evaluation import summary
 from domain_denoiser.runs import listings
@@ -91,7 +90,7 @@ def is_stale(stages: Mapping[str, Stage]) -> bool:
 
 
 def _hash(path: Path) -> str:
-    return listings.of_folder(path) if path.is_dir() else _md5(_content(path))
+    return listings.of_folder(path) if path.is_dir() else checksum.md5(_content(path))
 
 
 def sections(makers: Mapping[str, tuple[str, Stage]]) -> list[Section]:
@@ -208,11 +207,7 @@ def _locked(path: Path) -> dict[str, Stage]:
 def _source(path: Path, makers: Mapping[str, tuple[str, Stage]]) -> Source:
     content = _content(path)
     lock, stage = makers.get(str(path), ("study/dvc.lock", None))
-    return Source(str(path), _md5(content), LOCKS[lock], stage.key if stage else "")
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return Source(str(path), checksum.md5(content), LOCKS[lock], stage.key if stage else "")
 
 
 def _content(path: Path) -> bytes:

@@ -1,9 +1,9 @@
 """The bytes behind a path and an MD5 of dvc.lock, wherever they still lie."""
 
-import hashlib
 from pathlib import Path
 
 from domain_denoiser import layout
+from domain_denoiser.base import checksum
 from domain_denoiser.runs import dvc_project, revisions
 
 
@@ -25,12 +25,12 @@ class Contents:
         """The file's bytes, or None if no place has them any more."""
         promoted = layout.CHAMPION / Path(path).name
         for place in (Path(path), self.cache / md5[:2] / md5[2:], promoted):
-            if place.is_file() and _md5(content := place.read_bytes()) == md5:
+            if place.is_file() and checksum.md5(content := place.read_bytes()) == md5:
                 return content
         if self.commit is None:
             return None
         for name in dict.fromkeys((path, str(promoted))):
-            if (content := revisions.show(self.commit, name)) is not None and _md5(content) == md5:
+            if (content := revisions.show(self.commit, name)) is not None and checksum.md5(content) == md5:
                 return content
         return None
 
@@ -39,7 +39,3 @@ def cache_folder() -> Path:
     """Where DVC keeps files by their MD5, as its configuration says."""
     with dvc_project.opened() as repo:
         return Path(repo.cache.local.path)
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()

@@ -3,7 +3,6 @@
 Decided by people, kept in git, so that every clone has it; shown by MLflow as an alias.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from domain_denoiser import layout
-from domain_denoiser.base import atomic, merging, reading
+from domain_denoiser.base import atomic, checksum, merging, reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.params import Name, Strict, check
 from domain_denoiser.runs import revisions
@@ -51,7 +50,7 @@ class Champion(Strict):
 
 def hashes(files: Mapping[str, bytes]) -> dict[str, str]:
     """path -> MD5: DVC's hash, so that a champion's weights are recognised in dvc.lock."""
-    return {path: hashlib.md5(content, usedforsecurity=False).hexdigest() for path, content in sorted(files.items())}
+    return {path: checksum.md5(content) for path, content in sorted(files.items())}
 
 
 def parse(content: bytes, where: str) -> Champion:
@@ -177,7 +176,7 @@ def _here(path: str, md5: str) -> bytes | None:
 
 
 def _is(content: bytes, md5: str) -> bool:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest() == md5
+    return checksum.md5(content) == md5
 
 
 def promoted() -> Iterator[Champion]:

@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from domain_denoiser import layout
-from domain_denoiser.base import plain_yaml, reading
+from domain_denoiser.base import checksum, plain_yaml, reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.base.parsing import parse, parse_recorded
 from domain_denoiser.params import check
@@ -154,7 +154,7 @@ def changed_code(name: str) -> list[str]:
 
 def ended(stage: Stage) -> Stage:
     """A pending stage whose files lie in the working directory now, with their hashes."""
-    outs = {path: hashlib.md5(Path(path).read_bytes(), usedforsecurity=False).hexdigest() for path in stage.outs}
+    outs = {path: checksum.md5(Path(path).read_bytes()) for path in stage.outs}
     return stage._replace(outs=outs)
 
 

@@ -1,12 +1,13 @@
 """What DVC keeps of a folder: a listing of its files with their MD5; the folder's hash is the MD5 of the listing."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from domain_denoiser.base import checksum
 
 SUFFIX = ".dir"
 IGNORED = "__pycache__"  # as in .dvcignore
@@ -39,14 +40,12 @@ def hash_of(members: Mapping[str, str]) -> str:
     """The hash that DVC 3 gives a folder with these files (path inside it -> MD5)."""
     listed = [{"md5": members[path], "relpath": path} for path in sorted(members)]
     content = json.dumps(listed, sort_keys=True).encode()
-    return hashlib.md5(content, usedforsecurity=False).hexdigest() + SUFFIX
+    return checksum.md5(content) + SUFFIX
 
 
 def of_contents(contents: Mapping[str, bytes]) -> str:
     """The hash of a folder with these files (path inside it -> content)."""
-    return hash_of(
-        {path: hashlib.md5(content, usedforsecurity=False).hexdigest() for path, content in contents.items()}
-    )
+    return hash_of({path: checksum.md5(content) for path, content in contents.items()})
 
 
 def of_folder(folder: Path) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from filelock import FileLock
 
 from domain_denoiser import layout
-from domain_denoiser.base import atomic, temporary
+from domain_denoiser.base import atomic, checksum, temporary
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.base.secrets import masked
 from domain_denoiser.core.metrics import METRICS
@@ -563,7 +563,7 @@ def _publish_figures(store: Store, run: "Run", record: Record, did: list[str]) -
     others, same_work = [], run.data.tags.get("figures.key") == record.figures.key
     there = {file.path for file in store.client.list_artifacts(run.info.run_id)}
     for name, png in record.figures.content.items():
-        md5 = hashlib.md5(png, usedforsecurity=False).hexdigest()
+        md5 = checksum.md5(png)
         known = run.data.tags.get(f"figure/{name}")
         if known == md5 and name in there:
             continue
@@ -580,7 +580,7 @@ def _publish_figures(store: Store, run: "Run", record: Record, did: list[str]) -
 
 
 def _publish_model(store: Store, run: "Run", record: Record, did: list[str]) -> None:
-    digest = hashlib.md5(record.weights[layout.WEIGHTS], usedforsecurity=False).hexdigest()
+    digest = checksum.md5(record.weights[layout.WEIGHTS])
     if run.data.tags.get("model.md5") == digest:
         return
     log_model(store, run, record.weights)
@@ -594,7 +594,7 @@ def log_model(store: Store, run: "Run", weights: Mapping[str, bytes]) -> str:
     weights: the content of model.safetensors and model.json. One that is there already is not logged again.
     Raises BadInput if they are no network that this code knows.
     """
-    digest = hashlib.md5(weights[layout.WEIGHTS], usedforsecurity=False).hexdigest()
+    digest = checksum.md5(weights[layout.WEIGHTS])
     found = logged_model(store, run.info.run_id, digest)
     if found is not None:
         return found

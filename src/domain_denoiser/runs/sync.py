@@ -1,11 +1,10 @@
 """`denoise sync`: the tracking store is made to agree with dvc.lock, of the working directory or of commits."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from domain_denoiser import layout
-from domain_denoiser.base import process_identity
+from domain_denoiser.base import checksum, process_identity
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.runs import champion, dvc_lock, listings, mlflow_store, records, registry, revisions
 from domain_denoiser.runs.cache import Contents
@@ -304,7 +303,7 @@ def _md5_at(commit: str, path: str, read: str) -> str | None:
         found = None if files is None else listings.of_contents(files)
     else:
         content = revisions.show(commit, path)
-        found = None if content is None else hashlib.md5(content, usedforsecurity=False).hexdigest()
+        found = None if content is None else checksum.md5(content)
     return read if found is None and layout.is_dataset(path) else found
 
 

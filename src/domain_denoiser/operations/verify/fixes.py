@@ -3,11 +3,11 @@
 What is wrong is removed first: DVC and git trust size and mtime, and may not look at it.
 """
 
-import hashlib
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
+from domain_denoiser.base import checksum
 from domain_denoiser.runs import listings, revisions
 
 REPRODUCE = "dvc repro"  # whatever changed, and what follows from it
@@ -58,4 +58,4 @@ def in_commit(path: Path, md5: str) -> bool:
         files = None if commit is None else revisions.folder(commit, str(path))
         return files is not None and listings.of_contents(files) == md5
     content = revisions.committed(str(path))
-    return content is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() == md5
+    return content is not None and checksum.md5(content) == md5
