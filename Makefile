@@ -38,13 +38,14 @@ announce: $(READY)  ## write the report on that branch's pull request on GitHub
 # A part: make test PART='tests/runs/test_sync.py -k champion'; what it costs: make test COSTS=costs.csv (docs/testing.md)
 PART :=
 COSTS :=
-PYTEST := pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(COSTS),--costs=$(COSTS)) $(PART)
+PYTEST := pytest --dist loadfile --no-loadscope-reorder $(if $(COSTS),--costs=$(COSTS)) $(PART)
 
 test: $(READY)  ## run the tests before a change is done: minutes
-	$(PYTEST) -m "not services"
+	$(PYTEST) -n 2 -m "not services"
 
+# Three processes on two cores: these tests wait for servers, kills and queues much of the time.
 test-services: $(READY)  ## run those with servers, a browser, kills, mounts, many random inputs
-	$(PYTEST) -m "services or hypothesis" --hypothesis-profile thorough
+	$(PYTEST) -n 3 -m "services or hypothesis" --hypothesis-profile thorough
 
 PORT ?= 5000
 ui: $(READY)  ## MLflow's pages on this machine; PORT=5001 make ui takes another port
