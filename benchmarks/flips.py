@@ -14,9 +14,9 @@ from typing import Annotated
 
 import typer
 
-from domain_denoiser import verify
 from domain_denoiser.base import progress
 from domain_denoiser.base.errors import BadInput, one_sentence
+from domain_denoiser.operations.verify import check
 
 LEFT_OUT = (".venv", "mlflow.db", "mlartifacts", "node_modules", "__pycache__", "tmp")
 KINDS = {
@@ -76,7 +76,7 @@ def make(folder: Path) -> None:
 
 def blamed() -> list[str]:
     """What verify objects to."""
-    return [check.said for check in verify.checks([], quick=True) if not check.fine]
+    return [found.said for found in check.checks([], quick=True) if not found.fine]
 
 
 def flip(path: Path, draw: random.Random) -> bytes:

@@ -25,7 +25,7 @@ from domain_denoiser import params
 from domain_denoiser.core import images
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.networks import architectures
-from domain_denoiser.params import Constant, Mlp, Regime
+from domain_denoiser.params import Constant, Model, Regime
 from domain_denoiser.study import params as study_params
 from domain_denoiser.training.initialisation import initialise
 
@@ -60,7 +60,7 @@ class Noisy(Dataset):
 class PostLoop:
     """A training by the post's loop; each call is one more epoch over uint8 images [N, 28, 28]."""
 
-    def __init__(self, clean: np.ndarray, settings: Mlp, seed: int, regime: Regime, workers: int) -> None:
+    def __init__(self, clean: np.ndarray, settings: Model, seed: int, regime: Regime, workers: int) -> None:
         self._network = architectures.build(settings)
         initialise(self._network, settings.initialisation, generator("cpu", seed, "initialisation"))
         self._optimizer = torch.optim.RMSprop(self._network.parameters(), lr=settings.learning_rate)

@@ -6,7 +6,7 @@ from typing import Annotated
 import pandas
 import typer
 
-from domain_denoiser import layout, params
+from domain_denoiser import params
 from domain_denoiser.base import one_writer
 from domain_denoiser.base.errors import one_sentence
 from domain_denoiser.evaluation import tables
@@ -22,7 +22,7 @@ def main(
 ) -> None:
     read = params.read(Path("params.yaml"))
     study = study_params.read(Path("study/params.yaml"))
-    measured = {name: tables.load(layout.table(name)) for name in methods}
+    measured = {name: tables.load(EVALUATION / f"{name}.csv") for name in methods}
     rows = [
         {"model": name, "seed": seed, "sigma": sigma, "psnr_db": float(psnr_db.mean())}
         for name in reseeded

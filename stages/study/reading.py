@@ -45,7 +45,7 @@ def main(folders: Annotated[list[Path], typer.Argument(help="The models' folders
     for sigma in progress.track(levels, len(levels), "read digits", "noise levels"):
         noisy = images.to_float(images.load(NOISY_FOLDER / level_file("test", sigma)), device)
         for name, restore in restorers.items():
-            restored = torch.cat([restore(part).clamp(0.0, 1.0) for part in noisy.split(classifier.AT_ONCE)])
+            restored = torch.cat([restore(part).clamp(0.0, 1.0) for part in noisy.split(classifier.BATCH)])
             rows.append(row(name, sigma, restored))
     study_tables.save(pandas.DataFrame(rows), study_tables.FOLDER / "accuracy.csv")
 

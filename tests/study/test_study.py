@@ -229,8 +229,7 @@ def test_a_network_in_numpy_is_the_network_in_torch(studied):
 
     import torch
 
-    from domain_denoiser.networks.unet import Unet
-    from domain_denoiser.params import Unet as Settings
+    from domain_denoiser.networks.unet import Settings, Unet
 
     settings = Settings(architecture="unet", fine_channels=3, coarse_channels=5, fine_blocks=2, coarse_blocks=1)
     network, noisy = Unet(settings).double(), np.random.default_rng(1).random((2, 28, 28))
