@@ -44,12 +44,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whoever asks for a server, a browser, a team of clones or the study takes part of `make test-services`.
 
     The files that work on a pipeline take longest, so they come first: no process is left alone with one at the end.
+    One of the others comes between, for the process that would wait until the pipeline is made.
     """
     for item in items:
         if SERVERS & set(item.fixturenames):
             item.add_marker(pytest.mark.services)
-    long = {item.path for item in items if PIPELINES & set(item.fixturenames)}
-    items.sort(key=lambda item: item.path not in long)
+    long = list(dict.fromkeys(item.path for item in items if PIPELINES & set(item.fixturenames)))
+    between = next((item.path for item in items if item.path.name == "test_bad_inputs.py"), None)
+    order = {path: place for place, path in enumerate([*long[:1], between, *long[1:]])}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 @pytest.fixture(autouse=True)

@@ -357,13 +357,10 @@ SYNC_FAULTS = {
 }
 
 
-# Some want mounts, and two show what is common to all.
+# Some need mounts or signals, and one shows what is common to all.
 @pytest.mark.parametrize(
     "fault",
-    [
-        pytest.param(fault, marks=[] if fault in ("tiny-files", "SIGINT-twice") else pytest.mark.services)
-        for fault in SYNC_FAULTS
-    ],
+    [pytest.param(fault, marks=[] if fault == "tiny-files" else pytest.mark.services) for fault in SYNC_FAULTS],
 )
 def test_a_sync_under_a_fault(storeless: Path, fault: str) -> None:
     faults, status, wanted = SYNC_FAULTS[fault]

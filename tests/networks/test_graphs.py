@@ -79,6 +79,7 @@ def test_threads_and_repetitions_give_equal_bytes(contents):
     assert np.array_equal(*first)
 
 
+@pytest.mark.services
 def test_equal_weights_give_equal_bytes_in_another_process_and_folder(contents, tmp_path):
     assert exporting.exported(built(UNET), UNET) == contents["unet"]
     command = [sys.executable, "-c", HASH_ELSEWHERE]
