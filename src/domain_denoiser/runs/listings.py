@@ -49,7 +49,7 @@ def of_contents(contents: Mapping[str, bytes]) -> str:
 
 
 def of_folder(folder: Path) -> str:
-    """The hash of a folder of code as it lies there, without what DVC leaves out."""
+    """The hash of a folder of code in the working directory, without what DVC leaves out."""
     return of_contents({str(path.relative_to(folder)): path.read_bytes() for path in files(folder)})
 
 
