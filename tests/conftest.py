@@ -8,28 +8,29 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import settings as hypothesis_settings
 from ruamel.yaml import YAML
 
 from domain_denoiser import params
-from domain_denoiser.core import images
-from domain_denoiser.data import sources
-from domain_denoiser.training import loop
+
+if TYPE_CHECKING:
+    from domain_denoiser.data import sources
+    from domain_denoiser.training import loop
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "tests/data/mnist"
 SERVERS = {"team", "server", "browser", "mounting", "studied"}  # fixtures
 PIPELINES = {"pipeline", "studied"}
+WITHOUT_A_PIPELINE = {"test_bad_inputs.py", "test_publishing.py"}  # the longest of these
 
 # The processes that tests start import the package of this checkout, as pytest itself does.
 for name in [name for name in os.environ if name.startswith("PYTHON")]:
     del os.environ[name]
 os.environ["PYTHONPATH"] = str(ROOT / "src")
-torch.set_num_threads(1)
 # A shell that runs the tests in the background has them, and all that they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -44,14 +45,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whoever asks for a server, a browser, a team of clones or the study takes part of `make test-services`.
 
     The files that work on a pipeline take longest, so they come first: no process is left alone with one at the end.
-    One of the others comes between, for the process that would wait until the pipeline is made.
+    Two of the others come between, for the process that would wait until the pipeline is made.
     """
     for item in items:
         if SERVERS & set(item.fixturenames):
             item.add_marker(pytest.mark.services)
     long = list(dict.fromkeys(item.path for item in items if PIPELINES & set(item.fixturenames)))
-    between = next((item.path for item in items if item.path.name == "test_bad_inputs.py"), None)
-    order = {path: place for place, path in enumerate([*long[:1], between, *long[1:]])}
+    between = dict.fromkeys(item.path for item in items if item.path.name in WITHOUT_A_PIPELINE)
+    order = {path: place for place, path in enumerate([*long[:1], *between, *long[1:]])}
     items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
@@ -63,11 +64,19 @@ def mlflow_points_nowhere() -> Iterator[None]:
         mlflow.set_tracking_uri(None)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Torch is imported by the processes that run tests, not by the one that hands them out."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
 def denormals_are_numbers() -> Iterator[None]:
     """`compute.prepare` flushes them to zero in the whole process, which hypothesis refuses to draw numbers in."""
     yield
-    torch.set_flush_denormal(False)
+    sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")
@@ -114,8 +123,10 @@ def data(values) -> params.Data:
 
 
 @pytest.fixture(scope="session")
-def sample(idx_files) -> tuple[sources.Labelled, sources.Labelled]:
+def sample(idx_files) -> "tuple[sources.Labelled, sources.Labelled]":
     """The sample's training and test images with their labels."""
+    from domain_denoiser.data import sources
+
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in idx_files.items()}
     split = {"train": 1000, "val": 100, "gate": 100}
     given = {"sources": [f"dir:{SAMPLE}"], "timeout_s": 1.0, "limit_s": 60.0, "sha256": checksums, "split": split}
@@ -158,8 +169,10 @@ def make_settings():
 @pytest.fixture
 def make_images():
     """Clean uint8 images and their noisy ones as training takes them."""
+    from domain_denoiser.core import images
+    from domain_denoiser.training import loop
 
-    def make(clean: np.ndarray, noisy: np.ndarray) -> loop.Images:
+    def make(clean: np.ndarray, noisy: np.ndarray) -> "loop.Images":
         return loop.Images(images.to_float(clean, "cpu"), images.to_float(noisy, "cpu"))
 
     return make

@@ -112,6 +112,7 @@ def main(folder: Path, owner: int) -> None:
         sys.path.pop(0)
         for name in IMPORTED.split():
             importlib.import_module(name)
+        sys.modules["sqlalchemy.orm"].configure_mappers()  # which each program does that opens a store
         logging.getLogger().handlers.clear()  # some import's, which no program has that does not make it
         for handler in logging.getLogger("mlflow").handlers:
             handler.addFilter(wanted)

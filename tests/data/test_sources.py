@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from torchvision.datasets import MNIST
 
 from domain_denoiser import params
 from domain_denoiser.base.errors import BadInput
@@ -303,7 +302,7 @@ def mirrors(monkeypatch, idx_files):
 
     def answer(*manners: str) -> None:
         urls = [f"http://127.0.0.1:{server.server_port}/{manner}/" for manner in manners]
-        monkeypatch.setattr(MNIST, "mirrors", urls)
+        monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", urls)
 
     for proxy in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(proxy, raising=False)
@@ -351,7 +350,7 @@ def test_mirror_that_never_ends_is_given_up(mirrors, obtain, manner):
 
 def test_mirror_that_nobody_answers_at(monkeypatch, obtain, mirrors):
     mirrors("serves")
-    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:1/"])
+    monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", ["http://127.0.0.1:1/"])
     with pytest.raises(BadInput, match="refused"):
         obtain("torchvision")
 

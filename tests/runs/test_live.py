@@ -68,6 +68,7 @@ def test_what_came_while_the_reader_was_away_is_read_at_once(pipe: list[int], mo
     flushing = threading.Thread(target=lambda: (lines.flush(time.monotonic() + 60), os.close(os.dup(pipe[1]))))
     with os.fdopen(os.dup(pipe[0])) as standard_input:
         monkeypatch.setattr("sys.stdin", standard_input)
+        monkeypatch.setattr(live, "LOOK_S", 0.1)
         flushing.start()
         messages = []
         for found in live._told():

@@ -262,6 +262,7 @@ def test_a_gate_a_promotion_and_the_way_back(changed: Pipeline) -> None:
     assert aliases(changed) == {"champion": first["key"], "challenger": challenger}
 
 
+@pytest.mark.services
 def test_an_interrupted_sync_is_repaired_by_the_next(changed: Pipeline) -> None:
     changed.params(lambda values: values["gate"].update(floors_db={"0.5": 1.0}))
     changed.run("denoise", "promote")
@@ -280,6 +281,7 @@ def test_an_interrupted_sync_is_repaired_by_the_next(changed: Pipeline) -> None:
     assert len(client.search_model_versions(f"name = '{registry.NAME}'")) == 1
 
 
+@pytest.mark.services
 def test_an_interrupted_promotion_leaves_the_old_champion(changed: Pipeline) -> None:
     changed.params(lambda values: values["gate"].update(floors_db={"0.5": 1.0}))
     changed.run("denoise", "promote", "--model", "plain")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from domain_denoiser.runs.records import Find, Record
     from domain_denoiser.runs.sync import Synced
 
+LOOK_S = 5.0  # seconds from one look at what a training tells to the next: a store over HTTP takes 50 ms each time
+
 
 @contextlib.contextmanager
 def follow(patience_s: float) -> Iterator[Callable[[dict[str, float]], None]]:
@@ -145,7 +147,7 @@ def _said(found: "Outcome | Synced") -> list[str]:
 
 
 def _told() -> Iterator[list[dict[str, object]]]:
-    """What the stage tells until it closes the pipe: all that has come since the last look, every five seconds."""
+    """What the stage tells until it closes the pipe: all that has come since the last look, every LOOK_S."""
     pipe, closed, more = sys.stdin.fileno(), select.poll(), select.poll()
     closed.register(pipe, 0)  # nothing but the end of the pipe
     more.register(pipe, select.POLLIN)
@@ -155,7 +157,7 @@ def _told() -> Iterator[list[dict[str, object]]]:
             found += next_part
         *lines, rest = (rest + found).split(b"\n")
         yield [json.loads(line) for line in lines]
-        closed.poll(5_000)
+        closed.poll(1000 * LOOK_S)
 
 
 def _follow_last(name: str) -> list[str]:
