@@ -43,7 +43,7 @@ def test_a_killed_training_goes_on_in_the_same_run(pipeline: Pipeline, tmp_path:
     changed = pipeline.copy(tmp_path / "copy")
 
     def longer(values: dict) -> None:
-        values["models"]["fixed"]["epochs"] = 400  # killed long before that
+        values["models"]["fixed"]["epochs"] = 240  # killed long before that
 
     changed.params(longer)
     process = subprocess.Popen(
@@ -58,7 +58,7 @@ def test_a_killed_training_goes_on_in_the_same_run(pipeline: Pipeline, tmp_path:
     experiment = client.get_experiment_by_name("mnist-denoising").experiment_id
 
     def running() -> list:
-        return client.search_runs([experiment], "params.epochs = '400'")
+        return client.search_runs([experiment], "params.epochs = '240'")
 
     # Until MLflow shows points of it: tracking has come up, and some epochs are kept.
     while not (found := running()) or "val/psnr_db" not in found[0].data.metrics:
@@ -68,7 +68,7 @@ def test_a_killed_training_goes_on_in_the_same_run(pipeline: Pipeline, tmp_path:
         child.send_signal(signal.SIGKILL)
     process.wait()
     kept = sorted((changed.root / ".running/models/fixed").glob("*.checkpoint"))
-    assert len(kept) == 2
+    assert len(kept) in (2, 3)  # the oldest of three goes after the newest is there
 
     done = changed.run("dvc", "repro", "train@fixed")
     changed.run("denoise", "sync")
@@ -79,7 +79,7 @@ def test_a_killed_training_goes_on_in_the_same_run(pipeline: Pipeline, tmp_path:
     history = pandas.read_csv(changed.root / "models/fixed/history.csv")
     points = client.get_metric_history(run.info.run_id, "val/psnr_db")
     assert sorted((point.step, point.value) for point in points) == list(zip(history["epoch"], history["val_psnr_db"]))
-    assert list(history["epoch"]) == list(range(1, 401))
+    assert list(history["epoch"]) == list(range(1, 241))
     # The same bytes as without the kill.
     once = (changed.root / "dvc.lock").read_bytes()
     changed.run("dvc", "repro", "--force", "--no-run-cache", "train@fixed")
@@ -88,7 +88,7 @@ def test_a_killed_training_goes_on_in_the_same_run(pipeline: Pipeline, tmp_path:
 
 def test_four_reproductions_at_once_leave_what_one_would(pipeline: Pipeline, tmp_path: Path):
     copied = pipeline.copy(tmp_path / "copy")
-    ended, wrong = at_once.race(copied, crash.files(copied.root))
+    ended, wrong = at_once.race(copied, crash.files(copied.root), real=False)
     assert wrong == []
     assert len(ended) == at_once.AT_ONCE
     assert "ended well" in ended

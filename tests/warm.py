@@ -112,7 +112,7 @@ def main(folder: Path, owner: int) -> None:
         sys.path.pop(0)
         for name in IMPORTED.split():
             importlib.import_module(name)
-        sys.modules["sqlalchemy.orm"].configure_mappers()  # which each program does that opens a store
+        rehearse()
         logging.getLogger().handlers.clear()  # some import's, which no program has that does not make it
         for handler in logging.getLogger("mlflow").handlers:
             handler.addFilter(wanted)
@@ -126,6 +126,17 @@ def main(folder: Path, owner: int) -> None:
         finally:
             shutil.rmtree(folder)
             Path(f"{folder}.lock").unlink(missing_ok=True)
+
+
+def rehearse() -> None:
+    """Do once what programs do for the first time: open a store, export a network, draw a figure."""
+    torch = sys.modules["torch"]
+    sys.modules["sqlalchemy.orm"].configure_mappers()
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.PixelShuffle(2))
+    torch.export.export(network, (torch.zeros(2, 1, 4, 4),), dynamic_shapes=({0: torch.export.Dim("images")},))
+    figure = sys.modules["matplotlib.figure"].Figure(layout="constrained")
+    figure.subplots().set_xlabel("$\\sigma$")
+    figure.savefig(os.devnull, format="png")
 
 
 def wanted(record: logging.LogRecord) -> bool:

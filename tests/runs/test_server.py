@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import servers
 import torch
+import warm
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
@@ -83,7 +84,7 @@ def team(filled: Filled, monkeypatch: pytest.MonkeyPatch) -> Filled:
 def start_sync(root: Path, url: str) -> subprocess.Popen:
     environment = servers.environment(MLFLOW_TRACKING_URI=url, PYTHONPATH=str(root / "src"))
     return subprocess.Popen(
-        [servers.PROGRAMS / "denoise", "sync", "--json"],
+        [warm.programs() / "denoise", "sync", "--json"],
         cwd=root,
         env=environment,
         stdout=subprocess.PIPE,
