@@ -129,14 +129,11 @@ def main(folder: Path, owner: int) -> None:
 
 
 def rehearse() -> None:
-    """Do once what programs do for the first time: open a store, export a network, draw a figure."""
+    """Do once what programs do when they open a store or export a network for the first time."""
     torch = sys.modules["torch"]
     sys.modules["sqlalchemy.orm"].configure_mappers()
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.ReLU(), torch.nn.PixelShuffle(2))
     torch.export.export(network, (torch.zeros(2, 1, 4, 4),), dynamic_shapes=({0: torch.export.Dim("images")},))
-    figure = sys.modules["matplotlib.figure"].Figure(layout="constrained")
-    figure.subplots().set_xlabel("$\\sigma$")
-    figure.savefig(os.devnull, format="png")
 
 
 def wanted(record: logging.LogRecord) -> bool:
