@@ -28,7 +28,7 @@ def main(name: Annotated[str, typer.Argument(help="A key of `noisy` in params.ya
 
 
 def corrupt_regime(name: str, regime: Regime, seed: int, folder: Path) -> None:
-    """The noisy training, val and gate images of a regime, beside the sigma of each."""
+    """Write the noisy training, val and gate images of a regime, and the sigma of each image."""
     from domain_denoiser.core import noisy_sets
 
     for split in progress.track(("train", "val", "gate"), 3, f"corrupt {name}", "sets"):
@@ -39,7 +39,7 @@ def corrupt_regime(name: str, regime: Regime, seed: int, folder: Path) -> None:
 
 
 def corrupt_levels(levels: Levels, seed: int, folder: Path) -> None:
-    """The noisy test and gate images at each noise level, the same bytes for every model."""
+    """Write the noisy test and gate images at each noise level: the same bytes for every model."""
     from domain_denoiser.core import noisy_sets
 
     clean = {split: images.mapped(layout.clean_images(split)) for split in ("test", "gate")}

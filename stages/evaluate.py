@@ -35,7 +35,7 @@ def main(name: Annotated[str, typer.Argument(help="A folder under models/, or `n
         clean, corrupted = (torch.from_numpy(array).to(device) for array in pair)
         tables.append(evaluate(restore, corrupted, clean, sigma))
     with atomic.file(layout.table(name)) as temporary:
-        # Nine digits tell every float32 apart.
+        # Nine digits identify every float32.
         pandas.concat(tables).to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
 
 

@@ -1,4 +1,4 @@
-"""What one model restores, and how it learnt: reports/figures/<name>/."""
+"""The figures of one model, restored digits and learning curves: reports/figures/<name>/."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,7 +36,7 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
 
 
 def shown(regime: Regime) -> "tuple[np.ndarray, np.ndarray, list[float]]":
-    """The first test image of each digit, clean and at the stored noise levels that a regime trains on."""
+    """The first test image of each digit: clean, noisy at the stored noise levels of a regime, and those levels."""
     import numpy as np
 
     from domain_denoiser.core import images, noisy_sets

@@ -1,4 +1,4 @@
-"""Means over all test images: reports/metrics.json, and reports/levels.csv with its curve."""
+"""Means over all test images: reports/metrics.json, and reports/levels.csv with its figure."""
 
 from pathlib import Path
 
@@ -22,7 +22,8 @@ def main() -> None:
     names = [*BASELINES, *read.models]
     if leftovers := sorted(path.name for path in layout.EVALUATION.glob("*") if path.stem not in names):
         raise BadInput(
-            f"{layout.EVALUATION} has {', '.join(leftovers)}, but params.yaml no such model: `denoise recover` helps"
+            f"{layout.EVALUATION} has {', '.join(leftovers)}, but params.yaml has no such models: "
+            "`denoise recover` removes them"
         )
     with live.follow(patience_s=60.0), atomic.together() as new:
         summary = {name: means(tables.load(layout.table(name))) for name in names}

@@ -16,7 +16,7 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
     if name not in read.models:
         raise BadInput(f"params.yaml: models has {', '.join(read.models)}, but not {name!r}")
     settings = read.models[name]
-    # Tracking comes up on the second core while torch is imported here on the first.
+    # Tracking starts on the second core while torch is imported here on the first.
     with live.follow(patience_s=8.0) as tell:
         import torch
 

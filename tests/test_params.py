@@ -164,7 +164,7 @@ def test_missing_key_has_no_default(values, write_params, key):
 
 def test_missing_checksum_is_named(values, write_params):
     at(values, "data.sha256.t10k-labels-idx1-ubyte", remove=True)
-    assert "data must name every file, but misses t10k-labels-idx1-ubyte" in said(params.read, write_params(values))
+    assert "data must name every file, but lacks t10k-labels-idx1-ubyte" in said(params.read, write_params(values))
 
 
 @pytest.mark.parametrize(

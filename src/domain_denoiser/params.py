@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, m
 from domain_denoiser.base import parsing, reading
 from domain_denoiser.base.errors import BadInput, one_line
 
-STEPS_OF_SIGMA = 10_000  # MLflow's steps are integers: the noise level 0.125 is its step 1250
+STEPS_OF_SIGMA = 10_000  # steps in MLflow are integers: the noise level 0.125 is step 1250
 
 Sigma = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
@@ -55,7 +55,7 @@ class Data(Strict):
     def every_file_has_a_checksum(self) -> "Data":
         missing = [name for name in IDX_FILES if name not in self.sha256]
         if missing:
-            raise ValueError(f"must name every file, but misses {', '.join(missing)}")
+            raise ValueError(f"must name every file, but lacks {', '.join(missing)}")
         return self
 
 
@@ -68,7 +68,7 @@ class Constant(Strict):
 
 
 class Uniform(Strict):
-    """One draw an image, sigma ~ U(low, high)."""
+    """One draw per image, sigma ~ U(low, high)."""
 
     law: Literal["uniform"]
     noise: Name  # one of core.noise.NOISES
@@ -105,11 +105,11 @@ Regime = Constant | Uniform
 
 
 class Law(RootModel[Annotated[Constant | Uniform | Levels, Field(discriminator="law")]]):
-    """What sigmas a noisy dataset has; `root` holds it."""
+    """The sigma distribution of a noisy dataset, in `root`."""
 
 
 class Training(Strict):
-    """How a network is fitted; the same for every architecture."""
+    """The settings of a training, the same for every architecture."""
 
     regime: Name
     initialisation: Literal["xavier", "kaiming", "orthogonal", "pytorch"]
@@ -120,25 +120,25 @@ class Training(Strict):
     precision: Literal["float32", "bfloat16"]
     optimizer: Literal["rmsprop", "rmsprop_corrected", "adam"]
     learning_rate: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)]
-    beta2: Decay
+    beta2: Decay  # of the running mean of squared gradients; for rmsprop this is its alpha
     schedule: Literal["constant", "linear", "cosine", "one_cycle"]
-    ema: Decay
+    ema: Decay  # of the exponential moving average of the weights; 0 keeps the last weights
 
 
 class Model(Training):
-    """A denoiser: its training, its architecture, and what that wants to know, which networks.architectures checks."""
+    """A denoiser: its training, its architecture and the settings of it, which networks.architectures checks."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
     architecture: Name
 
     @property
     def network(self) -> dict[str, object]:
-        """What model.json keeps of it: enough to build the network, nothing of its training."""
+        """The settings that model.json stores: enough to build the network, nothing of its training."""
         return {"architecture": self.architecture, **(self.model_extra or {})}
 
 
 class Gate(Strict):
-    """What a candidate must show on the gate images to be promoted."""
+    """The conditions that a candidate must meet on the gate images to be promoted."""
 
     sigma: Sigma
     margin_db: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]
@@ -183,43 +183,43 @@ def read(path: Path) -> Params:
 
 
 def check(schema: type[Checked], value: object, where: str) -> Checked:
-    """Validate `value`; `where` opens the sentence of the BadInput."""
+    """Validate `value`. Raises BadInput, whose message starts with `where`."""
     try:
         return schema.model_validate(value)
     except ValidationError as error:
-        raise BadInput(f"{where}: {one_line(_sentence(error, value))}") from error
+        raise BadInput(f"{where}: {one_line(_message(error, value))}") from error
 
 
-def _sentence(error: ValidationError, value: object) -> str:
-    """The first thing that is wrong: key, value found, what is allowed."""
+def _message(error: ValidationError, value: object) -> str:
+    """The first error: the key, the value found and what is allowed."""
     first = error.errors()[0]
     missing = first["loc"][-1:] if first["type"] == "missing" else ()
     parts = [*_key(first["loc"], value), *missing]
     if first["type"] == "union_tag_invalid":
         parts, allowed = [*parts, first["ctx"]["discriminator"].strip("'")], first["ctx"]["expected_tags"]
-        return f"{'.'.join(parts)} is {first['ctx']['tag']!r}, but one of {allowed} is wanted"
+        return f"{'.'.join(parts)} is {first['ctx']['tag']!r}, but one of {allowed} is expected"
     key = ".".join(parts) or "it"
-    wanted = first["msg"].removeprefix("Value error, ")
+    allowed = first["msg"].removeprefix("Value error, ")
     match first["type"]:
         case "missing":
             return f"{key} is missing"
         case "extra_forbidden":
             return f"{key} is not a known key"
         case "value_error":
-            return f"{key} {wanted}"
-    return f"{key} is {_shown(first['input'])}, but {wanted[0].lower() + wanted[1:]}"
+            return f"{key} {allowed}"
+    return f"{key} is {_shown(first['input'])}, but {allowed[0].lower() + allowed[1:]}"
 
 
 def _shown(value: object) -> str:
     try:
         found = repr(value)
-    except ValueError:  # Python does not write out an integer of thousands of digits
+    except ValueError:  # Python does not print an integer of thousands of digits
         return "a number of thousands of digits"
     return found if len(found) <= 80 else found[:77] + "..."
 
 
 def _key(location: tuple[int | str, ...], value: object) -> list[str]:
-    """The key as the file spells it, part by part: without what pydantic puts into a location beside it."""
+    """The parts of the key as the file spells it, without the parts that pydantic adds to a location."""
     parts = []
     for part in location:
         if part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int):

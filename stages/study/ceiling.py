@@ -1,4 +1,4 @@
-"""The large model beside the one of the pipeline: reports/study/ceiling.csv."""
+"""The large model compared with the one of the pipeline: reports/study/ceiling.csv."""
 
 from pathlib import Path
 from typing import Annotated

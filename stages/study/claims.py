@@ -1,4 +1,4 @@
-"""Means with intervals, differences with intervals, the spread between seeds: the small tables of reports/study/."""
+"""The small tables of reports/study/: means and differences with intervals, and the spread between seeds."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +17,8 @@ EVALUATION = study_tables.FOLDER / "evaluation"
 
 
 def main(
-    methods: Annotated[list[str], typer.Argument(help="What was measured.")],
-    reseeded: Annotated[list[str], typer.Option(help="Models that were trained with other seeds.")],
+    methods: Annotated[list[str], typer.Argument(help="The measured methods.")],
+    reseeded: Annotated[list[str], typer.Option(help="Models that were also trained with other seeds.")],
 ) -> None:
     read = params.read(Path("params.yaml"))
     study = study_params.read(Path("study/params.yaml"))

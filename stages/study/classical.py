@@ -1,4 +1,4 @@
-"""A method without training at every noise level: a row an image, and the strength that it was tuned to."""
+"""A classical method at every noise level: one row per image, and the tuned strengths."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +19,7 @@ def main(method: Annotated[str, typer.Argument(help="A key of `classical.strengt
     read = params.read(Path("params.yaml"))
     study = study_params.read(Path("study/params.yaml"))
     if method not in classical.METHODS:
-        raise BadInput(f"{method!r} is no method: {', '.join(classical.METHODS)} are")
+        raise BadInput(f"{method!r} is not a method; one of {', '.join(classical.METHODS)} is expected")
     strengths = getattr(study.classical.strengths, method)
     clean = images.load(layout.clean_images("train"))[: study.classical.tuning_images]
 

@@ -1,4 +1,4 @@
-"""A network that reads digits, trained on clean ones alone: models/study/classifier/."""
+"""A classifier of digits, trained on clean digits only: models/study/classifier/."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def main() -> None:
         clean = images.load(layout.clean_images(part))
         return torch.from_numpy(clean).to(device), torch.from_numpy(labels).long().to(device)
 
-    network = classifier.Reader()
+    network = classifier.DigitClassifier()
     initialise(network, "kaiming", generator("cpu", read.seed, "classifier", "initialisation"))
     fitted = classifier.fit(network.to(device), load("train"), load("val"), study.classifier, read.seed)
     epochs = study.classifier.epochs

@@ -31,7 +31,7 @@ def main(domain: Annotated[str, typer.Argument(help="A name of study_params.Doma
 
 
 def made(domain: str, fashion: params.Data, seed: int) -> dict[str, np.ndarray]:
-    """The training, val and test images, as many as there are digits (of Fashion-MNIST as the params split it)."""
+    """The training, val and test images: as many as of digits, but Fashion-MNIST as its params split it."""
     digits = {part: images.load(layout.clean_images(part)) for part in ("train", "val", "test")}
     if domain in OF_DIGITS:
         return {part: OF_DIGITS[domain](whole) for part, whole in digits.items()}
@@ -43,7 +43,7 @@ def made(domain: str, fashion: params.Data, seed: int) -> dict[str, np.ndarray]:
         train, test = domains.fashion(fashion, progress.line)
         split = sources.split(train, fashion.split, seed)
         return {"train": split["train"].images, "val": split["val"].images, "test": test.images}
-    raise BadInput(f"{domain!r} is no domain: {', '.join([*OF_DIGITS, 'letters', 'fashion'])} are")
+    raise BadInput(f"{domain!r} is not a domain; one of {', '.join([*OF_DIGITS, 'letters', 'fashion'])} is expected")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Linear regression, fitted on all training images at every noise level: a row an image."""
+"""Linear regression, fitted on all training images at every noise level: one row per image."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A network, or the noisy input itself, at every noise level: a row an image."""
+"""A network, or the noisy input itself, at every noise level: one row per image."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +17,8 @@ from domain_denoiser.study import tables as study_tables
 
 
 def main(
-    name: Annotated[str, typer.Argument(help="What the table is called.")],
-    folder: Annotated[Path | None, typer.Argument(help="The model's folder; none for the noisy input.")] = None,
+    name: Annotated[str, typer.Argument(help="The name of the table.")],
+    folder: Annotated[Path | None, typer.Argument(help="The folder of the model; none for the noisy input.")] = None,
 ) -> None:
     study = study_params.read(Path("study/params.yaml"))
     device = compute.prepare(study.compute)

@@ -21,7 +21,7 @@ def main(name: Annotated[str, typer.Argument(help="A key of `networks` in study/
     chosen = known[name]
     regime = chosen.settings.regime
     if regime not in read.noisy:
-        raise BadInput(f"study/params.yaml: {name} wants the regime {regime!r}, which params.yaml does not have")
+        raise BadInput(f"study/params.yaml: {name} needs the regime {regime!r}, which params.yaml does not have")
     clean = study_training.load_clean(layout.STUDY_DOMAINS / chosen.domain, "{}.npy")
     law, place = read.noisy[regime].root, name if name == "large" else f"networks.{name}"
     key = f"study/params.yaml: {place}.settings"

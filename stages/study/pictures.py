@@ -1,4 +1,4 @@
-"""The study's figures: reports/study/figures/."""
+"""The figures of the study: reports/study/figures/."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""How many digits the classifier reads on clean, noisy and restored test images: accuracy.csv."""
+"""The accuracy of the classifier on clean, noisy and restored test images: reports/study/accuracy.csv."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,13 +26,13 @@ def main(folders: Annotated[list[Path], typer.Argument(help="The models' folders
     read = params.read(Path("params.yaml"))
     study = study_params.read(Path("study/params.yaml"))
     device = compute.prepare(study.compute)
-    network = classifier.Reader()
+    network = classifier.DigitClassifier()
     stored_weights.load(network, layout.STUDY_MODELS / "classifier")
     network.to(device)
     digits = torch.from_numpy(images.load_array(layout.clean_labels("test"))).long().to(device)
 
     def row(name: str, sigma: float, shown: Tensor) -> dict[str, str | int | float]:
-        right = (classifier.read(network, shown) == digits).double().cpu().numpy()
+        right = (classifier.classify(network, shown) == digits).double().cpu().numpy()
         share = study_tables.mean(right, read.seed)
         return {"images": name, "sigma": sigma, "digits": len(right), "accuracy": share.mean} | {
             "low": share.low,
@@ -42,7 +42,7 @@ def main(folders: Annotated[list[Path], typer.Argument(help="The models' folders
     rows = [row("clean", 0.0, images.to_float(images.load(layout.clean_images("test")), device))]
     restorers = {NOISY: unrestored} | {folder.name: stored.load(folder, device) for folder in folders}
     levels = load_levels(NOISY_FOLDER)
-    for sigma in progress.track(levels, len(levels), "read digits", "noise levels"):
+    for sigma in progress.track(levels, len(levels), "classify digits", "noise levels"):
         noisy = images.to_float(images.load(NOISY_FOLDER / level_file("test", sigma)), device)
         for name, restore in restorers.items():
             restored = torch.cat([restore(part).clamp(0.0, 1.0) for part in noisy.split(classifier.BATCH)])

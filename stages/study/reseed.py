@@ -14,7 +14,7 @@ from domain_denoiser.study import training as study_training
 
 def main(
     name: Annotated[str, typer.Argument(help="A key of `models` in params.yaml.")],
-    seed: Annotated[int, typer.Argument(help="In place of the seed of params.yaml.", min=0)],
+    seed: Annotated[int, typer.Argument(help="Used instead of the seed of params.yaml.", min=0)],
 ) -> None:
     read = params.read(Path("params.yaml"))
     study = study_params.read(Path("study/params.yaml"))

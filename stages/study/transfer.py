@@ -1,4 +1,4 @@
-"""Every model in every domain, against the noisy input and a linear denoiser refitted there: domains.csv."""
+"""Every model in every domain, compared with the noisy input and a linear denoiser fitted there: domains.csv."""
 
 from pathlib import Path
 from typing import Annotated
@@ -42,7 +42,7 @@ def main(folders: Annotated[list[Path], typer.Argument(help="The models' folders
 
 
 def row(model: str, domain: str, psnr_db: dict[str, np.ndarray], seed: int) -> dict[str, str | int | float]:
-    """Mean PSNR, and the gain over the noisy input and over the linear denoiser with their 95 % intervals, in dB."""
+    """Mean PSNR, and the gains over the noisy input and over the linear denoiser with 95 % intervals, all in dB."""
     found = {"model": model, "domain": domain, "images": len(psnr_db[model]), "psnr_db": float(psnr_db[model].mean())}
     for than in ("noisy", "linear"):
         gain = paired_difference(psnr_db[than], psnr_db[model], seed)

@@ -10,7 +10,7 @@ from domain_denoiser.params import Constant, Levels, Uniform
 
 FIXED = Constant(law="constant", noise="gaussian", sigma=0.5)
 RANDOM = Uniform(law="uniform", noise="gaussian", low=0.0, high=1.0)
-GREY = np.full((noisy_sets.BATCH + 20, 28, 28), 128, np.uint8)  # more than are corrupted at once
+GREY = np.full((noisy_sets.BATCH + 20, 28, 28), 128, np.uint8)  # more than one batch
 
 
 def corrupt(clean, law, seed, *name):
@@ -64,7 +64,7 @@ def test_clean_images_stay_as_they_are(digits):
 def test_regime_comes_back_as_it_was_recorded(tmp_path, law):
     (tmp_path / noisy_sets.LAW).write_text(json.dumps(law.model_dump()))
     assert noisy_sets.load_regime(tmp_path) == law
-    with pytest.raises(BadInput, match=f"has the law {law.law}, but noise levels are wanted"):
+    with pytest.raises(BadInput, match=f"has the law {law.law}, but noise levels are expected"):
         noisy_sets.load_levels(tmp_path)
 
 
@@ -74,7 +74,7 @@ def test_levels_come_back_as_they_were_recorded(tmp_path):
     )
     levels = noisy_sets.load_levels(tmp_path)
     assert levels == [0.0, 0.1, 1.0]
-    with pytest.raises(BadInput, match="has the law levels, but a regime to train on is wanted"):
+    with pytest.raises(BadInput, match="has the law levels, but a regime to train on is expected"):
         noisy_sets.load_regime(tmp_path)
 
 

@@ -119,10 +119,10 @@ def spoil_folder_in_its_place(folder):
     ("spoil", "reason"),
     [
         (spoil_altered, f"{FIRST} has SHA-256 "),
-        (spoil_cut_gzip, f"{FIRST}.gz is not a whole gzip file"),
-        (spoil_no_gzip, f"{FIRST}.gz is not a whole gzip file"),
-        (spoil_gzip_checksum, f"{FIRST}.gz is not a whole gzip file"),
-        (spoil_gzip_inside, f"{FIRST}.gz is not a whole gzip file"),
+        (spoil_cut_gzip, f"{FIRST}.gz is not a complete gzip file"),
+        (spoil_no_gzip, f"{FIRST}.gz is not a complete gzip file"),
+        (spoil_gzip_checksum, f"{FIRST}.gz is not a complete gzip file"),
+        (spoil_gzip_inside, f"{FIRST}.gz is not a complete gzip file"),
         (spoil_missing, f"has neither {FIRST} nor {FIRST}.gz"),
         (spoil_folder_in_its_place, "cannot be read: Is a directory"),
     ],
@@ -323,10 +323,10 @@ def test_mirror_serves(mirrors, obtain, sample):
     [
         ("missing", "404"),
         ("hangs", "timed out"),
-        ("breaks-off", "broke off after"),
+        ("breaks-off", "ended after"),
         ("breaks-a-chunk-off", "/breaks-a-chunk-off/ "),
         ("garbage", "what is this"),
-        ("sends-a-page", f"{FIRST}.gz is not a whole gzip file"),
+        ("sends-a-page", f"{FIRST}.gz is not a complete gzip file"),
         ("another", f"{FIRST} has SHA-256 "),
     ],
 )

@@ -30,10 +30,10 @@ def test_columns_have_the_same_types_whatever_the_numbers():
         (b"", "is not a table"),
         (b"\xff\xfe\x00", "is not a table"),
         (b"a,b\n1,2\n1,2,3\n", "is not a table"),
-        (b"sigma,image\n0.5,1\n", "has the columns sigma, image, but misses mse, psnr_db, ssim"),
+        (b"sigma,image\n0.5,1\n", "has the columns sigma, image, but lacks mse, psnr_db, ssim"),
         (
             b",".join(b"c%d" % column for column in range(21)) + b"\n",
-            r"has the columns c0, .*c19, \.\.\., but misses sigma",
+            r"has the columns c0, .*c19, \.\.\., but lacks sigma",
         ),
         (HEADER + b"0.5,1,low,10,0.5\n", "is not a table"),
         (HEADER + b"0.5,,0.1,10,0.5\n", "is not a table"),
@@ -58,12 +58,12 @@ def test_a_column_more_is_left_out():
 def test_a_reader_of_older_tables_names_what_it_needs():
     older = b"sigma,image,psnr_db\n0,0,100\n"
     assert list(tables.parse(older, "model.csv", ("sigma", "image", "psnr_db"))["psnr_db"]) == [100.0]
-    with pytest.raises(BadInput, match="model.csv has the columns sigma, image, psnr_db, but misses mse, ssim"):
+    with pytest.raises(BadInput, match="model.csv has the columns sigma, image, psnr_db, but lacks mse, ssim"):
         tables.parse(older, "model.csv")
 
 
 def test_a_history_of_another_version_has_what_it_has():
     found = tables.history(b"epoch,val_psnr_db,other\n1,20,7\n", "history.csv", optional=tables.HISTORY[1:])
     assert list(found.columns) == ["epoch", "val_psnr_db"]
-    with pytest.raises(BadInput, match="misses epoch"):
+    with pytest.raises(BadInput, match="lacks epoch"):
         tables.history(b"val_psnr_db\n20\n", "history.csv", optional=tables.HISTORY[1:])

@@ -61,7 +61,7 @@ def test_tuning_takes_the_best_strength(digits):
 @pytest.mark.parametrize(("method", "package"), [("wavelet", "pywt")])
 def test_a_missing_package_is_one_sentence(method, package, monkeypatch):
     monkeypatch.setattr(classical, "find_spec", lambda name: None)
-    with pytest.raises(BadInput, match=f"the method {method} wants the package {package}, which is not installed"):
+    with pytest.raises(BadInput, match=f"the method {method} needs the package {package}, which is not installed"):
         classical.METHODS[method](np.zeros((1, 28, 28)), 0.5, 1.0)
 
 

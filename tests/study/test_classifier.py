@@ -11,9 +11,9 @@ from domain_denoiser.training.initialisation import initialise
 SETTINGS = Classifier(epochs=3, batch_size=32, learning_rate=0.005)
 
 
-def fitted(sample, seed: int) -> tuple[classifier.Reader, list[classifier.Epoch]]:
+def fitted(sample, seed: int) -> tuple[classifier.DigitClassifier, list[classifier.Epoch]]:
     train, test = sample
-    network = classifier.Reader()
+    network = classifier.DigitClassifier()
     initialise(network, "kaiming", generator("cpu", seed, "classifier"))
     parts = [(torch.from_numpy(part.images), torch.from_numpy(part.labels).long()) for part in (train, test)]
     return network, list(classifier.fit(network, *parts, SETTINGS, seed))
@@ -29,10 +29,10 @@ def test_it_learns_to_read_and_does_so_again(sample):
 
 
 def test_reading_changes_nothing_and_is_one_digit_an_image(sample, digits):
-    network = classifier.Reader()
+    network = classifier.DigitClassifier()
     shown = images.to_float(digits, "cpu")
     before = shown.clone()
-    read = classifier.read(network, shown)
+    read = classifier.classify(network, shown)
     assert read.shape == (len(digits),)
     assert ((read >= 0) & (read <= 9)).all()
     assert torch.equal(shown, before)

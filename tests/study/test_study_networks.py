@@ -26,7 +26,7 @@ def test_keras_has_the_size_of_the_tutorial():
 def test_upsampling_is_what_torch_does():
     features = torch.randn(2, 3, 4, 5)
     wanted = torch.nn.functional.interpolate(features, scale_factor=2, mode="nearest")
-    assert torch.equal(keras._twice_as_large(features), wanted)
+    assert torch.equal(keras._doubled(features), wanted)
 
 
 @pytest.mark.parametrize("name", [*STUDY.networks, "large"])

@@ -1,1 +1,1 @@
-"""What every stage depends on: the array convention, noise, metrics, seeds, the device."""
+"""The basis of every stage: the array convention, noise, metrics, seeds, the device."""

@@ -18,7 +18,7 @@ from domain_denoiser.base.errors import BadInput
 if TYPE_CHECKING:
     import torch
 
-LARGEST_HEADER = 2**16  # bytes of a .npy file's header; numpy takes 10,000 at most
+LARGEST_HEADER = 2**16  # bytes of the header of a .npy file; numpy accepts 10,000 at most
 
 
 def to_float(images: np.ndarray, device: "torch.device | str") -> "torch.Tensor":
@@ -29,19 +29,19 @@ def to_float(images: np.ndarray, device: "torch.device | str") -> "torch.Tensor"
 
 
 def scaled(images: "torch.Tensor") -> "torch.Tensor":
-    """uint8 [N, H, W] -> float32 [N, 1, H, W] in [0, 1] on the same device; floats stay as they are."""
+    """uint8 [N, H, W] -> float32 [N, 1, H, W] in [0, 1] on the same device; float images are returned unchanged."""
     return images if images.is_floating_point() else images.unsqueeze(1) / 255.0
 
 
 def from_unit(images: np.ndarray, device: "torch.device | str") -> "torch.Tensor":
-    """float [N, H, W] in [0, 1], of any width and byte order -> float32 [N, 1, H, W] on `device`."""
+    """float [N, H, W] in [0, 1], of any precision and byte order -> float32 [N, 1, H, W] on `device`."""
     import torch
 
     return torch.from_numpy(images.astype(np.float32)).to(device).unsqueeze(1)
 
 
 def to_unit(images: "torch.Tensor", dtype: np.dtype) -> np.ndarray:
-    """float32 [N, 1, H, W] in [0, 1] -> [N, H, W] of a float type."""
+    """float32 [N, 1, H, W] in [0, 1] -> [N, H, W] of the float type `dtype`."""
     return images.squeeze(1).cpu().numpy().astype(dtype)
 
 
@@ -53,24 +53,27 @@ def to_uint8(images: "torch.Tensor") -> np.ndarray:
 
 
 def save(path: Path, array: np.ndarray) -> None:
-    """Write an array as .npy, whole or not at all."""
+    """Write an array as .npy, atomically."""
     save_parts(path, len(array), [array])
 
 
 def save_parts(path: Path, count: int, parts: Iterable[np.ndarray]) -> None:
-    """Write `count` images that come in parts, [n, H, W] of one type each, as `save` would write them together."""
+    """Write `count` images given as parts, [n, H, W] of one dtype; equal to `save` of the concatenated parts."""
     with atomic.file(path) as temporary, temporary.open("wb") as opened:
         write_parts(opened, path, count, parts)
 
 
 def write_parts(opened: BinaryIO, path: Path, count: int, parts: Iterable[np.ndarray]) -> None:
-    """The same into an open file, which becomes `path`."""
+    """As `save_parts`, but into an open file, which becomes `path`.
+
+    Raises ValueError if the parts have more or fewer than `count` images.
+    """
     parts = iter(parts)
     first = np.ascontiguousarray(next(parts))
-    described = np.lib.format.header_data_from_array_1_0(first) | {"shape": (count, *first.shape[1:])}
-    np.lib.format.write_array_header_1_0(opened, described)
+    header = np.lib.format.header_data_from_array_1_0(first) | {"shape": (count, *first.shape[1:])}
+    np.lib.format.write_array_header_1_0(opened, header)
     for part in itertools.chain([first], parts):
-        # Not numpy's own way of writing, whose errors do not say why the disk took no more.
+        # Not numpy's own write function: its errors do not say why the disk refused the data.
         opened.write(part.tobytes())
         count -= len(part)
     if count:
@@ -86,15 +89,15 @@ def load(path: Path) -> np.ndarray:
 
 
 def mapped(path: Path) -> np.ndarray:
-    """The same images, but each read from the disk when it is asked for; what is written into them reaches no file."""
+    """The images of `load`, memory-mapped: each is read from disk on access. Changes to the array reach no file."""
     array = mapped_array(path)
     if array.dtype != np.uint8 or array.ndim != 3 or 0 in array.shape:
-        raise BadInput(f"{path} holds {array.dtype} {list(array.shape)}, but uint8 images [N, H, W] are wanted")
+        raise BadInput(f"{path} holds {array.dtype} {list(array.shape)}, but uint8 images [N, H, W] are expected")
     return array
 
 
 def mapped_pair(clean: Path, noisy: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Clean images and the noisy ones made of them, both as `mapped`. Raises BadInput if they do not fit together."""
+    """Clean images and their noisy versions, both as `mapped`. Raises BadInput if their shapes differ."""
     pair = mapped(clean), mapped(noisy)
     if pair[0].shape != pair[1].shape:
         raise BadInput(f"{noisy} has the shape {list(pair[1].shape)}, but {clean} has {list(pair[0].shape)}")
@@ -104,21 +107,21 @@ def mapped_pair(clean: Path, noisy: Path) -> tuple[np.ndarray, np.ndarray]:
 def load_array(path: Path) -> np.ndarray:
     """Read a .npy file without unpickling anything.
 
-    Raises BadInput if it is missing or no plain array.
+    Raises BadInput if it is missing or not a plain array.
     """
     return np.array(mapped_array(path))
 
 
 def mapped_array(path: Path) -> np.ndarray:
-    """An array of any plain type, of which only what is looked at is read, and written into for oneself alone.
+    """The memory-mapped array of a .npy file, of any plain dtype. Data is read on access; changes reach no file.
 
-    Whatever the header claims is compared with the size of the file first. Raises BadInput as `load_array`.
+    First, the size that the header claims is compared with the size of the file. Raises BadInput as `load_array`.
     """
     try:
         with reading.opened(path) as opened:
             header = io.BytesIO(opened.read(LARGEST_HEADER))
             size = os.fstat(opened.fileno()).st_size
-            shape, fortran, dtype = _described(header)
+            shape, fortran, dtype = _parsed(header)
             claimed = math.prod(shape) * dtype.itemsize
             plain = not dtype.hasobject and dtype.itemsize > 0 and min(shape, default=0) >= 0
             if not plain or claimed > size - header.tell():
@@ -129,21 +132,21 @@ def mapped_array(path: Path) -> np.ndarray:
     except FileNotFoundError as error:
         raise BadInput(f"{path} does not exist") from error
     except (OSError, ValueError, OverflowError) as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOMEM:  # the file is well, the machine is not
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:  # the file is fine, the machine has no memory
             raise MemoryError from error
         raise BadInput(f"{path} is not a .npy array: {error}") from error
 
 
-def _described(header: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether the first index runs fastest, and type. Raises ValueError, whatever is wrong with a header."""
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+def _parsed(header: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, Fortran order and dtype of a .npy header. Raises ValueError for every kind of malformed header."""
+    parsers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+            warnings.simplefilter("ignore")  # about headers that Python 2 wrote
             version = np.lib.format.read_magic(header)
-            if version not in readers:
-                raise ValueError(f"its format has the version {version}, but 1.0 or 2.0 is wanted")
-            shape, fortran, dtype = readers[version](header)
+            if version not in parsers:
+                raise ValueError(f"its format has the version {version}, but 1.0 or 2.0 is expected")
+            shape, fortran, dtype = parsers[version](header)
             return tuple(int(length) for length in shape), fortran, dtype
-    except Exception as error:  # numpy lets through whatever Python says of the expression that a header is
+    except Exception as error:  # numpy evaluates the header as a Python expression, and any of its errors gets out
         raise ValueError(f"{type(error).__name__}: {error}"[:300]) from error

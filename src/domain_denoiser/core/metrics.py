@@ -1,6 +1,6 @@
-"""How good a restored image is: one pure function a metric, one value an image.
+"""Metrics of restored images: one pure function per metric, one value per image.
 
-clean and restored are float [N, 1, H, W] in [0, 1]; every function returns float [N].
+clean and restored are float [N, 1, H, W] in [0, 1]; every metric returns float [N].
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from torch import Tensor
 
-PSNR_CAP_DB = 100.0  # identical images; no infinity enters a file
+PSNR_CAP_DB = 100.0  # of identical images, so that no file contains infinity
 
 
 def mse(restored: "Tensor", clean: "Tensor") -> "Tensor":
@@ -24,15 +24,15 @@ def psnr_db(mse: "Tensor") -> "Tensor":
 
 
 def ssim(restored: "Tensor", clean: "Tensor") -> "Tensor":
-    """Structural similarity in [-1, 1], 1 for identical images; H and W of at least 11.
+    """Structural similarity in [-1, 1], 1 for identical images; H and W must be at least 11.
 
     Source: Wang, Bovik, Sheikh, Simoncelli 2004, with its settings: Gaussian window of 11 x 11, standard deviation 1.5,
-    K1 = 0.01, K2 = 0.03, data range 1, population covariance, mean over the windows that lie inside the image. That is
+    K1 = 0.01, K2 = 0.03, data range 1, population covariance, mean over the windows inside the image. It equals
     scikit-image's `structural_similarity(gaussian_weights=True, use_sample_covariance=False, data_range=1)`.
     """
     _check(restored, clean)
     if min(clean.shape[-2:]) < 11:
-        raise ValueError(f"SSIM wants images of at least 11 x 11 pixels, not {list(clean.shape[-2:])}")
+        raise ValueError(f"SSIM needs images of at least 11 x 11 pixels, not {list(clean.shape[-2:])}")
     rows, columns = (_gaussian_windows(size).to(clean) for size in clean.shape[-2:])
 
     def mean(images: "Tensor") -> "Tensor":
@@ -47,7 +47,7 @@ def ssim(restored: "Tensor", clean: "Tensor") -> "Tensor":
 
 
 def _gaussian_windows(size: int) -> "Tensor":
-    """[size - 10, size]: row i weighs the pixels i ... i + 10, so that a matmul with it is a filter."""
+    """The Gaussian filter as a matrix, float64 [size - 10, size]: row i weights the pixels i ... i + 10."""
     import torch
 
     offsets = torch.arange(-5, 6, dtype=torch.float64)
@@ -65,14 +65,14 @@ def _check(restored: "Tensor", clean: "Tensor") -> None:
 
 
 class Metric(NamedTuple):
-    """A row of METRICS."""
+    """An entry of METRICS."""
 
-    function: "Callable[[Tensor, Tensor], Tensor]"  # restored, clean -> a value an image
-    unit: str  # empty for a number without one
-    tolerance: float  # how far its value may lie apart on another kind of machine, of the same weights
+    function: "Callable[[Tensor, Tensor], Tensor]"  # restored, clean -> one value per image
+    unit: str  # empty if it has none
+    tolerance: float  # maximum difference between two kinds of machines, for the same weights
 
 
-# By their names in tables, metrics.json and MLflow.
+# The keys are the names in tables, metrics.json and MLflow.
 METRICS = {
     "mse": Metric(mse, "", 1e-5),
     "psnr_db": Metric(lambda restored, clean: psnr_db(mse(restored, clean)), "dB", 0.01),

@@ -1,7 +1,7 @@
-"""The noisy datasets: made once by corrupt, read by training, evaluation and figures.
+"""The noisy datasets: written once by the stage corrupt, read by training, evaluation and figures.
 
-A regime's folder holds {train,val,gate}.npy, uint8 [N, 28, 28], beside {train,val,gate}_sigma.npy, float32 [N];
-the folder of the noise levels holds {test,gate}_<sigma>.npy. In both, law.json says what was drawn.
+The folder of a regime holds {train,val,gate}.npy, uint8 [N, 28, 28], and {train,val,gate}_sigma.npy, float32 [N].
+The folder of the noise levels holds {test,gate}_<sigma>.npy. In both, law.json records the sigma distribution.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class Noisy(NamedTuple):
 def corrupt(clean: np.ndarray, regime: Regime, seed: int, *name: str) -> Noisy:
     """Draw sigma and noise for uint8 images [N, 28, 28]; equal seed and name give equal bytes.
 
-    The parts are made one by one as they are asked for, from as many of the clean images.
+    The parts are computed lazily, BATCH images each; only the clean images of one part are read at a time.
     """
     sigma = draw_sigma(regime, len(clean), generator("cpu", seed, "sigma", *name))
     draw = generator("cpu", seed, "noise", *name)
@@ -43,23 +43,29 @@ def corrupt(clean: np.ndarray, regime: Regime, seed: int, *name: str) -> Noisy:
 
 
 def level_file(split: str, sigma: float) -> str:
-    """The name of a split's noisy images at one noise level: test_0.5.npy."""
+    """The file name of the noisy images of a split at one noise level, as in test_0.5.npy."""
     return f"{split}_{sigma}.npy"
 
 
 def load_regime(folder: Path) -> Regime:
-    """The regime that a noisy training set records. Raises BadInput if it records none."""
+    """The regime of a noisy training set, from its law.json.
+
+    Raises BadInput if law.json is invalid or has no regime.
+    """
     law = _load_law(folder)
     if not isinstance(law, (Constant, Uniform)):
-        raise BadInput(f"{folder / LAW} has the law levels, but a regime to train on is wanted")
+        raise BadInput(f"{folder / LAW} has the law levels, but a regime to train on is expected")
     return law
 
 
 def load_levels(folder: Path) -> list[float]:
-    """The noise levels of a noisy test set, ascending. Raises BadInput if it records none."""
+    """The noise levels of a noisy test set, ascending, from its law.json.
+
+    Raises BadInput if law.json is invalid or has no noise levels.
+    """
     law = _load_law(folder)
     if not isinstance(law, Levels):
-        raise BadInput(f"{folder / LAW} has the law {law.law}, but noise levels are wanted")
+        raise BadInput(f"{folder / LAW} has the law {law.law}, but noise levels are expected")
     return law.sigmas
 
 

@@ -1,4 +1,4 @@
-"""Where every random draw comes from: a seed and the name of what is drawn."""
+"""The seed of every random draw: derived from one seed and the name of the draw."""
 
 import hashlib
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def derive(seed: int, *name: str | int) -> int:
-    """A seed in [0, 2^63) for the draw that `name` names, independent of all other names and of any order.
+    """A seed in [0, 2^63) for the draw called `name`, independent of all other names and of the order of the draws.
 
     `derive(2018, "noise", "fixed", 17)` is the seed of the noise of epoch 17: no state is carried from epoch to epoch.
     """

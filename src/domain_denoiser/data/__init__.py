@@ -1,1 +1,1 @@
-"""Where clean images come from."""
+"""The sources of clean images."""

@@ -1,4 +1,4 @@
-"""Where else the models are tested: other images of 28 x 28 pixels. All are uint8 [N, 28, 28]."""
+"""Other domains that the models are tested on, with images of 28 x 28 pixels. All are uint8 [N, 28, 28]."""
 
 import tempfile
 import time
@@ -11,7 +11,7 @@ from domain_denoiser.core.seeds import derive
 from domain_denoiser.data import sources
 from domain_denoiser.params import IDX_FILES, Data
 
-# The fonts with letters that matplotlib ships.
+# The text fonts that matplotlib ships.
 FONTS = (
     *(f"DejaVuSans{style}.ttf" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
     *(f"DejaVuSansMono{style}.ttf" for style in ("", "-Bold", "-Oblique", "-BoldOblique")),
@@ -20,11 +20,11 @@ FONTS = (
     *(f"{name}.ttf" for name in ("cmb10", "cmmi10", "cmr10", "cmss10", "cmti10", "cmtt10")),
 )
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-SIZE, FINER = 28, 4  # pixels; letters are drawn finer and then averaged
+SIZE, FINER = 28, 4  # pixels; letters are drawn FINER times as large and then averaged
 
 
 def upside_down(digits: np.ndarray) -> np.ndarray:
-    """Turned by half a turn."""
+    """Rotated by 180 degrees."""
     return np.ascontiguousarray(digits[:, ::-1, ::-1])
 
 
@@ -34,7 +34,7 @@ def inverted(digits: np.ndarray) -> np.ndarray:
 
 
 def letters(count: int, seed: int, *name: str) -> np.ndarray:
-    """White capital letters on black; letter, font, size, tilt and place are drawn anew for each image."""
+    """`count` white capital letters on black; letter, font, size, tilt and position are drawn for each image."""
     import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
@@ -60,9 +60,9 @@ def letters(count: int, seed: int, *name: str) -> np.ndarray:
 
 
 def fashion(data: Data, report: Callable[[str], None]) -> tuple[sources.Labelled, sources.Labelled]:
-    """Fashion-MNIST's training and test images, from the first source that gives exactly the files that are pinned.
+    """The training and test images of Fashion-MNIST, from the first source whose files have the checksums in `data`.
 
-    Raises datasets.Unserved, naming every source and its reason, when none served.
+    Raises sources.Unserved, with each source and its reason, if every source failed.
     """
     reasons = []
     for source in data.sources:
@@ -79,7 +79,7 @@ def fashion(data: Data, report: Callable[[str], None]) -> tuple[sources.Labelled
 
 
 def _downloaded(folder: Path, data: Data) -> str:
-    """Every file from torchvision's first mirror, as a source of datasets.obtain, which checks them."""
+    """Download every file from torchvision's first mirror; return the source for sources.obtain, which checks them."""
     from torchvision.datasets import FashionMNIST
 
     deadline = time.monotonic() + data.limit_s

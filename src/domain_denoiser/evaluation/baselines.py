@@ -1,4 +1,4 @@
-"""What the models are compared with."""
+"""The baselines that the models are compared with."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ NOISY = "noisy"
 
 
 def unrestored(noisy: "Tensor") -> "Tensor":
-    """The noisy input itself: the row that says what restoring gains."""
+    """The noisy input itself, so that tables show the gain of restoring."""
     return noisy
 
 

@@ -1,7 +1,7 @@
 """Tables and images -> matplotlib figures.
 
-One style for all: readable in print, colours that colour-blind people can tell apart (Okabe & Ito 2008), a marker
-beside each colour.
+One style for all: readable in print, a palette for colour-blind readers (Okabe & Ito 2008), and a marker for each
+colour.
 """
 
 from itertools import cycle
@@ -18,7 +18,7 @@ ROWS = ("original", "noisy", "restored")
 
 
 def digits(original: np.ndarray, noisy: np.ndarray, restored: np.ndarray, sigmas: list[float], title: str) -> Figure:
-    """The post's figure: a column a digit, its noise level above it; the grey scale is fixed to 0 ... 1.
+    """The post's figure: one column per digit, with its noise level above; the grey scale is fixed to 0 ... 255.
 
     original, noisy, restored: uint8 [N, 28, 28]; sigmas: N noise levels.
     """
@@ -55,9 +55,10 @@ def learning_curves(history: pandas.DataFrame, title: str) -> Figure:
 
 
 def psnr_against_noise(levels: pandas.DataFrame) -> Figure:
-    """PSNR against the noise level, a line a model, from the columns of levels.csv.
+    """PSNR against the noise level, one line per model, from the columns of levels.csv.
 
-    Near no noise the PSNR of the noisy input rises without bound; the axis ends where the best restored one does.
+    As the noise goes to zero, the PSNR of the noisy input grows without bound; therefore the axis ends just above the
+    highest PSNR of a model.
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -79,12 +80,12 @@ def psnr_against_noise(levels: pandas.DataFrame) -> Figure:
 
 
 def first_of_each(labels: np.ndarray) -> list[int]:
-    """The positions of the first image of each digit, from 0 to 9 as far as they occur. labels: uint8 [N]."""
+    """The index of the first image of each digit that occurs, in ascending order of the digits. labels: uint8 [N]."""
     return [int(np.flatnonzero(labels == digit)[0]) for digit in np.unique(labels)]
 
 
 def levels_shown(low: float, high: float, levels: list[float], images: int) -> list[float]:
-    """The noise level of each of `images` columns: those between low and high in turn, or else the nearest one."""
+    """The noise level of each of `images` columns: the levels in [low, high] in order; if none, the nearest to low."""
     inside = [level for level in levels if low <= level <= high]
     if not inside:
         inside = [min(levels, key=lambda level: abs(level - low))]
@@ -92,5 +93,5 @@ def levels_shown(low: float, high: float, levels: list[float], images: int) -> l
 
 
 def save(figure: Figure, to: Path | BinaryIO) -> None:
-    """Write a PNG; equal figures give equal bytes, as no version of matplotlib is in the file."""
+    """Write a PNG. Equal figures give equal bytes: the version of matplotlib is not in the file."""
     figure.savefig(to, format="png", dpi=110, metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""How sure a difference is: paired bootstrap intervals over images."""
+"""Confidence intervals of differences: paired bootstrap over images."""
 
 from typing import NamedTuple
 
@@ -18,16 +18,17 @@ class Difference(NamedTuple):
 
 
 def paired_difference(before: np.ndarray, after: np.ndarray, seed: int) -> Difference:
-    """The mean of after - before over images, and the percentile bootstrap interval of it (Efron 1979).
+    """The mean of after - before over images, and its percentile bootstrap interval (Efron 1979).
 
     before, after: float [N], the same images in the same order. Equal arguments give equal intervals.
+    Raises ValueError if the shapes differ or are not [N].
     """
     if before.shape != after.shape or before.ndim != 1:
         raise ValueError(
             f"before {before.shape} and after {after.shape} must hold one value for each of the same images"
         )
     gain = after - before
-    if np.ptp(gain) == 0.0:  # nothing to resample: equal models
+    if np.ptp(gain) == 0.0:  # all differences are equal, as between equal models: nothing to resample
         return Difference(float(gain[0]), float(gain[0]), float(gain[0]))
     drawn = bootstrap(
         (gain,),

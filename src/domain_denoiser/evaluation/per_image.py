@@ -1,4 +1,4 @@
-"""A model at a noise level: one row an image, then means over all images."""
+"""The metrics of a model at a noise level: one row per image, then means over all images."""
 
 from collections.abc import Callable
 
@@ -14,10 +14,10 @@ BATCH = 1_000  # images
 
 @torch.inference_mode()
 def evaluate(restore: Callable[[Tensor], Tensor], noisy: Tensor, clean: Tensor, sigma: float) -> pandas.DataFrame:
-    """The columns of tables.COLUMNS; a row an image.
+    """A table with one row per image and the columns of tables.COLUMNS.
 
     noisy, clean: uint8 [N, 28, 28], or float32 [N, 1, 28, 28] in [0, 1], on one device.
-    Restored images are clipped to [0, 1], as an image file would be.
+    Restored images are clipped to [0, 1], as in an image file.
     """
     tables = []
     for start in range(0, len(clean), BATCH):
@@ -29,7 +29,7 @@ def evaluate(restore: Callable[[Tensor], Tensor], noisy: Tensor, clean: Tensor, 
 
 
 def means(table: pandas.DataFrame) -> dict[str, dict[str, float]]:
-    """From per-image rows to {sigma: {metric: its mean over the images}}; sigma is written like "0.5".
+    """{sigma: {metric: mean over the images}} of a per-image table; sigma is a string such as "0.5".
 
     psnr_db_global is the PSNR of the mean MSE.
     """

@@ -1,4 +1,4 @@
-"""metrics.json: the means of each model over the test images at each noise level."""
+"""metrics.json: the mean metrics of each model over the test images at each noise level."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from domain_denoiser.base.reading import from_json
 from domain_denoiser.params import check
 
 Figure = Annotated[float, Field(allow_inf_nan=False)]
-Sigma = Annotated[str, Field(pattern=r"^[0-9](\.[0-9]+)?(e-[0-9]+)?$")]  # a noise level as Python writes it
+Sigma = Annotated[str, Field(pattern=r"^[0-9](\.[0-9]+)?(e-[0-9]+)?$")]  # a noise level, as Python prints it
 
 
 class _Metrics(BaseModel):
@@ -25,5 +25,5 @@ class _Metrics(BaseModel):
 
 
 def parse(content: bytes, where: str) -> dict[str, dict[str, dict[str, float]]]:
-    """Model -> noise level -> metric -> mean; `where` opens the sentence of the BadInput if it is none."""
+    """{model: {noise level: {metric: mean}}} of metrics.json. Raises BadInput, whose message starts with `where`."""
     return check(_Metrics, from_json(content, where), where).models

@@ -1,4 +1,4 @@
-"""The CSV files that stages write: a row for each test image at each noise level, or for each epoch."""
+"""The CSV files of the stages: one row per test image and noise level, or one row per epoch."""
 
 import io
 import warnings
@@ -12,55 +12,56 @@ from domain_denoiser.base import reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core.metrics import METRICS
 
-COLUMNS = ["sigma", "image", *METRICS]  # image: its number among the test images
+COLUMNS = ["sigma", "image", *METRICS]  # image: its index among the test images
 HISTORY = ["epoch", "train_loss", "val_loss", "val_psnr_db", "learning_rate"]
 
 
 def load(path: Path) -> pandas.DataFrame:
-    """Read a per-image table. Raises BadInput if it is none."""
+    """Read a per-image table. Raises BadInput if the file is not one."""
     return parse(reading.content(path, reading.LARGEST_TABLE), str(path))
 
 
 def parse(content: bytes, where: str, columns: Sequence[str] = COLUMNS) -> pandas.DataFrame:
     """The per-image table of a CSV file: at each noise level the images 0, 1, 2, ... in this order.
 
-    columns: those that are wanted, sigma and image among them; a table of another version may lack others, and what it
-    has beyond them is left out. `where` opens the sentence of the BadInput if it is none.
+    columns: the required columns, with sigma and image among them; all others are dropped, so that tables of another
+    version can be read. Raises BadInput, whose message starts with `where`, if the content is not such a table.
     """
     table = _numbers(content, where, columns)
     levels = table.groupby("sigma")
     if (table["image"] != levels.cumcount()).any() or levels.size().nunique() != 1:
-        raise BadInput(f"{where} has not the same images 0, 1, 2, ... at each noise level")
+        raise BadInput(f"{where} does not have the same images 0, 1, 2, ... at each noise level")
     return table.astype({"image": int})
 
 
 def history(content: bytes, where: str, optional: Sequence[str] = ()) -> pandas.DataFrame:
-    """The epochs 1, 2, 3, ... of a history.csv; `where` opens the sentence of the BadInput if it is none.
+    """The table of a history.csv: the epochs 1, 2, 3, ... in this order.
 
-    optional: columns that one of another version may lack.
+    optional: columns that a file of another version may lack. Raises BadInput, whose message starts with `where`, if
+    the content is not such a table.
     """
     table = _numbers(content, where, HISTORY, optional)
     if list(table["epoch"]) != list(range(1, len(table) + 1)):
-        raise BadInput(f"{where} has not the epochs 1, 2, 3, ...")
+        raise BadInput(f"{where} does not have the epochs 1, 2, 3, ...")
     return table.astype({"epoch": int})
 
 
 def _numbers(content: bytes, where: str, columns: Sequence[str], optional: Sequence[str] = ()) -> pandas.DataFrame:
-    """The rows of a CSV file in just these columns, finite numbers; one at least.
+    """At least one row of finite numbers, in these columns of a CSV file.
 
-    Other columns are left out, and of the wanted ones the optional may be missing.
+    Other columns are dropped; the optional columns may be missing. Raises BadInput otherwise.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of columns of mixed types: they are refused below
+            warnings.simplefilter("ignore")  # about columns of mixed types, which are refused below
             table = pandas.read_csv(io.BytesIO(content), keep_default_na=False)
     except (ValueError, OverflowError) as error:
         raise BadInput(f"{where} is not a table: {error}") from error
     missing = [column for column in columns if column not in table.columns and column not in optional]
-    # A row with more values than there are columns makes pandas take the first ones for a name of the row.
+    # If rows have more values than there are columns, pandas takes the first values as the index.
     if missing or not isinstance(table.index, pandas.RangeIndex):
         found = ", ".join([str(column)[:100] for column in table.columns[:20]] + ["..."] * (len(table.columns) > 20))
-        wrong = f"misses {', '.join(missing)}" if missing else "has rows with more values"
+        wrong = f"lacks {', '.join(missing)}" if missing else "has rows with more values"
         raise BadInput(f"{where} has the columns {found}, but {wrong}")
     table = table[[column for column in columns if column in table.columns]]
     try:

@@ -1,1 +1,1 @@
-"""The networks, an architecture a file, and where their weights are stored."""
+"""The networks, one architecture per file, and their stored weights."""

@@ -1,4 +1,4 @@
-"""Which network settings describe: an architecture is a file of this folder, and its settings are its own."""
+"""From settings to networks: an architecture is one file of this folder, which defines its own settings."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -16,42 +16,44 @@ FOLDER = Path(__file__).parent
 
 
 class Settings(Strict):
-    """What model.json keeps of a network, whatever its architecture: each file has a class of this kind, `Settings`,
-    beside `IMAGE_SIZE` (height and width, None for any) and `build`.
+    """The content of model.json that every architecture has.
+
+    Each architecture's file defines a subclass of the same name, `IMAGE_SIZE` (height and width; None for any size) and
+    `build`.
     """
 
     architecture: Name
 
 
 def names() -> list[str]:
-    """The architectures that there are: the files of this folder that define `build`."""
+    """All architectures, sorted: the files of this folder that define `build`."""
     files = [path for path in FOLDER.glob("*.py") if path != Path(__file__)]
     return sorted(path.stem for path in files if "\ndef build(" in path.read_text())
 
 
 def settings(values: Mapping[str, object], where: str) -> Settings:
-    """The settings of a network, checked by its architecture; `where` opens the sentence of the BadInput."""
+    """The settings of a network, checked by its architecture. Raises BadInput, whose message starts with `where`."""
     return check(_module(values.get("architecture"), where).Settings, dict(values), where)
 
 
 def check_all(models: Mapping[str, Model], where: str) -> None:
-    """Raises BadInput if what a model says of its network is not what its architecture wants."""
+    """Raises BadInput if the network settings of a model are not valid for its architecture."""
     for name, model in models.items():
         settings(model.network, f"{where}: models.{name}")
 
 
 def build(settings: Settings) -> "torch.nn.Module":
-    """The network that the settings describe; it maps noisy to restored, both float32 [B, 1, H, W]."""
+    """The network that the settings describe. It maps noisy to restored, both float32 [B, 1, H, W]."""
     return _module(settings.architecture, "the network").build(settings)
 
 
 def image_size(settings: Settings) -> tuple[int, int] | None:
-    """Height and width of the images that the network takes; None if it takes any."""
+    """Height and width of the images that the network accepts; None if it accepts any size."""
     return _module(settings.architecture, "the network").IMAGE_SIZE
 
 
 def _module(name: object, where: str) -> ModuleType:
-    """The file of an architecture, imported only when it is asked for: a change to one retrains its models alone."""
+    """The module of an architecture. Imported on use, so that a change to it retrains only its own models."""
     if name not in (known := names()):
-        raise BadInput(f"{where}: architecture is {name!r}, but one of {', '.join(known)} is wanted")
+        raise BadInput(f"{where}: architecture is {name!r}, but one of {', '.join(known)} is expected")
     return import_module(f"{__package__}.{name}")

@@ -1,4 +1,4 @@
-"""A trained network as one ONNX graph, which is run without the code that it was built by."""
+"""Export of a trained network as one ONNX graph, which runs without the code of the network."""
 
 import re
 import warnings
@@ -16,23 +16,25 @@ from domain_denoiser.networks.graphs import Graph
 OPSET = 18
 NOISY, RESTORED = "noisy", "restored"
 AXES = ("batch", None, "height", "width")
-TOLERANCE = 1e-5  # between graph and network, at any pixel
-EXAMPLE = (30, 34)  # height and width that the exporter is shown, where a network takes any
-SIZES = ((1, 1), (3, 5), (28, 28), (27, 29), (64, 33))  # that are compared, where a network takes any
+TOLERANCE = 1e-5  # maximum difference between graph and network, at any pixel
+# Heights and widths for networks that accept any size: of the exporter's example, and of the images that are compared.
+EXAMPLE = (30, 34)
+SIZES = ((1, 1), (3, 5), (28, 28), (27, 29), (64, 33))
 
 
 def exported(network: torch.nn.Module, settings: Settings) -> bytes:
-    """The content of a .onnx file: float32 [batch, 1, height, width] -> the same, batch free.
+    """The content of a .onnx file: a graph from noisy to restored, both float32 [batch, 1, height, width].
 
-    network: with its weights, on the CPU. Height and width are fixed if the network takes one size only. Equal weights
-    give equal bytes, from any process and folder: no path, line of code or name of the machine is in them.
+    network: with its weights, on the CPU. The batch size is dynamic; height and width are fixed if the network accepts
+    one size only. Equal weights give equal bytes in any process and folder: the file contains no path, no line of code
+    and no host name.
     """
     size = image_size(settings)
     free = torch.export.Dim.DYNAMIC
     axes = {0: free} if size else {0: free, 2: free, 3: free}
     example = torch.zeros(2, 1, *(size or EXAMPLE))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's, of its own code
+        warnings.simplefilter("ignore")  # the exporter warns about its own code
         program = torch.onnx.export(
             network.eval(),
             (example,),
@@ -48,7 +50,7 @@ def exported(network: torch.nn.Module, settings: Settings) -> bytes:
 
 
 def difference(network: torch.nn.Module, settings: Settings, graph: Graph, seed: int) -> float:
-    """The largest difference between what graph and network restore, both clipped to [0, 1], on drawn images."""
+    """The maximum difference between the outputs of graph and network for random images, both clipped to [0, 1]."""
     size, largest = image_size(settings), 0.0
     for height, width in (size,) if size else SIZES:
         drawn = np.random.default_rng(derive(seed, "export", height, width))
@@ -60,8 +62,8 @@ def difference(network: torch.nn.Module, settings: Settings, graph: Graph, seed:
 
 
 def _plain(model: onnx.ModelProto, size: tuple[int, int] | None) -> onnx.ModelProto:
-    """Without what the exporter tells of its sources (paths, lines of code, types between nodes)."""
-    model.producer_version = re.sub(r"\+.*", "", model.producer_version)  # the same of every build of torch
+    """The model without the exporter's notes on its sources: paths, lines of code, types between nodes. In place."""
+    model.producer_version = re.sub(r"\+.*", "", model.producer_version)  # the same for every build of torch
     graph = model.graph
     del graph.value_info[:]
     for part in _all(model):
@@ -79,6 +81,6 @@ def _plain(model: onnx.ModelProto, size: tuple[int, int] | None) -> onnx.ModelPr
 
 
 def _all(model: onnx.ModelProto) -> Iterator[object]:
-    """Everything in a model that may carry notes."""
+    """All parts of a model that can contain notes."""
     graph = model.graph
     yield from (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output)

@@ -1,7 +1,7 @@
 """The post's auto-encoder: one hidden layer, 784 - hidden - 784."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -10,15 +10,12 @@ from torch.nn import functional
 
 from domain_denoiser.networks import architectures
 
-if TYPE_CHECKING:
-    pass
-
 IMAGE_SIZE = (28, 28)
 PIXELS = IMAGE_SIZE[0] * IMAGE_SIZE[1]
 
 
 class Settings(architectures.Settings):
-    """What is needed to build the network."""
+    """The settings from which `build` makes the network."""
 
     architecture: Literal["mlp"]
     hidden: Annotated[int, Field(ge=1, le=100_000)]
@@ -26,10 +23,10 @@ class Settings(architectures.Settings):
 
 
 class Output(NamedTuple):
-    """What makes images of the decoder's values."""
+    """An output activation: from the values of the decoder to restored images."""
 
     function: Callable[[Tensor], Tensor]  # values -> restored
-    backward: Callable[[Tensor, Tensor, Tensor], Tensor]  # gradient by restored, values, restored -> gradient by values
+    backward: Callable[[Tensor, Tensor, Tensor], Tensor]  # dloss/drestored, values, restored -> dloss/dvalues
 
 
 OUTPUTS = {
@@ -57,11 +54,11 @@ class Mlp(nn.Module):
         self.output = OUTPUTS[settings.output]
 
     def forward(self, noisy: Tensor) -> Tensor:
-        """noisy, restored: float32 [B, 1, 28, 28]. Restored images are in [0, 1] up to the output's own range."""
+        """noisy, restored: float32 [B, 1, 28, 28]. The range of restored images is that of the output activation."""
         code = torch.relu(self.encoder(noisy.flatten(1)))
         return self.output.function(self.decoder(code)).view_as(noisy)
 
 
 def build(settings: Settings) -> Mlp:
-    """The network with the weights that torch draws."""
+    """The network, with torch's default initial weights."""
     return Mlp(settings)

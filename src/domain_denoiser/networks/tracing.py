@@ -1,4 +1,4 @@
-"""What torch.export needs to know of our networks, so that what it writes takes images of every size and number."""
+"""Settings for torch.export, so that exported networks accept any image size and any batch size."""
 
 from contextlib import AbstractContextManager
 
@@ -8,17 +8,18 @@ from torch.overrides import TorchFunctionMode
 
 
 def any_size() -> AbstractContextManager[None]:
-    """Inside, sizes that are marked as dynamic stay so: torch.onnx.export does the same.
+    """A context in which dynamic sizes stay dynamic, as in torch.onnx.export.
 
-    By itself torch.export writes down whatever its example has by chance, such as a height that four divides, and
-    refuses other images later.
+    By default torch.export records incidental properties of its example, such as a height that is a multiple of 4, and
+    the exported network then refuses other images.
     """
     return torch.fx.experimental._config.patch(backed_size_oblivious=True)
 
 
 class AnyLayout(nn.Module):
-    """The network without its choice of a memory format, which is only faster: to check it, torch.export would fix the
-    number of images, and refuse a single one.
+    """The network without its memory format, which only serves speed.
+
+    With it, torch.export fixes the batch size to check the format, and refuses a single image.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -26,11 +27,13 @@ class AnyLayout(nn.Module):
         self.network = network
 
     def forward(self, noisy: Tensor) -> Tensor:
-        """noisy, restored: as the network has them."""
-        with _AsItLies():
+        """noisy, restored: as in the network."""
+        with _KeepLayout():
             return self.network(noisy)
 
 
-class _AsItLies(TorchFunctionMode):
+class _KeepLayout(TorchFunctionMode):
+    """Inside, Tensor.contiguous returns its tensor unchanged."""
+
     def __torch_function__(self, function, types, args=(), kwargs=None):
         return args[0] if function is Tensor.contiguous else function(*args, **(kwargs or {}))

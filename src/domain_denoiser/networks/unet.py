@@ -1,4 +1,4 @@
-"""A small U-Net: features at half and at a quarter of the image size."""
+"""A small U-Net with two scales: half and a quarter of the size of the image."""
 
 from typing import Annotated, Literal
 
@@ -10,11 +10,11 @@ from torch.nn import functional
 from domain_denoiser.networks import architectures
 
 IMAGE_SIZE = None  # any
-STEP = 4  # heights and widths are brought to a multiple of it
+STEP = 4  # heights and widths are padded to a multiple of it
 
 
 class Settings(architectures.Settings):
-    """What is needed to build the network."""
+    """The settings from which `build` makes the network."""
 
     architecture: Literal["unet"]
     fine_channels: Annotated[int, Field(ge=1, le=4096)]
@@ -24,7 +24,7 @@ class Settings(architectures.Settings):
 
 
 class Residual(nn.Module):
-    """features + conv(relu(conv(features))): He et al. 2016, without normalisation."""
+    """features + conv(relu(conv(features))), [B, C, H, W]. Source: He et al. 2016, without normalisation."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,10 +36,11 @@ class Residual(nn.Module):
 
 
 class Unet(nn.Module):
-    """Fine features at half the size of the image, coarse ones at a quarter; the coarse ones are added to the fine.
+    """Fine features at half the size of the image, coarse features at a quarter; the coarse are added to the fine.
 
-    Source: Ronneberger, Fischer & Brox 2015, with residual blocks. Taking 2 x 2 pixels at once (Shi et al. 2016; for
-    denoising Zhang, Zuo & Zhang 2018) makes the convolutions a quarter as many and four times as wide.
+    Source: Ronneberger, Fischer & Brox 2015, with residual blocks. The first step turns 2 x 2 pixels into channels (Shi
+    et al. 2016; for denoising Zhang, Zuo & Zhang 2018): the convolutions have a quarter of the positions and four times
+    the channels.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -64,5 +65,5 @@ class Unet(nn.Module):
 
 
 def build(settings: Settings) -> Unet:
-    """The network with the weights that torch draws."""
+    """The network, with torch's default initial weights."""
     return Unet(settings)

@@ -1,1 +1,1 @@
-"""What the models are compared with, and where else they are looked at."""
+"""The study: comparisons of the models with other methods and in other domains."""

@@ -1,7 +1,7 @@
-"""Denoisers without training: each gets the noise level, and is tuned for it on a few training images.
+"""Classical denoisers: each knows the noise level, and is tuned for it on a few training images.
 
-Clipping noisy images to [0, 1] moves their mean: black becomes grey. What a method gives is therefore mapped, by a
-monotone curve fitted on the same training images, to the clean grey value that is to be expected there.
+Clipping noisy images to [0, 1] shifts their mean: black becomes grey. Therefore a monotone curve, fitted on the same
+training images, maps the output of a method to the expected clean grey value.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from scipy.stats import norm
 from domain_denoiser.base.errors import BadInput
 
 BINS = 64
-LEAST_SIGMA = 1e-3  # a strength of 0 is no filter; some methods divide by it
+MIN_SIGMA = 1e-3  # a strength of 0 does not filter; some methods divide by it
 
 
 def median(noisy: np.ndarray, sigma: float, width: float) -> np.ndarray:
@@ -25,18 +25,18 @@ def median(noisy: np.ndarray, sigma: float, width: float) -> np.ndarray:
 
 
 def total_variation(noisy: np.ndarray, sigma: float, strength: float) -> np.ndarray:
-    """Chambolle 2004, with a weight of strength * sigma."""
+    """Total variation. Source: Chambolle 2004, with weight = strength * sigma."""
     from skimage.restoration import denoise_tv_chambolle
 
-    weight = strength * max(sigma, LEAST_SIGMA)
+    weight = strength * max(sigma, MIN_SIGMA)
     return np.stack([denoise_tv_chambolle(image, weight=weight, max_num_iter=100) for image in noisy])
 
 
 def nonlocal_means(noisy: np.ndarray, sigma: float, strength: float) -> np.ndarray:
-    """Buades, Coll & Morel 2005, with h = strength * sigma, for the noise that clipping leaves on black."""
+    """Non-local means. Source: Buades, Coll & Morel 2005, with h = strength * sigma and the noise of clipped black."""
     from skimage.restoration import denoise_nl_means
 
-    known, sigma = noise_on_black(max(sigma, LEAST_SIGMA)), max(sigma, LEAST_SIGMA)
+    known, sigma = noise_on_black(max(sigma, MIN_SIGMA)), max(sigma, MIN_SIGMA)
     return np.stack(
         [
             denoise_nl_means(image, patch_size=5, patch_distance=6, h=strength * sigma, sigma=known, fast_mode=True)
@@ -46,7 +46,7 @@ def nonlocal_means(noisy: np.ndarray, sigma: float, strength: float) -> np.ndarr
 
 
 def noise_on_black(sigma: float) -> float:
-    """The standard deviation of clip(sigma * eps, 0, 1), eps ~ N(0, 1)."""
+    """The standard deviation of clip(sigma * eps, 0, 1), with eps ~ N(0, 1)."""
     a = 1.0 / sigma
     beyond = norm.sf(a)  # the share of pixels that become white
     mean = sigma * (norm.pdf(0.0) - norm.pdf(a)) + beyond
@@ -55,17 +55,17 @@ def noise_on_black(sigma: float) -> float:
 
 
 def wavelet(noisy: np.ndarray, sigma: float, strength: float) -> np.ndarray:
-    """BayesShrink (Chang, Yu & Vetterli 2000), for a noise of strength * sigma."""
+    """BayesShrink. Source: Chang, Yu & Vetterli 2000, for a noise of strength * sigma."""
     from skimage.restoration import denoise_wavelet
 
-    _want("pywt", "wavelet", "the extra `study` brings it")
-    known = strength * max(sigma, LEAST_SIGMA)
+    _require("pywt", "wavelet", "the extra `study` installs it")
+    known = strength * max(sigma, MIN_SIGMA)
     return np.stack([denoise_wavelet(image, sigma=known, wavelet="sym4", rescale_sigma=False) for image in noisy])
 
 
-def _want(package: str, method: str, remedy: str) -> None:
+def _require(package: str, method: str, fix: str) -> None:
     if find_spec(package) is None:
-        raise BadInput(f"the method {method} wants the package {package}, which is not installed: {remedy}")
+        raise BadInput(f"the method {method} needs the package {package}, which is not installed: {fix}")
 
 
 # float64 [N, H, W] in [0, 1], sigma, strength -> float64 [N, H, W]
@@ -80,15 +80,15 @@ METHODS: dict[str, Callable[[np.ndarray, float, float], np.ndarray]] = {
 class Curve(NamedTuple):
     """A monotone, piecewise linear map of grey values."""
 
-    given: np.ndarray
-    wanted: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        return np.interp(values, self.given, self.wanted)
+        return np.interp(values, self.x, self.y)
 
 
 def fit_curve(denoised: np.ndarray, clean: np.ndarray) -> Curve:
-    """The expected clean value where a denoised one is given: means in equal bins, made to rise (isotonic)."""
+    """The expected clean value for each denoised value: means in bins of equal width, then isotonic regression."""
     low, high = float(denoised.min()), float(denoised.max())
     if low == high:
         return Curve(np.array([low]), np.array([float(clean.mean())]))
@@ -96,13 +96,13 @@ def fit_curve(denoised: np.ndarray, clean: np.ndarray) -> Curve:
     place = np.clip(np.searchsorted(edges, denoised.ravel(), side="right") - 1, 0, BINS - 1)
     count = np.bincount(place, minlength=BINS)
     filled = count > 0
-    given = np.bincount(place, denoised.ravel(), BINS)[filled] / count[filled]
-    wanted = np.bincount(place, clean.ravel(), BINS)[filled] / count[filled]
-    return Curve(given, isotonic_regression(wanted, weights=count[filled]).x)
+    x = np.bincount(place, denoised.ravel(), BINS)[filled] / count[filled]
+    y = np.bincount(place, clean.ravel(), BINS)[filled] / count[filled]
+    return Curve(x, isotonic_regression(y, weights=count[filled]).x)
 
 
 class Tuned(NamedTuple):
-    """A method, ready for one noise level."""
+    """A method, tuned for one noise level."""
 
     method: str
     sigma: float
@@ -115,7 +115,7 @@ class Tuned(NamedTuple):
 
 
 def tune(method: str, strengths: list[float], noisy: np.ndarray, clean: np.ndarray, sigma: float) -> Tuned:
-    """The strength of the greatest mean per-image PSNR on these images, with the curve fitted on them.
+    """The strength with the highest mean per-image PSNR on these images, with the curve fitted on them.
 
     noisy, clean: float64 [N, H, W] in [0, 1].
     """
@@ -130,7 +130,7 @@ def tune(method: str, strengths: list[float], noisy: np.ndarray, clean: np.ndarr
 
 
 class Linear(NamedTuple):
-    """restored = weight noisy + bias, over the pixels of an image."""
+    """restored = weight @ noisy + bias, over the P pixels of an image."""
 
     weight: np.ndarray  # float64 [P, P]
     bias: np.ndarray  # float64 [P]
@@ -143,7 +143,7 @@ class Linear(NamedTuple):
 def fit_linear(noisy: np.ndarray, clean: np.ndarray, ridge: float) -> Linear:
     """Ridge regression by its normal equations, in float64; the bias is not penalised.
 
-    noisy, clean: uint8 [N, H, W], taken as [0, 1]. Minimises the mean over images of |clean - restored|^2, plus
+    noisy, clean: uint8 [N, H, W], scaled to [0, 1]. Minimises the mean over images of |clean - restored|^2, plus
     ridge * |weight|^2.
     """
     count, pixels = len(noisy), noisy[0].size

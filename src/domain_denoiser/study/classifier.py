@@ -1,4 +1,4 @@
-"""Is the digit still the digit? A small network that reads them, trained on clean digits alone."""
+"""A small classifier of digits, trained on clean digits only: does a restored digit keep its class?"""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,8 +13,8 @@ from domain_denoiser.study.params import Classifier
 BATCH = 1_000  # images
 
 
-class Reader(nn.Sequential):
-    """Two convolutions, two dense layers: float32 [B, 1, 28, 28] in [0, 1] -> [B, 10].
+class DigitClassifier(nn.Sequential):
+    """Two convolutions and two dense layers: float32 [B, 1, 28, 28] in [0, 1] -> [B, 10].
 
     Source: LeCun, Bottou, Bengio & Haffner 1998, with ReLU.
     """
@@ -38,11 +38,15 @@ class Epoch(NamedTuple):
     epoch: int  # from 1
     train_loss: float  # mean cross-entropy, nats
     val_accuracy: float  # on clean val images
-    network: Reader
+    network: DigitClassifier
 
 
 def fit(
-    network: Reader, train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], settings: Classifier, seed: int
+    network: DigitClassifier,
+    train: tuple[Tensor, Tensor],
+    val: tuple[Tensor, Tensor],
+    settings: Classifier,
+    seed: int,
 ) -> Iterator[Epoch]:
     """Train in place on clean images uint8 [N, 28, 28] and their labels int64 [N]; yield each epoch."""
     images, labels = train
@@ -60,12 +64,12 @@ def fit(
             optimizer.step()
             schedule.step()
             total += loss.item() * len(batch)
-        correct = read(network, scaled(val[0])) == val[1]
+        correct = classify(network, scaled(val[0])) == val[1]
         yield Epoch(epoch, total / len(images), correct.double().mean().item(), network)
 
 
 @torch.inference_mode()
-def read(network: Reader, images: Tensor) -> Tensor:
+def classify(network: DigitClassifier, images: Tensor) -> Tensor:
     """The digit of each image: float32 [N, 1, 28, 28] in [0, 1] -> int64 [N]."""
     network.eval()
     return torch.cat([network(part).argmax(1) for part in images.split(BATCH)])

@@ -1,4 +1,4 @@
-"""The study's tables and images -> matplotlib figures, in the style of figures.py. Saves nothing."""
+"""Tables and images of the study -> matplotlib figures, in the style of evaluation/figures.py. Saves nothing."""
 
 from collections.abc import Mapping
 from itertools import cycle
@@ -12,14 +12,14 @@ from domain_denoiser.evaluation.figures import COLOURS, MARKERS
 
 STYLES = ("-", "--", "-.", ":")
 ORDER = ("digits", "upside_down", "letters", "fashion", "inverted")
-BRIGHTEST_DB = 8.0  # gains beyond it have the same colour, so that smaller ones can be told apart
-MAP = "PuOr"  # two hues that colour-blind people tell apart, white at zero
+BRIGHTEST_DB = 8.0  # the end of the colour scale, so that smaller gains differ in colour
+MAP = "PuOr"  # two hues that are safe for colour-blind readers, white at zero
 
 
 def psnr_against_noise(levels: pandas.DataFrame, models: list[str]) -> Figure:
-    """Mean PSNR against the noise level: models as lines, what they are compared with broken; the 95 % interval behind.
+    """Mean PSNR against the noise level, with 95 % intervals: models as solid lines, other methods as broken lines.
 
-    levels: the columns of study_tables.levels. Beyond the dotted line no model has seen any noise.
+    levels: the columns of tables.levels. The dotted line marks the highest noise level in training.
     """
     figure = Figure(figsize=(8.4, 6.2), layout="constrained")
     axes = figure.subplots()
@@ -54,7 +54,7 @@ def psnr_against_noise(levels: pandas.DataFrame, models: list[str]) -> Figure:
 
 
 def grid(rows: Mapping[str, np.ndarray], title: str) -> Figure:
-    """A row of images for each name: uint8 [N, H, W]; the grey scale is fixed to 0 ... 255."""
+    """One row of images per name, uint8 [N, H, W]; the grey scale is fixed to 0 ... 255."""
     columns = max(len(images) for images in rows.values())
     figure = Figure(figsize=(0.85 * columns + 1.1, 0.87 * len(rows) + 0.4), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.0, hspace=0.0)
@@ -70,7 +70,7 @@ def grid(rows: Mapping[str, np.ndarray], title: str) -> Figure:
 
 
 def worst(models: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]], title: str) -> Figure:
-    """The digits that each model restores worst, from the worst on: original, noisy, restored, PSNR above.
+    """The digits that each model restores worst, the worst first: original, noisy, restored, with the PSNR above.
 
     models: name -> original, noisy, restored uint8 [N, H, W] and PSNR in dB [N].
     """
@@ -90,7 +90,7 @@ def worst(models: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
 
 
 def domains(table: pandas.DataFrame, sigma: float) -> Figure:
-    """Two heat maps, a row a model, a column a domain: PSNR gain over the noisy input, and over the linear denoiser.
+    """Two heat maps, models by domains: the PSNR gain over the noisy input, and over the linear denoiser.
 
     table: columns model, domain, gain_over_noisy_db, gain_over_linear_db.
     """
@@ -110,7 +110,7 @@ def domains(table: pandas.DataFrame, sigma: float) -> Figure:
 
 
 def _heat(axes: Axes, gain: pandas.DataFrame) -> None:
-    """The number stands in every field, so that print without colours loses nothing."""
+    """Draw one heat map, with the number in each cell, so that it is readable without colours."""
     axes.imshow(gain, cmap=MAP, vmin=-BRIGHTEST_DB, vmax=BRIGHTEST_DB, aspect="auto")
     axes.set_xticks(range(gain.shape[1]), [name.replace("_", "\n") for name in gain.columns])
     axes.set_yticks(range(gain.shape[0]), [name.replace("_", " ") for name in gain.index])
@@ -124,7 +124,7 @@ def _heat(axes: Axes, gain: pandas.DataFrame) -> None:
 def encoder_weights(weights: Mapping[str, np.ndarray], shown: int, title: str) -> Figure:
     """The weights of hidden units as images: purple where light excites a unit, orange where it inhibits it.
 
-    weights: name -> [hidden, 28, 28]. The `shown` units of the greatest norm, each with its own scale.
+    weights: name -> [hidden, 28, 28]. It shows the `shown` units with the largest norm, each with its own scale.
     """
     columns = int(np.ceil(np.sqrt(shown)))
     figure = Figure(figsize=(3.6 * len(weights), 4.1), layout="constrained")

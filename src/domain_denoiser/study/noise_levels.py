@@ -1,4 +1,4 @@
-"""Images at one noise level, also beyond those that training knows, and the folder that the study keeps them in.
+"""Noisy images at one noise level, also above the levels of training, and the study's folder for them.
 
 data/study/levels holds clean.npy and test_<sigma>.npy, uint8 [N, 28, 28].
 """
@@ -22,7 +22,7 @@ CLEAN = "clean.npy"
 
 
 def corrupt(clean: np.ndarray, sigma: float, seed: int, *name: str) -> np.ndarray:
-    """Noisy uint8 images [N, 28, 28] of a sigma of at least 0; equal seed, sigma and name give equal bytes."""
+    """Noisy images, uint8 [N, 28, 28]; sigma must be at least 0. Equal seed, sigma and name give equal bytes."""
     draw = generator("cpu", seed, "noise", "study", str(sigma), *name)
     return np.concatenate(
         [
@@ -35,7 +35,7 @@ def corrupt(clean: np.ndarray, sigma: float, seed: int, *name: str) -> np.ndarra
 def measure(
     sigmas: list[float], restorer: Callable[[float], Callable[[Tensor], Tensor]], device: "torch.device | str"
 ) -> Iterator[pandas.DataFrame]:
-    """The table of each noise level; `restorer` gives what restores at a level."""
+    """Yield the per-image table of each noise level; `restorer` returns the denoiser for a level."""
     clean = images.to_float(images.load(FOLDER / CLEAN), device)
     for sigma in sigmas:
         noisy = images.to_float(images.load(FOLDER / level_file("test", sigma)), device)
@@ -43,5 +43,5 @@ def measure(
 
 
 def on_arrays(restore: Callable[[np.ndarray], np.ndarray]) -> Callable[[Tensor], Tensor]:
-    """What restores float64 [N, H, W], for tensors [N, 1, H, W]."""
+    """Make a denoiser of tensors [N, 1, H, W] from a denoiser of arrays, float64 [N, H, W]."""
     return lambda noisy: torch.from_numpy(restore(noisy.squeeze(1).double().cpu().numpy())).unsqueeze(1).to(noisy)

@@ -62,7 +62,7 @@ class Classifier(Strict):
 
 
 class Network(Strict):
-    """A network that is trained for comparison, and what it is trained on."""
+    """A network that is trained for comparison, and its domain."""
 
     domain: Domain
     seed: Seed

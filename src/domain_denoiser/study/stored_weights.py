@@ -1,4 +1,4 @@
-"""The weights of what is no denoiser, and so has no settings: the linear restorer, the classifier."""
+"""The weights of a network that is not a denoiser, and so has no settings: the classifier."""
 
 from pathlib import Path
 
@@ -9,21 +9,21 @@ from domain_denoiser.base import atomic
 from domain_denoiser.base.errors import BadInput
 
 
-def save(made: nn.Module, folder: Path) -> None:
-    """The weights alone, of a network that needs no settings."""
+def save(network: nn.Module, folder: Path) -> None:
+    """Write model.safetensors, but no model.json."""
     from safetensors.torch import save_file
 
     with atomic.file(folder / layout.WEIGHTS) as temporary:
-        save_file({name: weight.contiguous().cpu() for name, weight in made.state_dict().items()}, temporary)
+        save_file({name: weight.contiguous().cpu() for name, weight in network.state_dict().items()}, temporary)
 
 
-def load(made: nn.Module, folder: Path) -> None:
-    """Fill a network. Raises BadInput if the weights are not this network's."""
+def load(network: nn.Module, folder: Path) -> None:
+    """Load the weights into a network. Raises BadInput if they do not fit it."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = folder / layout.WEIGHTS
     try:
-        made.load_state_dict(load_file(path))
+        network.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise BadInput(f"{path} holds no weights of a {type(made).__name__}: {error}") from error
+        raise BadInput(f"{path} holds no weights of a {type(network).__name__}: {error}") from error

@@ -15,13 +15,13 @@ FOLDER = layout.STUDY_REPORTS
 
 
 def save(table: pandas.DataFrame, path: Path) -> None:
-    """Equal tables give equal bytes; nine digits tell every float32 apart."""
+    """Write a CSV file; equal tables give equal bytes. Nine digits identify every float32."""
     with atomic.file(path) as temporary:
         table.to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
 
 
 def by_level(table: pandas.DataFrame) -> dict[float, np.ndarray]:
-    """The PSNR of each image, in dB, [N], at each noise level of a per-image table."""
+    """{noise level: PSNR of each image in dB, float64 [N]} of a per-image table."""
     return {
         float(sigma): rows.sort_values("image")["psnr_db"].to_numpy(float) for sigma, rows in table.groupby("sigma")
     }
@@ -33,7 +33,7 @@ def mean(values: np.ndarray, seed: int) -> Difference:
 
 
 def levels(tables: Mapping[str, pandas.DataFrame], seed: int) -> pandas.DataFrame:
-    """A row for each method at each noise level: the mean PSNR over images and its 95 % interval."""
+    """One row per method and noise level: the mean PSNR over images in dB, and its 95 % interval."""
     rows = []
     for method, table in tables.items():
         for sigma, psnr_db in by_level(table).items():
@@ -52,7 +52,7 @@ def levels(tables: Mapping[str, pandas.DataFrame], seed: int) -> pandas.DataFram
 
 
 def spread(seeds: pandas.DataFrame) -> pandas.DataFrame:
-    """Over the seeds of each model at each noise level: how many, mean, lowest, highest and their distance, in dB.
+    """One row per model and noise level: number of seeds, and mean, minimum, maximum and range of their PSNR in dB.
 
     seeds: columns model, seed, sigma, psnr_db.
     """
@@ -64,11 +64,11 @@ def spread(seeds: pandas.DataFrame) -> pandas.DataFrame:
 def differences(
     tables: Mapping[str, pandas.DataFrame], spreads: Mapping[tuple[str, float], float], seed: int
 ) -> pandas.DataFrame:
-    """Each pair of methods at each noise level: mean PSNR of `method` minus that of `than`, 95 % interval, verdict.
+    """One row per pair of methods and noise level: mean PSNR of `method` minus `than` in dB, 95 % interval, verdict.
 
-    spreads: the distance between the best and the worst seed of a model at a noise level, in dB. The verdict is `noise`
-    if the interval holds zero, or if the difference is smaller than the greater spread of the two; else `better` or
-    `worse`.
+    spreads: the difference between the best and the worst seed of a model at a noise level, in dB. The verdict is
+    `noise` if the interval contains zero, or if the difference is smaller than the larger of the two spreads; else
+    `better` or `worse`.
     """
     values = {name: by_level(table) for name, table in tables.items()}
     rows = []
@@ -93,6 +93,7 @@ def differences(
 
 
 def verdict(found: Difference, spread_db: float) -> str:
+    """`noise`, `better` or `worse`; see `differences`."""
     if found.low <= 0.0 <= found.high or abs(found.mean) < spread_db:
         return "noise"
     return "better" if found.mean > 0.0 else "worse"

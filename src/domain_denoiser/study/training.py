@@ -1,4 +1,4 @@
-"""A training of the study: as in the main pipeline, but its noisy images are made in memory."""
+"""A training of the study: as in the main pipeline, but with noisy images made in memory."""
 
 from pathlib import Path
 
@@ -22,10 +22,10 @@ def fit(
     seed: int,
     key: str,
 ) -> None:
-    """Write the model to `folder`, as the stage train does it.
+    """Train a network and write it to `folder`, as the stage train does.
 
-    clean: uint8 [N, 28, 28], the parts `train` and `val`; key: where the settings stand. Raises BadInput if the
-    training diverges, or if this machine does not compute in the precision of the settings.
+    clean: uint8 [N, 28, 28] of the parts `train` and `val`; key: the params key of the settings, for messages. Raises
+    BadInput if the training diverges, or if this machine does not support the precision of the settings.
     """
     device = compute.prepare(on)
     compute.require(settings.precision, device, f"{key}.precision")
@@ -43,5 +43,5 @@ def fit(
 
 
 def load_clean(folder: Path, pattern: str) -> dict[str, np.ndarray]:
-    """The parts `train` and `val` of a folder, whose files are called as the pattern says: "{}_images.npy"."""
+    """The parts `train` and `val` of a folder; pattern: their file names, as in "{}_images.npy"."""
     return {part: images.load(folder / pattern.format(part)) for part in ("train", "val")}
