@@ -2,12 +2,13 @@
 
 import base64
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import jinja2
 import pandas
+from ruamel.yaml import YAML
 
 from domain_denoiser import layout
 from domain_denoiser.base import atomic, checksum, reading
@@ -94,96 +95,28 @@ def _hash(path: Path) -> str:
 
 
 def sections(makers: Mapping[str, tuple[str, Stage]]) -> list[Section]:
-    """What the page tells, in its order."""
-
-    def section(title: str, shows: str, limits: str, pictures: list[Path], tables: list[Table], paths: list[Path]):
-        drawn = [_picture(title, path) for path in pictures]
-        return Section(title, shows, limits, drawn, tables, [_source(path, makers) for path in [*paths, *pictures]])
-
-    figures = STUDY / "figures"
-    metrics = layout.METRICS
-    levels, differences, spread = (STUDY / f"{name}.csv" for name in ("levels", "differences", "spread"))
-    domains, accuracy, ceiling = (STUDY / f"{name}.csv" for name in ("domains", "accuracy", "ceiling"))
-    told = [
-        section(
-            "On all test images",
-            "Mean PSNR over the 10,000 test images at the noise levels of the pipeline.",
-            "Whether a gain would hold with another seed: see the spread below.",
-            [],
-            [_metrics(metrics)],
-            [metrics],
-        ),
-        section(
-            "Against other methods, from no noise to more than training knows",
-            "Every method on the same noisy images. The classical ones are told σ and tuned for each σ on training "
-            "images; linear regression is fitted for each σ; a network is one for all σ. post: the post's own "
-            "settings. keras: the convolutional auto-encoder of the Keras tutorial.",
-            "Without noise the noisy input is perfect, and every network only adds error. Other noise than this one "
-            "(not Gaussian, not clipped, not independent from pixel to pixel) was not tried.",
-            [figures / "psnr_against_noise.png"],
-            [_table_of(_levels, levels)],
-            [levels],
-        ),
-        section(
-            "Differences that hold",
-            "conv minus every other method on the same images in dB, with 95 % intervals (paired bootstrap over "
-            "images). A difference counts as noise if its interval holds zero or if it is smaller than the distance "
-            "between the best and the worst seed.",
-            "The intervals are about the choice of test images; three seeds give only a rough idea of the rest.",
-            [],
-            [_table_of(_differences, differences), _table_of(_spread, spread)],
-            [differences, spread],
-        ),
-        section(
-            "The same digits through every model",
-            "The first test image of each digit.",
-            "Ten images say little about the mean.",
-            [figures / "digits.png"],
-            [],
-            [],
-        ),
-        section(
-            "Where each fails worst",
-            "Of the images measured, the ten of the lowest PSNR for each model.",
-            "A low PSNR may still be a readable digit, and the reverse.",
-            [figures / "worst.png"],
-            [],
-            [],
-        ),
-        section(
-            "Own domain only",
-            "Each model on images it was not trained for, beside a linear denoiser fitted to each domain. Below zero a "
-            "model makes things worse than they were, or worse than the simplest denoiser that knows the domain. "
-            "conv_fashion is the network of conv trained on Fashion-MNIST, for fewer epochs.",
-            "How much of a domain a model would need to see to work there.",
-            [figures / "domains.png"],
-            [_table_of(_domains, domains)],
-            [domains],
-        ),
-        section(
-            "Is the digit still the digit?",
-            "How many of the 10,000 test digits a classifier reads. It was trained on clean training digits and chosen "
-            "on clean val digits; it never saw a noisy or restored one.",
-            "A classifier trained on noisy or restored digits would read more of them.",
-            [],
-            [_table_of(_accuracy, accuracy)],
-            [accuracy],
-        ),
-        section(
-            "What the hidden layer has learned",
-            "The weights from the image to the 36 hidden units of the greatest norm, each on its own scale: purple "
-            "where light excites the unit, orange where it inhibits it.",
-            "What a unit does together with the others.",
-            [figures / "encoder_weights.png"],
-            [],
-            [],
-        ),
-    ]
-    if ceiling.exists():
-        limits = "That no network could do better."
-        shows = "A larger network of the same kind, trained for longer, minus conv, on the same images."
-        told.append(section("The ceiling", shows, limits, [], [_table_of(_ceiling, ceiling)], [ceiling]))
+    """What page.yaml says, with the tables and pictures of the working directory."""
+    told = []
+    for section in YAML(typ="safe").load(Path(__file__).with_name("page.yaml").read_bytes()):
+        if "optional" in section and not _table_file(section["optional"]).exists():
+            continue
+        names = section.get("tables", [])
+        pictures = [STUDY / f"figures/{name}.png" for name in section.get("pictures", [])]
+        told.append(
+            Section(
+                section["title"],
+                section["shows"],
+                section["limits"],
+                [_picture(section["title"], path) for path in pictures],
+                [_table_of(name) for name in names],
+                [_source(path, makers) for path in [*map(_table_file, names), *pictures]],
+            )
+        )
     return told
+
+
+def _table_file(name: str) -> Path:
+    return layout.METRICS if name == "metrics" else STUDY / f"{name}.csv"
 
 
 def runs(makers: Mapping[str, tuple[str, Stage]]) -> list[Run]:
@@ -233,10 +166,11 @@ def _metrics(path: Path) -> Table:
     return _table("PSNR in dB at σ =", sigmas, values, "{:.2f}")
 
 
-def _table_of(build: Callable[[Path], Table], path: Path) -> Table:
-    """Raises BadInput if the file does not hold what the study writes there."""
+def _table_of(name: str) -> Table:
+    """Raises BadInput if the file does not hold what its stage writes there."""
+    path = _table_file(name)
     try:
-        return build(path)
+        return TABLES[name](path)
     except (LookupError, ValueError, TypeError) as error:
         raise BadInput(f"{path} is not the table that `make study` writes there: {error}") from error
 
@@ -346,3 +280,14 @@ def _ceiling(path: Path) -> Table:
         for _, row in _read(path).iterrows()
     ]
     return Table(["σ", "PSNR of large (dB)", "large − conv (dB)"], rows)
+
+
+TABLES = {
+    "metrics": _metrics,
+    "levels": _levels,
+    "differences": _differences,
+    "spread": _spread,
+    "domains": _domains,
+    "accuracy": _accuracy,
+    "ceiling": _ceiling,
+}
