@@ -75,7 +75,7 @@ def test_values_of_the_sample_are_valid(values, write_params):
         ("noisy.test.sigmas", [], "at least 1 item"),
         ("models", {}, "at least 1 item"),
         ("models.fixed", None, "dictionary"),
-        ("models.conv.loss", "l1", "'mse' or 'rmse'"),
+        ("models.conv.loss", "l1", "'mse', 'rmse' or 'log_mse'"),
         ("models.fixed.initialisation", "zeros", "'xavier'"),
         ("models.fixed.noise", "stale", "'fresh' or 'frozen'"),
         ("models.fixed.epochs", 2.5, "integer"),
@@ -123,7 +123,7 @@ def test_wrong_name_of_an_entry(values, write_params, section, name, wanted):
             {"law": "uniform", "noise": "gaussian", "low": 0.5, "high": 0.5},
             "noisy.random must have low (=0.5) below high (=0.5)",
         ),
-        ("noisy.test.sigmas", [0.0, 0.5, 0.5], "noisy.test must have ascending sigmas, but they are [0.0, 0.5, 0.5]"),
+        ("noisy.test.sigmas", [0.0, 0.5, 0.5], "noisy.test.sigmas must ascend, but is [0.0, 0.5, 0.5]"),
         (
             "noisy.test.sigmas",
             [0.12, 0.12004],

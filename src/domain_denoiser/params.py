@@ -3,13 +3,21 @@
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
 from domain_denoiser.base import parsing, reading
 from domain_denoiser.base.errors import BadInput, one_line
 
 STEPS_OF_SIGMA = 10_000  # steps in MLflow are integers: the noise level 0.125 is step 1250
 
+
+def _ascending(sigmas: list[float]) -> list[float]:
+    if any(a >= b for a, b in zip(sigmas, sigmas[1:])):
+        raise ValueError(f"must ascend, but is {sigmas}")
+    return sigmas
+
+
+Ascending = AfterValidator(_ascending)
 Sigma = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
@@ -87,12 +95,10 @@ class Levels(Strict):
 
     law: Literal["levels"]
     noise: Name  # one of core.noise.NOISES
-    sigmas: Annotated[list[Sigma], Field(min_length=1)]
+    sigmas: Annotated[list[Sigma], Field(min_length=1), Ascending]
 
     @model_validator(mode="after")
-    def sigmas_ascend(self) -> "Levels":
-        if any(a >= b for a, b in zip(self.sigmas, self.sigmas[1:])):
-            raise ValueError(f"must have ascending sigmas, but they are {self.sigmas}")
+    def steps_differ(self) -> "Levels":
         steps = [round(STEPS_OF_SIGMA * sigma) for sigma in self.sigmas]
         if any(a == b for a, b in zip(steps, steps[1:])):
             raise ValueError(
@@ -116,9 +122,9 @@ class Training(Strict):
     noise: Literal["fresh", "frozen"]
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     batch_size: Count
-    loss: Literal["mse", "rmse"]
+    loss: Literal["mse", "rmse", "log_mse"]
     precision: Literal["float32", "bfloat16"]
-    optimizer: Literal["rmsprop", "rmsprop_corrected", "adam"]
+    optimizer: Literal["rmsprop", "rmsprop_corrected", "adam", "muon"]
     learning_rate: Annotated[float, Field(gt=0.0, le=10.0, allow_inf_nan=False)]
     beta2: Decay  # of the running mean of squared gradients; for rmsprop this is its alpha
     schedule: Literal["constant", "linear", "cosine", "one_cycle"]

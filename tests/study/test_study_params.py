@@ -31,7 +31,7 @@ def test_committed_file_is_read(tmp_path):
     [
         (lambda v: v.pop("levels"), "levels is missing"),
         (lambda v: v.update(extra=1), "extra is not a known key"),
-        (lambda v: v["levels"].update(sigmas=[0.5, 0.1]), "levels must have ascending sigmas"),
+        (lambda v: v["levels"].update(sigmas=[0.5, 0.1]), "levels.sigmas must ascend"),
         (lambda v: v["domains"].update(sigma=0.55), "must have domains.sigma"),
         (lambda v: v["networks"]["post"].update(domain="cats"), "networks.post.domain is 'cats'"),
         (lambda v: v["linear"].update(ridge=0.0), "linear.ridge is 0.0"),

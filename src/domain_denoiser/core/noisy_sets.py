@@ -6,7 +6,7 @@ The folder of the noise levels holds {test,gate}_<sigma>.npy. In both, law.json 
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from domain_denoiser.core import images
 from domain_denoiser.core.noise import add_noise, draw_sigma
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.params import Constant, Law, Levels, Regime, Uniform, check
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
 BATCH = 5_000  # images
 LAW = "law.json"
@@ -34,12 +37,14 @@ def corrupt(clean: np.ndarray, regime: Regime, seed: int, *name: str) -> Noisy:
     The parts are computed lazily, BATCH images each; only the clean images of one part are read at a time.
     """
     sigma = draw_sigma(regime, len(clean), generator("cpu", seed, "sigma", *name))
-    draw = generator("cpu", seed, "noise", *name)
-    parts = (
-        add_noise(regime.noise, images.to_float(clean[i : i + BATCH], "cpu"), sigma[i : i + BATCH], draw)
-        for i in range(0, len(clean), BATCH)
-    )
-    return Noisy(map(images.to_uint8, parts), sigma.numpy())
+    return Noisy(with_noise(regime.noise, clean, sigma, generator("cpu", seed, "noise", *name)), sigma.numpy())
+
+
+def with_noise(kind: str, clean: np.ndarray, sigma: "Tensor", draw: "Generator") -> Iterator[np.ndarray]:
+    """Noisy images in parts, uint8 [n, 28, 28] each, of clean ones; sigma: that of each image, float32 [N]."""
+    for i in range(0, len(clean), BATCH):
+        part = images.to_float(clean[i : i + BATCH], "cpu")
+        yield images.to_uint8(add_noise(kind, part, sigma[i : i + BATCH], draw))
 
 
 def level_file(split: str, sigma: float) -> str:

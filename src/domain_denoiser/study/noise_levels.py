@@ -12,8 +12,7 @@ from torch import Tensor
 
 from domain_denoiser import layout
 from domain_denoiser.core import images
-from domain_denoiser.core.noise import add_noise
-from domain_denoiser.core.noisy_sets import BATCH, level_file
+from domain_denoiser.core.noisy_sets import level_file, with_noise
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.evaluation.per_image import evaluate
 
@@ -24,12 +23,7 @@ CLEAN = "clean.npy"
 def corrupt(clean: np.ndarray, sigma: float, seed: int, *name: str) -> np.ndarray:
     """Noisy images, uint8 [N, 28, 28]; sigma must be at least 0. Equal seed, sigma and name give equal bytes."""
     draw = generator("cpu", seed, "noise", "study", str(sigma), *name)
-    return np.concatenate(
-        [
-            images.to_uint8(add_noise("gaussian", images.to_float(part, "cpu"), torch.full((len(part),), sigma), draw))
-            for part in (clean[start : start + BATCH] for start in range(0, len(clean), BATCH))
-        ]
-    )
+    return np.concatenate(list(with_noise("gaussian", clean, torch.full((len(clean),), sigma), draw)))
 
 
 def measure(

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from domain_denoiser.base import parsing, reading
 from domain_denoiser.params import (
+    Ascending,
     Compute,
     Count,
     Data,
@@ -24,13 +25,9 @@ Positive = Annotated[float, Field(gt=0.0, le=1_000.0, allow_inf_nan=False)]
 
 class Levels(Strict):
     images: Count
-    sigmas: Annotated[list[Annotated[float, Field(ge=0.0, le=10.0, allow_inf_nan=False)]], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def sigmas_ascend(self) -> "Levels":
-        if any(a >= b for a, b in zip(self.sigmas, self.sigmas[1:])):
-            raise ValueError(f"must have ascending sigmas, but they are {self.sigmas}")
-        return self
+    sigmas: Annotated[
+        list[Annotated[float, Field(ge=0.0, le=10.0, allow_inf_nan=False)]], Field(min_length=1), Ascending
+    ]
 
 
 class Strengths(Strict):
