@@ -143,13 +143,6 @@ class Convolutions:
                 torch.autograd.grad(result, [weight, taken] if taken.requires_grad else [weight], gradient)
 
 
-def by_autograd(settings: params.Model) -> torch.nn.Module:
-    """The same network without its own way to the gradient."""
-    built = network(settings)
-    built.gradient = lambda weights: loop.Autograd(built, weights, "mse")
-    return built
-
-
 def stored(clean: np.ndarray, regime: str) -> loop.Images:
     corrupted = images.load(NOISY / regime / "train.npy")[: len(clean)]
     return loop.Images(torch.from_numpy(clean), torch.from_numpy(corrupted))
@@ -161,7 +154,6 @@ def loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[[], N
     return {
         "a good ordinary loop": Ordinary(images.to_float(clean, "cpu"), settings),
         **{name: Ours(train, low.batch_size, low, network(low)) for name, low in in_bfloat16(settings).items()},
-        "ours, through autograd": Ours(train, settings.batch_size, settings, by_autograd(settings)),
         "**ours**": Ours(train, settings.batch_size, settings, network(settings)),
         "ours, with validation": Ours(train, 5_000, settings, network(settings)),
         **{f"the five products in {name}": Products(settings, dtype, batches, False) for name, dtype in dtypes()},

@@ -13,7 +13,7 @@ from domain_denoiser.core import compute
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.networks import architectures, keras
 from domain_denoiser.networks.unet import Settings as UnetSettings
-from domain_denoiser.training import loop
+from domain_denoiser.training import gradients
 from domain_denoiser.training.initialisation import initialise
 from domain_denoiser.training.optimizer import Flat
 
@@ -76,7 +76,8 @@ class Batch(NamedTuple):
         """The loss and its gradient by all weights, as training computes them."""
         weights = Flat(self.network)
         settings = self.settings.model_copy(update={"precision": precision})
-        return loop.gradient_of(self.network, weights, settings)(self.noisy, self.clean), weights.gradient
+        with gradients.gradient_of(self.network, weights, settings) as gradient:
+            return gradient(self.noisy, self.clean), weights.gradient
 
 
 @pytest.fixture
@@ -122,8 +123,8 @@ def test_float32_copies_no_weights(make_settings):
     """Its gradient is computed where the optimizer reads it."""
     network = architectures.build(make_settings())
     weights = Flat(network)
-    made = loop.gradient_of(network, weights, make_settings())
-    used = [*made._weight.values(), *made._gradient.values()]
+    with gradients.gradient_of(network, weights, make_settings()) as made:
+        used = [*made._weight.values(), *made._gradient.values()]
     assert {place(view) for view in used} == {place(weights.values), place(weights.gradient)}
 
 

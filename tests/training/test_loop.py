@@ -10,9 +10,9 @@ from domain_denoiser.core import images, metrics, noisy_sets
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.networks import architectures
 from domain_denoiser.params import Constant, Uniform
-from domain_denoiser.training import loop
+from domain_denoiser.training import gradients
 from domain_denoiser.training.initialisation import initialise
-from domain_denoiser.training.loop import Autograd, Diverged, Images, fit, learning_rate
+from domain_denoiser.training.loop import Diverged, Images, fit, learning_rate
 
 FIXED = Constant(law="constant", noise="gaussian", sigma=0.5)
 FAINT = Uniform(
@@ -23,13 +23,19 @@ COUNT = 22
 
 
 class Recorder(nn.Module):
-    """Restored is the noisy image times a weight, which begins at 1; keeps what it was trained on."""
+    """Restored is the noisy image times a weight, which begins at 1; keeps what it, or a copy, was trained on."""
 
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(()))
         self.seen: list[torch.Tensor] = []
         self.weights: list[float] = []
+
+    def __deepcopy__(self, memo: dict) -> "Recorder":
+        copied = type(self)()
+        copied.load_state_dict(self.state_dict())
+        copied.seen, copied.weights = self.seen, self.weights
+        return copied
 
     def forward(self, noisy):
         if self.training:
@@ -57,8 +63,7 @@ def record(make_settings):
         train = Images(clean, clean if stored is None else stored)
         epochs = list(fit(recorder, train, train, FAINT, settings, seed, None))
         assert len(epochs) == settings.epochs
-        steps = math.ceil(COUNT / settings.batch_size)
-        return [torch.cat(recorder.seen[i * steps : (i + 1) * steps]) for i in range(settings.epochs)]
+        return list(torch.cat(recorder.seen).split(COUNT))
 
     return run
 
@@ -109,8 +114,9 @@ def test_training_learns_to_denoise(train_sample, sample_images):
         {"optimizer": "rmsprop_corrected", "ema": 0.9, "schedule": "one_cycle"},
         {"precision": "bfloat16"},
         {"loss": "rmse", "precision": "bfloat16", "optimizer": "adam"},
+        {"loss": "log_mse", "optimizer": "muon"},
     ],
-    ids=["plain", "all", "bfloat16", "autograd bfloat16"],
+    ids=["plain", "all", "bfloat16", "autograd bfloat16", "muon"],
 )
 def test_two_trainings_give_the_same_bytes(train_sample, changed):
     (history, weights), (history_again, weights_again) = train_sample(**changed), train_sample(**changed)
@@ -120,10 +126,32 @@ def test_two_trainings_give_the_same_bytes(train_sample, changed):
     assert not weights[0]["decoder.bias"].equal(weights[1]["decoder.bias"])
 
 
+SMALL_UNET = {"fine_channels": 4, "coarse_channels": 8, "fine_blocks": 1, "coarse_blocks": 1}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"architecture": "unet", **SMALL_UNET, "loss": "log_mse", "optimizer": "muon", "batch_size": 33}],
+    ids=["mlp", "unet"],
+)
+def test_one_thread_and_two_give_the_same_weights(train_sample, changed):
+    _, weights = train_sample(**changed)
+    torch.set_num_threads(2)
+    try:
+        _, weights_again = train_sample(**changed)
+    finally:
+        torch.set_num_threads(1)
+    for one, again in zip(weights, weights_again):
+        assert all(one[name].equal(again[name]) for name in one)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_written_out_gradient_trains_as_autograd_does(train_sample, monkeypatch, precision):
     history, weights = train_sample(precision=precision, epochs=3)
-    monkeypatch.setattr(loop, "gradient", lambda network, weights, settings: Autograd(network, weights, settings.loss))
+    monkeypatch.setattr(
+        "domain_denoiser.training.mlp_gradient.MlpGradient",
+        lambda network, weights: gradients.Autograd(network, weights, "mse", gradients.Inline()),
+    )
     by_autograd, weights_by_autograd = train_sample(precision=precision, epochs=3)
     loss, distance = {"float32": (1e-5, 1e-6), "bfloat16": (0.005, 0.02)}[precision]
     for row, other in zip(history, by_autograd):
@@ -299,8 +327,8 @@ def test_averaged_network_has_the_running_mean_of_the_weights(make_settings):
     settings = make_settings(architecture="recorder", ema=0.8, batch_size=5, learning_rate=0.01, epochs=2)
     recorder, train = Recorder(), Images(greys(), 1.1 * greys())
     averages = [epoch.network.weight.item() for epoch in fit(recorder, train, train, FAINT, settings, 2018, None)]
-    # What is recorded is the weight before each step: after a step is before the next.
-    after = [*recorder.weights[1:], recorder.weight.item()]
+    # What is recorded is the weight before each step, for both halves of the batch: after a step is before the next.
+    after = [*recorder.weights[2::2], recorder.weight.item()]
     running = list(itertools.accumulate(after, lambda mean, weight: 0.8 * mean + 0.2 * weight))
     steps = math.ceil(COUNT / 5)
     assert averages == pytest.approx([running[steps - 1], running[-1]], rel=1e-5)

@@ -3,13 +3,13 @@
 Knows nothing of MLflow, DVC or files: `fit` yields what happened, others write it down.
 """
 
-import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import metrics
@@ -17,14 +17,10 @@ from domain_denoiser.core.images import scaled
 from domain_denoiser.core.noise import add_noise, draw_sigma
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.params import Constant, Model, Regime
+from domain_denoiser.training.gradients import gradient_of
+from domain_denoiser.training.muon import Muon
 from domain_denoiser.training.optimizer import Flat, Optimizer
 
-# From the mean squared error of each image, [B], to the loss. The root counts an image that is nearly right for more,
-# as the mean of per-image PSNR does.
-LOSSES = {
-    "mse": lambda each: each.mean(),
-    "rmse": lambda each: (each + 1e-6).sqrt().mean(),
-}
 AHEAD = 8  # batches read and made noisy in one go: large operations cost less, but more would leave the CPU's cache
 
 
@@ -43,7 +39,7 @@ class State(NamedTuple):
     """What the epochs after `epoch` depend on beside arguments of `fit`. No generator: each epoch seeds its own."""
 
     epoch: int
-    tensors: Mapping[str, Tensor]  # float32 [n] each: the weights, the optimizer's means, the mean of the weights
+    tensors: Mapping[str, Tensor]  # the weights, the state of the optimizer, the moving average of the weights
 
 
 class Epoch(NamedTuple):
@@ -83,10 +79,12 @@ def fit(
     Raises Diverged with epoch, step and learning rate when the loss is not finite.
     """
     weights = Flat(network)
-    optimizer = Optimizer(weights, settings)
-    backward = gradient_of(network, weights, settings)
-    average = Ema(network, weights, settings.ema)
-    tensors = {"weights": weights.values} | optimizer.tensors | average.tensors
+    optimizer = (Muon if settings.optimizer == "muon" else Optimizer)(weights, settings)
+    tensors, measured = {"weights": weights.values} | optimizer.tensors, network
+    if settings.ema > 0.0:  # Polyak & Juditsky 1992, with exponential weights
+        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema))
+        tensors |= {f"average.{name}": tensor for name, tensor in average.state_dict().items()}
+        measured = average.module
     done = 0
     if after is not None:
         done = after.epoch
@@ -97,18 +95,19 @@ def fit(
     for epoch in range(done + 1, settings.epochs + 1):
         losses = torch.zeros(steps, device=train.clean.device)
         network.train()
-        for step, (noisy, clean) in enumerate(batches(train, regime, settings, seed, epoch)):
-            losses[step] = backward(noisy, clean)
-            overall = (epoch - 1) * steps + step
-            rate = learning_rate(settings, overall, settings.epochs * steps)
-            optimizer.step(rate)
-            average.update(overall)
+        with gradient_of(network, weights, settings) as gradient:
+            for step, (noisy, clean) in enumerate(batches(train, regime, settings, seed, epoch)):
+                losses[step] = gradient(noisy, clean)
+                rate = learning_rate(settings, (epoch - 1) * steps + step, settings.epochs * steps)
+                optimizer.step(rate)
+                if settings.ema > 0.0:
+                    average.update_parameters(network)
         _refuse_divergence(losses, epoch, settings, steps)
-        val_loss, val_psnr_db = validate(average.network, val)
+        val_loss, val_psnr_db = validate(measured, val)
         if not math.isfinite(val_loss):  # the last step of the epoch, which no training loss has seen
             raise Diverged(f"the loss on the val images is {val_loss} after epoch {epoch}, learning rate {rate:.3g}")
         train_loss = _mean(losses, images, settings.batch_size)
-        yield Epoch(epoch, train_loss, val_loss, val_psnr_db, rate, average.network, State(epoch, tensors))
+        yield Epoch(epoch, train_loss, val_loss, val_psnr_db, rate, measured, State(epoch, tensors))
 
 
 def batches(train: Images, regime: Regime, settings: Model, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -126,74 +125,6 @@ def batches(train: Images, regime: Regime, settings: Model, seed: int, epoch: in
         else:
             noisy = clean if noiseless else add_noise(regime.noise, clean, sigma[some], draw)
         yield from zip(noisy.split(settings.batch_size), clean.split(settings.batch_size))
-
-
-def gradient_of(network: nn.Module, weights: Flat, settings: Model) -> Callable[[Tensor, Tensor], Tensor]:
-    """What computes loss and gradient of a batch, in the precision of the settings."""
-    if settings.precision == "bfloat16":
-        return InBfloat16(network, weights, settings)
-    return gradient(network, weights, settings)
-
-
-def gradient(network: nn.Module, weights: Flat, settings: Model) -> Callable[[Tensor, Tensor], Tensor]:
-    """Of the post's network and the mean squared error the gradient that is written out, else autograd's."""
-    if settings.loss == "mse" and settings.architecture == "mlp":
-        from domain_denoiser.training.mlp_gradient import MlpGradient
-
-        return MlpGradient(network, weights)
-    return Autograd(network, weights, settings.loss)
-
-
-class Autograd:
-    """The gradient of the loss of any network, computed in the type of its weights; the loss itself is float32."""
-
-    def __init__(self, network: nn.Module, weights: Flat, loss: str) -> None:
-        self._network, self._weights, self._loss = network, weights, LOSSES[loss]
-
-    def __call__(self, noisy: Tensor, clean: Tensor) -> Tensor:
-        """The mean squared error, float32 []; the gradient of the loss is in the weights' `gradient`."""
-        self._weights.gradient.zero_()
-        restored = self._network(noisy.to(self._weights.values.dtype)).float()
-        each = (restored - clean).square().flatten(1).mean(1)
-        self._loss(each).backward()
-        return each.detach().mean()
-
-
-class InBfloat16:
-    """Forward and backward pass of a copy of the network in bfloat16; what is trained stays float32.
-
-    The optimizer's steps are smaller than what rounding to eight bits takes away (Micikevicius et al. 2018).
-    """
-
-    def __init__(self, network: nn.Module, weights: Flat, settings: Model) -> None:
-        low = copy.deepcopy(network).to(torch.bfloat16)
-        self._weights, self._low = weights, Flat(low)
-        self._gradient = gradient(low, self._low, settings)
-
-    def __call__(self, noisy: Tensor, clean: Tensor) -> Tensor:
-        """The mean squared error, float32 []; the gradient of the loss is in the weights' `gradient`, float32."""
-        self._low.values.copy_(self._weights.values)
-        loss = self._gradient(noisy, clean)
-        self._weights.gradient.copy_(self._low.gradient)
-        return loss
-
-
-class Ema:
-    """The running mean of the weights (Polyak & Juditsky 1992, with exponential weights): mean = d mean + (1 - d) now.
-
-    It begins with the weights after the first step. With d = 0 it is the network itself.
-    """
-
-    def __init__(self, network: nn.Module, weights: Flat, decay: float) -> None:
-        self._weights, self._decay = weights, decay
-        self.network = network if decay == 0.0 else copy.deepcopy(network)
-        self._mean = weights if decay == 0.0 else Flat(self.network)
-        self.tensors = {} if decay == 0.0 else {"average": self._mean.values}  # what the next step changes
-
-    def update(self, step: int) -> None:
-        """Take in the weights after `step`, counted from 0."""
-        if self._decay > 0.0:
-            self._mean.values.lerp_(self._weights.values, 1.0 - self._decay if step else 1.0)
 
 
 @torch.inference_mode()

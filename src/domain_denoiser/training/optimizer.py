@@ -8,16 +8,18 @@ from torch.optim.adam import adam
 
 from domain_denoiser.params import Training
 
-MOMENTUM = {"rmsprop": 0.0, "rmsprop_corrected": 0.0, "adam": 0.9}
+MOMENTUM = {"rmsprop": 0.0, "rmsprop_corrected": 0.0, "adam": 0.9, "muon": 0.95}
 EPSILON = 1e-8
 
 
 class Flat:
     """From now on the parameters of `network` and their `.grad` are views of `values` and `gradient`, [n] each."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, values: Tensor | None = None) -> None:
+        """values: those of another network of the same form, whose weights this one shares from now on."""
         self._shapes = {name: parameter.shape for name, parameter in network.named_parameters()}
-        self.values = nn.utils.parameters_to_vector(network.parameters()).detach()
+        own = nn.utils.parameters_to_vector(network.parameters()).detach() if values is None else values
+        self.values = own
         self.gradient = self.values.new_zeros(len(self.values))
         values, gradients = self.views(self.values), self.views(self.gradient)
         for name, parameter in network.named_parameters():
