@@ -9,7 +9,7 @@ from domain_denoiser.training.optimizer import Flat
 WRITTEN_OUT = {
     "mse": lambda each: each.mean(),
     "rmse": lambda each: torch.sqrt(each + 1e-6).mean(),
-    "log_mse": lambda each: torch.log(each + 1e-4).mean(),
+    "log_mse": lambda each: torch.log(each + 2e-3).mean(),
 }
 
 
