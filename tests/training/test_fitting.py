@@ -70,8 +70,9 @@ def content(folder: str) -> dict[str, bytes]:
         {"optimizer": "rmsprop_corrected", "ema": 0.9, "precision": "bfloat16"},
         {"optimizer": "adam", "loss": "rmse", "precision": "bfloat16", "ema": 0.9, "noise": "frozen"},
         UNET | {"optimizer": "adam", "loss": "rmse", "precision": "bfloat16"},
+        UNET | {"optimizer": "muon", "loss": "log_mse", "ema": 0.9},
     ],
-    ids=["rmsprop", "averaged", "autograd", "unet"],
+    ids=["rmsprop", "averaged", "autograd", "unet", "muon"],
 )
 def test_going_on_gives_the_bytes_of_never_having_stopped(fit, changed):
     fit("whole", **changed)
