@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import grimp
+import mutants
 import pytest
 from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
@@ -297,3 +298,9 @@ def test_git_ignores_what_dvc_keeps_and_nothing_else_that_a_stage_writes():
         assert subprocess.run(["git", "check-ignore", "-q", "--no-index", path], cwd=ROOT).returncode == 0
     for path in ("champion/model.safetensors", "models/a_new_one/history.csv", "data/README.md"):
         assert subprocess.run(["git", "check-ignore", "-q", "--no-index", path], cwd=ROOT).returncode == 1
+
+
+@pytest.mark.parametrize("mutant", mutants.MUTANTS, ids=lambda mutant: mutant.name)
+def test_each_mutant_fits_the_code(mutant):
+    """Or `python benchmarks/mutants.py` would say nothing of the tests."""
+    assert (ROOT / mutant.file).read_text().count(mutant.old) == 1
