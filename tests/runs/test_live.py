@@ -21,8 +21,8 @@ def pipe():
 
 def read(pipe: int, count: int) -> list[dict]:
     content = b""
-    while content.count(b"\n") < count:
-        content += os.read(pipe, 1 << 16)
+    while content.count(b"\n") < count and (found := os.read(pipe, 1 << 16)):
+        content += found
     return [json.loads(line) for line in content.splitlines()]
 
 
@@ -38,6 +38,7 @@ def test_a_full_pipe_loses_nothing(pipe: list[int]) -> None:
     reader = threading.Thread(target=lambda: found.extend(read(pipe[0], len(told) + 1)))
     reader.start()
     assert lines.flush(time.monotonic() + 60)
+    os.close(pipe.pop())  # or a reader that misses a line would wait for ever
     reader.join()
     assert found == [*told, {"ended": True}]
 
