@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+AT_ITS_END = subprocess.DEVNULL
 PROGRAM = """
 import sys, time
 from domain_denoiser.base import one_writer
@@ -23,10 +24,11 @@ def start(tmp_path):
     program.write_text(PROGRAM)
     started = []
 
-    def run(*words: str) -> subprocess.Popen:
+    def run(*words: str, stdin: int = subprocess.PIPE) -> subprocess.Popen:
+        """stdin: AT_ITS_END for one that is to wait: if it does not, it ends, and is not waited for in vain."""
         command = [sys.executable, program, *words]
         pipe = subprocess.PIPE
-        started.append(subprocess.Popen(command, cwd=tmp_path, stdin=pipe, stdout=pipe, stderr=pipe, text=True))
+        started.append(subprocess.Popen(command, cwd=tmp_path, stdin=stdin, stdout=pipe, stderr=pipe, text=True))
         return started[-1]
 
     yield run
@@ -38,10 +40,10 @@ def start(tmp_path):
 def test_the_second_waits_and_says_so(start):
     first = start("fixed")
     assert first.stdout.readline() == "begun\n"
-    second = start("fixed")
+    second = start("fixed", stdin=AT_ITS_END)
     assert "waiting until it ends" in second.stderr.readline()
     assert first.communicate("")[0] == "ended\n"
-    assert second.communicate("")[0] == "begun\nended\n"
+    assert second.communicate()[0] == "begun\nended\n"
 
 
 def test_others_do_not_wait(start):
@@ -61,12 +63,12 @@ def test_the_lock_of_a_killed_process_is_free(start):
 def test_of_two_that_wait_the_newer_one_goes_on(start):
     first = start("fixed")
     assert first.stdout.readline() == "begun\n"
-    second = start("fixed")
+    second = start("fixed", stdin=AT_ITS_END)
     assert "waiting until it ends" in second.stderr.readline()
-    third = start("fixed")
+    third = start("fixed", stdin=AT_ITS_END)
     assert "waiting until it ends" in third.stderr.readline()
     assert first.communicate("")[0] == "ended\n"
-    assert third.communicate("")[0] == "begun\nended\n"
-    out, error = second.communicate("")
+    assert third.communicate()[0] == "begun\nended\n"
+    out, error = second.communicate()
     assert (out, second.returncode) == ("", 2)
     assert "another process has come since" in error
