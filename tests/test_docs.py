@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from domain_denoiser.operations import page
+from domain_denoiser.operations import freshness, page
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -53,6 +53,12 @@ def test_the_page_is_what_the_results_give(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.chdir(ROOT)
     page.write(tmp_path / "report.html")
     assert (tmp_path / "report.html").read_bytes() == (ROOT / page.PAGE).read_bytes(), "`make page` is wanted"
+
+
+def test_the_page_and_fresh_agree_on_the_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry of dvc.lock whose stage was renamed makes nothing stale."""
+    monkeypatch.chdir(ROOT)
+    assert page.is_stale(page._locked(Path("dvc.lock"))) == bool(freshness.stale_stages())
 
 
 def test_the_readme_has_the_numbers_of_the_study() -> None:

@@ -134,7 +134,17 @@ def _command(lock: str, stage: Stage) -> str:
 
 
 def _locked(path: Path) -> dict[str, Stage]:
-    return locked(_content(path), str(path)) if path.exists() else {}
+    """The stages of a lock that its pipeline still has: DVC keeps the entries of those that were renamed."""
+    if not path.exists():
+        return {}
+    pipeline = path.with_name("dvc.yaml" if path.parent == Path() else "pipeline.yaml")
+    declared = YAML(typ="safe").load(_content(pipeline))["stages"]
+    return {name: stage for name, stage in locked(_content(path), str(path)).items() if _is_declared(name, declared)}
+
+
+def _is_declared(name: str, stages: Mapping[str, Mapping[str, object]]) -> bool:
+    group, at, _ = name.partition("@")
+    return group in stages and bool(at) == bool({"foreach", "matrix"} & set(stages[group]))
 
 
 def _source(path: Path, makers: Mapping[str, tuple[str, Stage]]) -> Source:
