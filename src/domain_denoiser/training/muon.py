@@ -4,10 +4,9 @@ from collections import defaultdict
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
 from domain_denoiser.params import Training
-from domain_denoiser.training.optimizer import EPSILON, MOMENTUM, Flat
+from domain_denoiser.training.optimizer import MOMENTUM, Flat, adam_step
 
 ITERATIONS = 5
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic Newton-Schulz iteration (Jordan et al. 2024)
@@ -40,23 +39,7 @@ class Muon:
 
     def step(self, rate: float) -> None:
         """Move the weights against their gradient, with the learning rate `rate`."""
-        values, gradients, means, squares = self._adam
-        adam(
-            values,
-            gradients,
-            means,
-            squares,
-            [],
-            self._steps,
-            fused=True,
-            amsgrad=False,
-            beta1=MOMENTUM["adam"],
-            beta2=self._beta2,
-            lr=rate,
-            weight_decay=0.0,
-            eps=EPSILON,
-            maximize=False,
-        )
+        adam_step(*self._adam, self._steps, MOMENTUM["adam"], self._beta2, rate)
         for values, gradients, means in self._hidden:
             torch._foreach_lerp_(means, gradients, 1.0 - MOMENTUM["muon"])
             ahead = torch.stack(gradients).lerp_(torch.stack(means), MOMENTUM["muon"])

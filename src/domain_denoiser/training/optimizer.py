@@ -52,19 +52,42 @@ class Optimizer:
 
     def step(self, rate: float) -> None:
         """Move the weights against their gradient, with the learning rate `rate`."""
-        adam(
+        adam_step(
             [self._weights.values],
             [self._weights.gradient],
             [self._mean],
             [self._mean_square],
-            [],
             [self._steps],
-            fused=True,
-            amsgrad=False,
-            beta1=self._momentum,
-            beta2=self._beta2,
-            lr=rate,
-            weight_decay=0.0,
-            eps=EPSILON,
-            maximize=False,
+            self._momentum,
+            self._beta2,
+            rate,
         )
+
+
+def adam_step(
+    values: list[Tensor],
+    gradients: list[Tensor],
+    means: list[Tensor],
+    mean_squares: list[Tensor],
+    steps: list[Tensor],
+    beta1: float,
+    beta2: float,
+    rate: float,
+) -> None:
+    """One step of Adam (Kingma & Ba 2015), in place, in one pass over each tensor and its state."""
+    adam(
+        values,
+        gradients,
+        means,
+        mean_squares,
+        [],
+        steps,
+        fused=True,
+        amsgrad=False,
+        beta1=beta1,
+        beta2=beta2,
+        lr=rate,
+        weight_decay=0.0,
+        eps=EPSILON,
+        maximize=False,
+    )
