@@ -227,7 +227,7 @@ def test_stages_do_not_import_each_other():
 
 LIGHT = (
     "base.atomic base.errors base.progress cli core.images core.metrics core.seeds data.sources "
-    "evaluation.summary evaluation.tables networks.architectures networks.graphs params runs.cache runs.dvc_lock "
+    "evaluation.summary evaluation.tables networks.architectures runtime.graphs params runs.cache runs.dvc_lock "
     "runs.live runs.mlflow_store runs.records runs.revisions runs.sync"
 )
 

@@ -11,7 +11,7 @@ import torch
 from domain_denoiser.core import images
 from domain_denoiser.core.seeds import derive
 from domain_denoiser.networks.architectures import Settings, image_size
-from domain_denoiser.networks.graphs import Graph
+from domain_denoiser.runtime.graphs import Graph
 
 OPSET = 18
 NOISY, RESTORED = "noisy", "restored"

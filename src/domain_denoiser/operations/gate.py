@@ -19,13 +19,13 @@ from domain_denoiser.core.seeds import derive
 from domain_denoiser.evaluation.intervals import paired_difference
 from domain_denoiser.networks import exporting, stored
 from domain_denoiser.networks.architectures import Settings
-from domain_denoiser.networks.graphs import Graph
 from domain_denoiser.params import Constant, Gate, Params
 from domain_denoiser.runs import champion as champions
 from domain_denoiser.runs import dvc_lock, revisions
 from domain_denoiser.runs.cache import Contents
 from domain_denoiser.runs.champion import Champion
 from domain_denoiser.runs.dvc_lock import Stage
+from domain_denoiser.runtime.graphs import Graph
 
 if TYPE_CHECKING:
     import torch

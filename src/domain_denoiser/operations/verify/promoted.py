@@ -78,7 +78,7 @@ def compute(threads: int, current: Collection[str]) -> Iterator[Check]:
 
 def _apart(present: Champion, threads: int) -> float:
     from domain_denoiser.networks import exporting, stored
-    from domain_denoiser.networks.graphs import Graph
+    from domain_denoiser.runtime.graphs import Graph
 
     graph = Graph(champion.graph(present), champion.GRAPH, threads)
     network, settings = stored.load(champion.FOLDER, "cpu"), stored.load_settings(champion.FOLDER)

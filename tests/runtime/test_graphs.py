@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from domain_denoiser.base.errors import BadInput
-from domain_denoiser.networks import architectures, exporting, graphs
+from domain_denoiser.networks import architectures, exporting
 from domain_denoiser.networks.architectures import Settings
-from domain_denoiser.networks.graphs import Graph
 from domain_denoiser.networks.mlp import Settings as MlpSettings
 from domain_denoiser.networks.unet import Settings as UnetSettings
+from domain_denoiser.runtime import graphs
+from domain_denoiser.runtime.graphs import Graph
 
 MLP = MlpSettings(architecture="mlp", hidden=8, output="sigmoid")
 UNET = UnetSettings(architecture="unet", fine_channels=4, coarse_channels=8, fine_blocks=1, coarse_blocks=1)
