@@ -1,0 +1,80 @@
+""".npy files: one image or many, of any layout that numpy users have."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.core import images as parsing
+from domain_denoiser.formats import values
+from domain_denoiser.formats.image_file import ImageFile, check_block, check_size
+
+PART = 800_000  # pixels of a block: about 1,000 images of MNIST's size
+
+LAYOUTS = "[H, W], [N, H, W], [H, W, 1 or 3], [N, H, W, 1 or 3] or [N, 1, H, W]"
+
+
+def as_images(array: np.ndarray) -> np.ndarray:
+    """Images of any of the layouts LAYOUTS as a view [N, H, W, C], C = 1 or 3.
+
+    Three axes are [H, W, C] if the last has the length 1 or 3, else [N, H, W].
+    Raises ValueError for another layout.
+    """
+    shape = array.shape
+    if 0 in shape:
+        raise ValueError(f"has the shape {list(shape)}, which holds no image")
+    match len(shape):
+        case 2:
+            return array[None, :, :, None]
+        case 3:
+            return array[None] if shape[-1] in (1, 3) else array[..., None]
+        case 4 if shape[-1] in (1, 3):
+            return array
+        case 4 if shape[1] == 1:
+            return array[:, 0, :, :, None]
+    raise ValueError(f"has the shape {list(shape)}, but {LAYOUTS} is wanted")
+
+
+def as_given(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The inverse of `as_images`: [N, H, W, C], of all images or of some, in the layout of an array of `shape`."""
+    return images.reshape(-1, *shape[1:])
+
+
+class ArrayFile(ImageFile):
+    """A .npy file, memory-mapped."""
+
+    kind = suffix = ".npy"
+
+    def __init__(self, path: Path, value_range: tuple[float, float] | None) -> None:
+        self.path = path
+        self._array = parsing.mapped_array(path)
+        found = self._array.dtype
+        self.dtype = found.newbyteorder("=")
+        if self.dtype not in (np.bool_, np.uint8, np.uint16) and found.kind != "f":
+            raise BadInput(f"{path} holds {found} values, but uint8, uint16, bool or float ones are wanted")
+        try:
+            self._images = as_images(self._array)
+        except ValueError as error:
+            raise BadInput(f"{path} {error}") from error
+        self.images, *size, self.channels = self._images.shape
+        self.size = (size[0], size[1])
+        check_size(path, *self.size)
+        self.notes = values.notes(path, self.blocks(), value_range) if found.kind == "f" else ()
+
+    def output_suffixes(self) -> tuple[str, ...]:
+        return (".npy",)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        step = max(1, PART // (self.size[0] * self.size[1]))
+        for start in range(0, self.images, step):
+            yield self._images[start : start + step].astype(self.dtype, copy=False)
+
+    def write(self, target: Path, restored: Iterable[np.ndarray], suffix: str) -> None:
+        self._check_suffix(suffix)
+        with target.open("wb") as opened:
+            parsing.write_parts(opened, target, len(self._array), map(self._as_stored, restored))
+
+    def _as_stored(self, block: np.ndarray) -> np.ndarray:
+        check_block(block, (len(block), *self.size, self.channels), self.dtype)
+        return as_given(block, self._array.shape).astype(self._array.dtype, copy=False)
