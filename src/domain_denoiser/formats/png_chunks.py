@@ -14,6 +14,11 @@ HEADED = len(SIGNATURE) + 25  # bytes up to the end of the header
 # What says how colours are meant; the rest that an output keeps is marked by the format as safe to copy.
 _COLOUR_SPACE = {b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"cLLI"}
 
+# Of the seven small images that an interlaced PNG stores: first column, first row, step right, step down.
+_INTERLACED = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_WHOLE = ((0, 0, 1, 1),)
+STEP = 2**24  # bytes that are unpacked at once
+
 
 class Chunk(NamedTuple):
     """One part of the file."""
@@ -63,6 +68,32 @@ def chunks(content: bytes) -> Iterator[Chunk]:
             raise ValueError(f"its part {name.decode('latin-1')!r} is damaged")
         yield Chunk(name, view[place + 8 : end])
         place = end + 4
+
+
+def check_length(content: bytes) -> None:
+    """Raises ValueError if the pixels unpack to more or less than the header claims.
+
+    Pillow fills what is missing with black, and pypng unpacks all that there is.
+    """
+    wanted, found, unpacking = _length(header(content)), 0, zlib.decompressobj()
+    for name, packed in chunks(content):
+        while name == b"IDAT" and packed:
+            found += len(unpacking.decompress(packed, STEP))
+            if found > wanted:
+                raise ValueError("its pixels are more than its header claims")
+            packed = unpacking.unconsumed_tail
+    if found != wanted or not unpacking.eof:
+        raise ValueError("its pixels are fewer than its header claims")
+
+
+def _length(header: Header) -> int:
+    """Bytes of all rows, each with one byte more for its filter."""
+    length = 0
+    for left, top, right, down in _INTERLACED if header.interlaced else _WHOLE:
+        height, width = -(-(header.height - top) // down), -(-(header.width - left) // right)
+        if height > 0 and width > 0:
+            length += height * (1 + -(-width * header.samples * header.bits // 8))
+    return length
 
 
 def carried(content: bytes) -> list[Chunk]:

@@ -59,6 +59,7 @@ class PngFile(Picture):
 
     def _read(self) -> np.ndarray:
         content = reading.content(self.path, LARGEST_FILE)
+        png_chunks.check_length(content)
         if self._header.bits == 16 and self._header.colour != 0:
             samples = deep_png.decoded(content, self._header)
         else:
