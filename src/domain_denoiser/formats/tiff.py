@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # Photometric interpretations. Of JPEG-compressed pages, tifffile gives those in YCBCR as RGB.
 MINISWHITE, MINISBLACK, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 CHANNELS = {MINISWHITE: 1, MINISBLACK: 1, RGB: 3, PALETTE: 3, YCBCR: 3}
+EXTRA = (0, 1, 2)  # kinds of a sample more: unspecified, alpha that colours are multiplied with, alpha
 UNCOMPRESSED, JPEG = 1, 7
 SEPARATE = 2  # planar configuration: one colour after another
 UNPACKERS = {8: zlib.decompressobj, 32946: zlib.decompressobj, 34925: lzma.LZMADecompressor}  # of the standard library
@@ -34,7 +35,7 @@ UNPACKERS = {8: zlib.decompressobj, 32946: zlib.decompressobj, 34925: lzma.LZMAD
 # software, date, artist, computer, XMP, copyright, colour profile.
 KEPT = (270, 271, 272, 274, 269, 285, 297, 305, 306, 315, 316, 700, 33432, 34675)
 RESOLUTION = (282, 283)
-UNIT, INCH = 296, 2
+UNIT, UNITS, INCH = 296, (1, 2, 3), 2
 SUBFILE = 254
 LOST = {34665: "EXIF data", 34853: "GPS data"}  # are folders of their own
 
@@ -150,8 +151,9 @@ def _check_page(path: Path, page: "tifffile.TiffPage") -> None:
         )
     dtype, bits = _dtype(page), page.bitspersample
     if dtype not in (np.uint8, np.uint16, bool, *"efd") or bits != (1 if dtype.kind == "b" else 8 * dtype.itemsize):
+        found = f"samples of {bits} bits" if dtype.kind in "bO" or bits < 8 * dtype.itemsize else f"{dtype} samples"
         wanted = "1, 8 or 16 bits without sign, or floats of 16, 32 or 64 bits, are wanted"
-        raise BadInput(f"{where} has samples of the type {_name(page.sampleformat)} with {bits} bits, but {wanted}")
+        raise BadInput(f"{where} has {found}, but {wanted}")
     palette = page.photometric == PALETTE
     extra = page.samplesperpixel - (1 if palette else CHANNELS[page.photometric])
     if extra not in (0, 1) or (extra and (palette or bits == 1)) or (palette and page.dtype != np.uint8):
@@ -275,12 +277,13 @@ def _description(file: "tifffile.TiffFile", page: "tifffile.TiffPage", samples: 
     if samples > 1:
         found["planarconfig"] = page.planarconfig
     if samples in (2, 4):
-        found["extrasamples"] = page.extrasamples or (0,)
+        found["extrasamples"] = [kind if kind in EXTRA else 0 for kind in page.extrasamples] or [0]
     if SUBFILE in page.tags:
         found["subfiletype"] = page.subfiletype
     resolution = [page.tags.valueof(code) for code in RESOLUTION]
     if all(isinstance(each, tuple) and len(each) == 2 and all(each) for each in resolution):
-        found |= {"resolution": resolution, "resolutionunit": page.tags.valueof(UNIT, INCH)}
+        unit = page.tags.valueof(UNIT)
+        found |= {"resolution": resolution, "resolutionunit": unit if unit in UNITS else INCH}
     return found
 
 

@@ -1,0 +1,359 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from domain_denoiser.formats import tiff
+from domain_denoiser.formats.opening import opened
+
+SIZE = (9, 13)
+TYPES = ["u1", "u2", "?", "f2", "f4", "f8"]
+LAYOUTS = {
+    "grey": {"shape": SIZE},
+    "rgb": {"shape": (*SIZE, 3), "photometric": "rgb"},
+    "planar": {"shape": (3, *SIZE), "photometric": "rgb", "planarconfig": "separate"},
+    "rgba": {"shape": (*SIZE, 4), "photometric": "rgb", "extrasamples": ["unassalpha"]},
+    "premultiplied": {"shape": (*SIZE, 4), "photometric": "rgb", "extrasamples": ["assocalpha"]},
+    "planar alpha": {"shape": (4, *SIZE), "photometric": "rgb", "planarconfig": "separate", "extrasamples": [2]},
+    "grey alpha": {"shape": (*SIZE, 2), "photometric": "minisblack", "planarconfig": "contig", "extrasamples": [2]},
+    "miniswhite": {"shape": SIZE, "photometric": "miniswhite"},
+    "miniswhite alpha": {
+        "shape": (*SIZE, 2),
+        "photometric": "miniswhite",
+        "planarconfig": "contig",
+        "extrasamples": [2],
+    },
+}
+MATRIX = [
+    (dtype, layout)
+    for dtype in TYPES
+    for layout in LAYOUTS
+    if not (dtype[0] == "f" and "miniswhite" in layout) and not (dtype == "?" and layout not in ("grey", "miniswhite"))
+]
+
+
+@pytest.fixture
+def save(tmp_path, noise):
+    """Write pages of random samples, one for each of the given layouts; returns the path."""
+
+    def write(*layouts, dtype="u1", bigtiff=False, byteorder="<", **settings):
+        with tifffile.TiffWriter(tmp_path / "a.tif", bigtiff=bigtiff, byteorder=byteorder) as writer:
+            for layout in layouts:
+                described = {"metadata": None, "software": False} | layout | settings
+                writer.write(noise(described.pop("shape"), dtype), **described)
+        return tmp_path / "a.tif"
+
+    return write
+
+
+def raw(path):
+    """Each page as tifffile reads it, its type, and how its samples are to be understood."""
+    with tifffile.TiffFile(path) as file:
+        pages = [
+            (page.asarray(), page.bitspersample, page.photometric, page.planarconfig, page.extrasamples)
+            for page in file.pages
+        ]
+        return file.byteorder, file.is_bigtiff, pages
+
+
+@pytest.mark.parametrize(("byteorder", "bigtiff"), [("<", False), (">", False), ("<", True), (">", True)])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize(("dtype", "layout"), MATRIX)
+def test_every_type_comes_out_as_it_was(save, rewritten, dtype, layout, compression, byteorder, bigtiff):
+    path = save(LAYOUTS[layout], dtype=dtype, byteorder=byteorder, bigtiff=bigtiff, compression=compression)
+    file = opened(path, None)
+    channels = 3 if "photometric" in LAYOUTS[layout] and LAYOUTS[layout]["photometric"] == "rgb" else 1
+    assert (file.kind, file.suffix, file.images, file.size, file.channels) == ("TIFF", ".tif", 1, SIZE, channels)
+    assert file.dtype == np.dtype(dtype)
+    output = rewritten(path)
+    *wanted, [before] = raw(path)
+    *found, [after] = raw(output)
+    assert found == wanted
+    np.testing.assert_array_equal(after[0], before[0])
+    assert after[0].dtype == before[0].dtype == np.dtype(dtype)
+    assert after[1:] == before[1:]
+    with tifffile.TiffFile(output) as written:
+        assert written.pages[0].compression == (8 if compression else 1)
+        assert not {270, 305, 306} & {tag.code for tag in written.pages[0].tags}  # nothing was added
+
+
+def test_blocks_are_the_values_that_are_seen(save, pixels, tmp_path):
+    for layout in ("miniswhite", "grey", "rgb"):
+        path = save(LAYOUTS[layout])
+        shown = np.asarray(Image.open(path))  # Pillow inverts too
+        np.testing.assert_array_equal(pixels(path)[0].squeeze(), shown)
+    planar = save(LAYOUTS["planar"])
+    np.testing.assert_array_equal(pixels(planar)[0], np.moveaxis(tifffile.imread(planar), 0, -1))
+    bits = save(LAYOUTS["miniswhite"], dtype="?")
+    np.testing.assert_array_equal(pixels(bits)[0, ..., 0], np.asarray(Image.open(bits)))
+
+
+def test_16_bits_stay_16_bits(save, rewritten):
+    found = tifffile.imread(rewritten(save({"shape": (40, 50)}, dtype="u2")))
+    assert len(np.unique(found)) > 1000
+
+
+def test_each_page_keeps_its_size_orientation_and_description(save, tmp_path, rewritten):
+    sizes = [(9, 13), (9, 13), (5, 6), (1, 1), (13, 1), (1, 3)]
+    pages = [
+        {
+            "shape": size,
+            "description": f"page {number}",
+            "resolution": ((300 + number, 7), (200, 1)),
+            "resolutionunit": "centimeter",
+            "iccprofile": b"profile %d" % number,
+            "software": f"scanner {number}",
+            "compression": "zlib" if number % 2 else None,
+            "subfiletype": 2,
+            "extratags": [
+                (274, "H", 1, number % 8 + 1, True),
+                (271, "s", 0, "maker", True),
+                (306, "s", 0, "2020:01:02 03:04:05", True),
+                (315, "s", 0, "Zoë".encode(), True),
+                (297, "H", 2, (number, 6), True),
+                (700, "B", 4, b"<x/>", True),
+            ],
+        }
+        for number, size in enumerate(sizes)
+    ]
+    path = save(*pages)
+    file = opened(path, None)
+    assert (file.images, file.size) == (6, (9, 13))
+    assert [block.shape for block in file.blocks()] == [
+        (1, *(size[::-1] if number % 8 + 1 > 4 else size), 1) for number, size in enumerate(sizes)
+    ]
+    output = rewritten(path)
+    with tifffile.TiffFile(path) as before, tifffile.TiffFile(output) as after:
+        assert len(after.pages) == 6
+        for old, new in zip(before.pages, after.pages):
+            np.testing.assert_array_equal(new.asarray(), old.asarray())
+            for code in (*tiff.KEPT, 254, 282, 283, 296, 259):
+                assert new.tags.valueof(code) == old.tags.valueof(code)
+            assert new.tags.valueof(315) == "Zoë"
+
+
+@pytest.mark.parametrize("settings", [{}, {"imagej": True}, {"ome": True}])
+def test_descriptions_of_stacks_are_kept(tmp_path, noise, rewritten, settings):
+    stack = noise((5, *SIZE), "u2")
+    tifffile.imwrite(tmp_path / "a.tif", stack, metadata={"axes": "ZYX"}, **settings)
+    file = opened(tmp_path / "a.tif", None)
+    assert (file.images, file.size) == (5, SIZE)
+    output = rewritten(tmp_path / "a.tif")
+    with tifffile.TiffFile(tmp_path / "a.tif") as before, tifffile.TiffFile(output) as after:
+        assert [page.description for page in after.pages] == [page.description for page in before.pages]
+        assert after.series[0].axes == before.series[0].axes
+        np.testing.assert_array_equal(after.asarray(), stack)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"tile": (16, 32)}, {"rowsperstrip": 2}, {"predictor": True, "compression": "zlib"}]
+)
+@pytest.mark.parametrize("layout", ["grey", "rgb", "planar"])
+def test_strips_tiles_and_predictors_are_read(save, rewritten, settings, layout):
+    path = save(LAYOUTS[layout] | {"shape": tuple(4 * n if n > 4 else n for n in LAYOUTS[layout]["shape"])}, **settings)
+    np.testing.assert_array_equal(tifffile.imread(rewritten(path)), tifffile.imread(path))
+
+
+@pytest.mark.parametrize("compression", ["packbits", "lzma"])
+def test_other_compressions_come_out_as_deflate(save, tmp_path, rewritten, noise, compression):
+    if compression == "lzma":
+        path = save(LAYOUTS["grey"], compression="lzma")
+    else:
+        path = tmp_path / "a.tif"
+        Image.fromarray(noise(SIZE, "u1")).save(path, compression="packbits")
+    output = rewritten(path)
+    np.testing.assert_array_equal(tifffile.imread(output), tifffile.imread(path))
+    with tifffile.TiffFile(output) as file:
+        assert file.pages[0].compression == 8
+
+
+@pytest.mark.parametrize("scale", [257, 1])
+def test_a_palette_comes_out_as_rgb(tmp_path, noise, rewritten, pixels, scale):
+    indices = noise(SIZE, "u1")
+    colours = np.random.default_rng(5).integers(0, 256, (3, 256)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", indices, photometric="palette", colormap=colours * np.uint16(scale))
+    assert opened(tmp_path / "a.tif", None).notes == (f"{tmp_path}/a.tif has a palette; it comes out as RGB of 8 bits",)
+    np.testing.assert_array_equal(pixels(tmp_path / "a.tif")[0], colours.T[indices])
+    np.testing.assert_array_equal(tifffile.imread(rewritten(tmp_path / "a.tif")), colours.T[indices])
+
+
+def test_a_name_that_ends_in_tiff_is_kept(save, tmp_path):
+    path = save(LAYOUTS["grey"]).rename(tmp_path / "a.TIFF")
+    assert opened(path, None).suffix == ".tiff"
+    assert opened(path, None).output_suffixes() == (".tif", ".tiff")
+
+
+def test_blocks_that_do_not_fit_are_a_mistake_of_the_program(save, tmp_path):
+    file = opened(save({"shape": SIZE}, {"shape": (5, 6)}), None)
+    first, second = file.blocks()
+    for blocks in ([], [first], [first, second, second], [second, first], [first, second.astype(np.uint16)]):
+        with pytest.raises(ValueError):
+            file.write(tmp_path / "out.tif", iter(blocks), ".tif")
+
+
+def test_reading_keeps_no_block(save):
+    import gc
+    import weakref
+
+    gc.collect()
+    blocks = opened(save(*[{"shape": SIZE}] * 3), None).blocks()
+    block = next(blocks)
+    seen = weakref.ref(block.base if block.base is not None else block)
+    del block
+    assert seen() is None
+    next(blocks)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("array", "settings", "wanted"),
+    [
+        (
+            np.zeros(SIZE, np.int16),
+            {},
+            "page 1, has int16 samples, but 1, 8 or 16 bits without sign",
+        ),
+        (np.zeros(SIZE, np.uint32), {}, "has uint32 samples"),
+        (np.zeros(SIZE, np.complex64), {}, "has complex64 samples"),
+        (np.zeros((*SIZE, 4), np.uint8), {"photometric": "separated"}, "has the colours SEPARATED, but grey or RGB"),
+        (np.zeros((*SIZE, 3), np.uint8), {"photometric": "cielab"}, "has the colours CIELAB, .* convert it to RGB"),
+        (np.zeros((*SIZE, 3), np.uint8), {"photometric": "ycbcr"}, "has the colours YCBCR"),
+        (np.zeros((*SIZE, 5), np.uint8), {"photometric": "rgb"}, "has 5 samples of 8 bits a pixel"),
+        (np.zeros((*SIZE, 3), np.uint8), {"photometric": "minisblack", "planarconfig": "contig"}, "has 3 samples"),
+        (np.zeros((16, 16, 16), np.uint8), {"volumetric": True, "tile": (16, 16, 16)}, "is a volume"),
+        (np.zeros(SIZE, np.uint8), {"subifds": 1}, "has images within the page"),
+        (np.zeros(SIZE, np.float32), {"photometric": "miniswhite"}, "has float values whose least one is white"),
+        (np.zeros((2, *SIZE), np.uint8), {"truncate": True}, "keeps several images behind one page"),
+    ],
+    ids=str,
+)
+def test_types_that_are_not_read(tmp_path, refuse, array, settings, wanted):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(array, **settings)
+        if "subifds" in settings:
+            writer.write(array)
+    refuse(wanted, tmp_path / "a.tif")
+
+
+def test_a_stack_of_imagej_behind_one_page_is_refused(tmp_path, refuse):
+    description = "ImageJ=1.54\nimages=3\nslices=3\n"
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros(SIZE, np.uint8), description=description, metadata=None)
+    refuse("keeps several images behind one page; save each image as a page of its own", tmp_path / "a.tif")
+
+
+def test_pages_of_several_types_are_refused(tmp_path, refuse):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(np.zeros(SIZE, np.uint8))
+        writer.write(np.zeros((*SIZE, 3), np.uint8), photometric="rgb")
+    refuse("has pages of several types .*split it into files of one type each", tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "jpeg", "group4"])
+def test_a_compression_that_needs_another_package_names_it(tmp_path, noise, refuse, monkeypatch, compression):
+    bits = compression == "group4"
+    Image.fromarray(noise(SIZE, "?" if bits else "u1")).save(tmp_path / "a.tif", compression=compression)
+    monkeypatch.setattr(tifffile.TIFF, "DECOMPRESSORS", {})  # as it is without that package
+    monkeypatch.setattr(tiff.importlib.util, "find_spec", lambda name: None)
+    name = {"tiff_lzw": "LZW", "jpeg": "JPEG", "group4": "CCITTFAX4"}[compression]
+    refuse(f"is compressed with {name}, which needs one more package: pip install imagecodecs", tmp_path / "a.tif")
+
+
+def test_a_compression_that_does_not_exist(save, refuse):
+    path = save(LAYOUTS["grey"])
+    with tifffile.TiffFile(path, mode="r+") as file:
+        file.pages[0].tags[259].overwrite(65003)
+    refuse("is compressed with 65003", path)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_cut_off_anywhere_it_is_refused(save, refuse, compression):
+    path = save(*[{"shape": (30, 40)}] * 2, compression=compression, rowsperstrip=4)
+    content = path.read_bytes()
+    with tifffile.TiffFile(path) as file:
+        ends = [page.dataoffsets[-1] + page.databytecounts[-1] for page in file.pages]
+    for length in [8, 20, 100, *(len(content) * part // 9 for part in range(1, 9)), max(ends) - 1]:
+        path.write_bytes(content[:length])
+        refuse("is not a whole TIFF", path)
+
+
+def test_missing_strips_are_not_filled(save, refuse):
+    path = save({"shape": (30, 40)}, rowsperstrip=10)
+    content = path.read_bytes()
+    with tifffile.TiffFile(path) as file:
+        tags = file.pages[0].tags
+        offsets, counts = tags[273].valueoffset, tags[279].valueoffset
+        count_format = {3: "<H", 4: "<I"}[tags[279].dtype]
+    for place, form in ((offsets, "<I"), (counts, count_format)):
+        changed = bytearray(content)
+        struct.pack_into(form, changed, place, 0)
+        path.write_bytes(changed)
+        refuse("a strip or tile of page 1 lies outside the file", path)
+
+
+@pytest.mark.parametrize("compression", ["zlib", "lzma"])
+def test_a_strip_that_unpacks_to_more_than_its_page_is_refused_before_it_fills_the_memory(
+    save, refuse, compression, monkeypatch
+):
+    import lzma
+    import tracemalloc
+
+    monkeypatch.setattr(tiff, "STEP", 10_000)
+    path = save(LAYOUTS["grey"], compression=compression)
+    bomb = {"zlib": zlib.compress, "lzma": lzma.compress}[compression](bytes(2**26))
+    content = path.read_bytes()
+    with tifffile.TiffFile(path) as file:
+        tags = file.pages[0].tags
+        offset, count = tags[273].valueoffset, tags[279].valueoffset
+        form = {3: "<H", 4: "<I"}[tags[279].dtype]
+    if form == "<H":
+        pytest.skip("the number of bytes has 16 bits")
+    changed = bytearray(content + bomb)
+    struct.pack_into("<I", changed, offset, len(content))
+    struct.pack_into(form, changed, count, len(bomb))
+    path.write_bytes(changed)
+    tracemalloc.start()
+    refuse("unpacks to more than its page has", path)
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+def test_names_of_other_files_are_not_followed(tmp_path, noise, rewritten):
+    """OME's XML may say that images lie in other files."""
+    tifffile.imwrite(tmp_path / "b.ome.tif", noise(SIZE, "u1"))
+    with tifffile.TiffFile(tmp_path / "b.ome.tif") as file:
+        xml = file.ome_metadata.replace('FirstZ="0"', 'FirstZ="0"').replace("<TiffData", '<TiffData FirstT="1"')
+    uuid = '<TiffData IFD="0"><UUID FileName="secret.ome.tif">urn:uuid:1</UUID></TiffData></Pixels>'
+    tifffile.imwrite(tmp_path / "a.tif", noise(SIZE, "u1"), description=xml.replace("</Pixels>", uuid), metadata=None)
+    assert opened(tmp_path / "a.tif", None).images == 1
+    rewritten(tmp_path / "a.tif")
+
+
+def test_odd_tags_say_nothing(save, capfd, caplog):
+    path = save({"shape": SIZE, "extratags": [(42113, "s", 0, "no number", True), (33629, "B", 1, b"x", True)]})
+    list(opened(path, None).blocks())
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
+
+
+def test_lost_folders_are_said(tmp_path, noise):
+    exif = Image.Exif()
+    exif[271] = "maker"
+    exif.get_ifd(0x8769)[36867] = "2020:01:02 03:04:05"
+    Image.fromarray(noise(SIZE, "u1")).save(tmp_path / "a.tif", exif=exif.tobytes())
+    assert opened(tmp_path / "a.tif", None).notes == (f"{tmp_path}/a.tif has EXIF data, which its output lacks",)
+
+
+def test_many_pages_take_no_longer_each(save, rewritten):
+    written = io.BytesIO()
+    with tifffile.TiffWriter(written) as writer:
+        for _ in range(500):
+            writer.write(np.zeros((2, 3), np.uint8), metadata=None)
+    path = save(LAYOUTS["grey"])
+    path.write_bytes(written.getvalue())
+    assert sum(len(block) for block in opened(path, None).blocks()) == 500
