@@ -50,7 +50,8 @@ def examples():
     grey, colour, deep = drawn[..., 0].copy(), drawn[..., :3].copy(), drawn.astype(np.uint16) * 257
     exif = Image.Exif()
     exif[0x0112] = 6
-    beside = {"exif": exif, "icc_profile": b"profile", "dpi": (300, 300)}
+    exif.get_ifd(0x8769)[36867] = "2020:01:02 03:04:05"
+    beside = {"exif": exif.tobytes(), "icc_profile": b"profile", "dpi": (300, 300)}
     return {
         "PNG 1": saved(grey, "PNG", "1"),
         "PNG grey": saved(grey, "PNG", **beside),
@@ -68,6 +69,7 @@ def examples():
         "WebP": saved(drawn, "WEBP", **beside),
         "WebP lossless": saved(colour, "WEBP", lossless=True),
         "TIFF": by_tifffile(grey, grey[:3], description="pages", resolution=(300, 300)),
+        "TIFF EXIF": saved(grey, "TIFF", **beside),
         "TIFF float": by_tifffile((colour / 255).astype(np.float32), photometric="rgb", compression="zlib"),
         "TIFF planar tiles": by_tifffile(
             np.moveaxis(deep, -1, 0), photometric="rgb", planarconfig="separate", tile=(16, 16)

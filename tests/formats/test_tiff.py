@@ -1,4 +1,3 @@
-import io
 import struct
 import zlib
 
@@ -7,7 +6,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from domain_denoiser.formats import tiff
+from domain_denoiser.formats import tiff, tiff_folders
 from domain_denoiser.formats.opening import opened
 
 SIZE = (9, 13)
@@ -115,7 +114,7 @@ def test_each_page_keeps_its_size_orientation_and_description(save, tmp_path, re
                 (306, "s", 0, "2020:01:02 03:04:05", True),
                 (315, "s", 0, "Zoë".encode(), True),
                 (297, "H", 2, (number, 6), True),
-                (700, "B", 4, b"<x/>", True),
+                (700, "B", 12, b"<x>meta</x>\n", True),
             ],
         }
         for number, size in enumerate(sizes)
@@ -323,17 +322,6 @@ def test_a_strip_that_unpacks_to_more_than_its_page_is_refused_before_it_fills_t
     tracemalloc.stop()
 
 
-def test_names_of_other_files_are_not_followed(tmp_path, noise, rewritten):
-    """OME's XML may say that images lie in other files."""
-    tifffile.imwrite(tmp_path / "b.ome.tif", noise(SIZE, "u1"))
-    with tifffile.TiffFile(tmp_path / "b.ome.tif") as file:
-        xml = file.ome_metadata.replace('FirstZ="0"', 'FirstZ="0"').replace("<TiffData", '<TiffData FirstT="1"')
-    uuid = '<TiffData IFD="0"><UUID FileName="secret.ome.tif">urn:uuid:1</UUID></TiffData></Pixels>'
-    tifffile.imwrite(tmp_path / "a.tif", noise(SIZE, "u1"), description=xml.replace("</Pixels>", uuid), metadata=None)
-    assert opened(tmp_path / "a.tif", None).images == 1
-    rewritten(tmp_path / "a.tif")
-
-
 def test_odd_tags_say_nothing(save, capfd, caplog):
     path = save({"shape": SIZE, "extratags": [(42113, "s", 0, "no number", True), (33629, "B", 1, b"x", True)]})
     list(opened(path, None).blocks())
@@ -341,19 +329,90 @@ def test_odd_tags_say_nothing(save, capfd, caplog):
     assert caplog.records == []
 
 
-def test_lost_folders_are_said(tmp_path, noise):
+@pytest.mark.parametrize(("byteorder", "bigtiff"), [("<", False), (">", False), ("<", True), (">", True)])
+def test_exif_and_gps_data_of_each_page_are_kept(tmp_path, noise, rewritten, byteorder, bigtiff):
+    exif = {33434: (1, 60), 36867: "2020:01:02 03:04:05", 37500: b"maker's own" * 9, 41990: 2, 37121: b"\1\2\3\0"}
+    gps = {1: "N", 2: ((52, 1), (31, 1), (12, 1)), 5: 1}
+    types = {33434: 5, 36867: 2, 37500: 7, 41990: 3, 37121: 7, 1: 2, 2: 5, 5: 1}
+    form = {("<", False): tifffile.TIFF.CLASSIC_LE, (">", False): tifffile.TIFF.CLASSIC_BE}.get(
+        (byteorder, bigtiff), tifffile.TIFF.BIG_LE if byteorder == "<" else tifffile.TIFF.BIG_BE
+    )
+    written = [{}, {34665: made(exif, types, form), 34853: made(gps, types, form)}, {34853: made(gps, types, form)}]
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path, bigtiff=bigtiff, byteorder=byteorder) as writer:
+        for folders in written:
+            tags = [tiff_folders.placeholder(code, form) for code in folders]
+            writer.write(noise(SIZE, "u1"), metadata=None, extratags=tags)
+    tiff_folders.put(path, written)
+    before, after = inner(path), inner(rewritten(path))
+    assert after == before
+    assert [sorted(folders) for folders in after] == [[], [34665, 34853], [34853]]
+    assert after[1][34665]["DateTimeOriginal"] == "2020:01:02 03:04:05"
+    assert after[1][34665]["MakerNote"] == b"maker's own" * 9
+    assert after[1][34665]["ExposureTime"] == (1, 60)
+    assert after[2][34853]["GPSLatitude"] == (52, 1, 31, 1, 12, 1)
+
+
+def made(values, types, form):
+    """A folder of the given values."""
+    folder = object.__new__(tiff_folders.Folder)
+    folder._tags = []
+    for code, value in sorted(values.items()):
+        match types[code]:
+            case 2:
+                packed, count = value.encode() + b"\0", len(value) + 1
+            case 3:
+                packed, count = struct.pack(form.byteorder + "H", value), 1
+            case 5:
+                flat = np.ravel(value)
+                packed, count = struct.pack(f"{form.byteorder}{flat.size}I", *flat), flat.size // 2
+            case 1:
+                packed, count = bytes([value]), 1
+            case 7:
+                packed, count = value, len(value)
+        folder._tags.append((code, types[code], count, packed))
+    return folder
+
+
+def inner(path):
+    """The EXIF and GPS data of each page, as tifffile reads them."""
+    with tifffile.TiffFile(path) as file:
+        return [
+            {code: page.tags[code].value for code in tiff_folders.FOLDERS if code in page.tags} for page in file.pages
+        ]
+
+
+def test_exif_that_pillow_wrote_is_kept(tmp_path, noise, rewritten):
     exif = Image.Exif()
     exif[271] = "maker"
     exif.get_ifd(0x8769)[36867] = "2020:01:02 03:04:05"
     Image.fromarray(noise(SIZE, "u1")).save(tmp_path / "a.tif", exif=exif.tobytes())
-    assert opened(tmp_path / "a.tif", None).notes == (f"{tmp_path}/a.tif has EXIF data, which its output lacks",)
+    with Image.open(rewritten(tmp_path / "a.tif")) as image:
+        assert image.getexif().get_ifd(0x8769) == {36867: "2020:01:02 03:04:05"}
+        assert image.getexif()[271] == "maker"
 
 
-def test_many_pages_take_no_longer_each(save, rewritten):
-    written = io.BytesIO()
-    with tifffile.TiffWriter(written) as writer:
-        for _ in range(500):
-            writer.write(np.zeros((2, 3), np.uint8), metadata=None)
-    path = save(LAYOUTS["grey"])
-    path.write_bytes(written.getvalue())
-    assert sum(len(block) for block in opened(path, None).blocks()) == 500
+def test_exif_outside_the_file_is_refused(tmp_path, noise, refuse):
+    exif = Image.Exif()
+    exif[271] = "maker"
+    exif.get_ifd(0x8769)[36867] = "2020:01:02 03:04:05"
+    path = tmp_path / "a.tif"
+    Image.fromarray(noise(SIZE, "u1")).save(path, exif=exif.tobytes())
+    with tifffile.TiffFile(path) as file:
+        place = file.pages[0].tags[34665].valueoffset
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, place + 2 + 8, 2**31)  # of its first value
+    path.write_bytes(content)
+    refuse("is not a whole TIFF: a value of its EXIF or GPS data lies outside the file", path)
+
+
+def test_many_pages_take_no_longer_each(save, monkeypatch):
+    """To open the file for each would take the longer, the more pages come before."""
+    opens = []
+    monkeypatch.setattr(
+        tifffile, "TiffFile", lambda *given, real=tifffile.TiffFile, **named: opens.append(1) or real(*given, **named)
+    )
+    file = opened(save(*[{"shape": (2, 3)}] * 20), None)
+    opens.clear()
+    assert sum(len(block) for block in file.blocks()) == 20
+    assert len(opens) == 1

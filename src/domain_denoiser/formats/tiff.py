@@ -17,7 +17,7 @@ import numpy as np
 
 from domain_denoiser.base import reading
 from domain_denoiser.base.errors import BadInput
-from domain_denoiser.formats import orientation, values
+from domain_denoiser.formats import orientation, tiff_folders, values
 from domain_denoiser.formats.image_file import ImageFile, check_block, check_size, whole
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ KEPT = (270, 271, 272, 274, 269, 285, 297, 305, 306, 315, 316, 700, 33432, 34675
 RESOLUTION = (282, 283)
 UNIT, UNITS, INCH = 296, (1, 2, 3), 2
 SUBFILE = 254
-LOST = {34665: "EXIF data", 34853: "GPS data"}  # are folders of their own
 
 STEP = 2**24  # bytes that are unpacked at once
 
@@ -83,6 +82,11 @@ class TiffFile(ImageFile):
                 for index, block in zip(range(self.images), restored, strict=True):
                     pixels, described = self._page(file, index, block)
                     writer.write(pixels, **described)
+                    del block, pixels  # before the next ones
+            with self._guarded():
+                folders = [tiff_folders.of_page(file.pages[index]) for index in range(self.images)]
+        if any(folders):
+            tiff_folders.put(target, folders)
 
     def _block(self, file: "tifffile.TiffFile", index: int) -> np.ndarray:
         """One page as it is shown, [1, H, W, channels]."""
@@ -165,6 +169,7 @@ def _check_page(path: Path, page: "tifffile.TiffPage") -> None:
         raise BadInput(f"{where} has float values whose least one is white; save it with 0 as black")
     _check_codec(path, page)
     _check_segments(page)
+    tiff_folders.of_page(page)  # raises if they are damaged
 
 
 def _check_codec(path: Path, page: "tifffile.TiffPage") -> None:
@@ -206,13 +211,8 @@ def _check_unpacked(unpacker: "zlib._Decompress | lzma.LZMADecompressor", packed
 
 
 def _said(path: Path, file: "tifffile.TiffFile") -> tuple[str, ...]:
-    notes = []
-    if any(page.photometric == PALETTE for page in file.pages):
-        notes.append(f"{path} has a palette; it comes out as RGB of 8 bits")
-    lost = [name for tag, name in LOST.items() if any(tag in page.tags for page in file.pages)]
-    if lost:
-        notes.append(f"{path} has {' and '.join(lost)}, which its output lacks")
-    return tuple(notes)
+    palette = any(page.photometric == PALETTE for page in file.pages)
+    return (f"{path} has a palette; it comes out as RGB of 8 bits",) if palette else ()
 
 
 def _name(value: object) -> str:
@@ -274,6 +274,9 @@ def _description(file: "tifffile.TiffFile", page: "tifffile.TiffPage", samples: 
         "software": False,
         "extratags": [tag for code in KEPT if (tag := _raw(file, page, code))],
     }
+    found["extratags"] += [
+        tiff_folders.placeholder(code, file.tiff) for code in tiff_folders.FOLDERS if code in page.tags
+    ]
     if samples > 1:
         found["planarconfig"] = page.planarconfig
     if samples in (2, 4):
@@ -290,7 +293,7 @@ def _description(file: "tifffile.TiffFile", page: "tifffile.TiffPage", samples: 
 def _raw(file: "tifffile.TiffFile", page: "tifffile.TiffPage", code: int) -> tuple[int, int, int, bytes, bool] | None:
     """A tag with the bytes of its value, for `extratags`; None if the page has none."""
     tag = page.tags.get(code)
-    if tag is None:
+    if tag is None or tag.value is None:  # its value lies outside the file
         return None
     file.filehandle.seek(tag.valueoffset)
     return code, tag.dtype, tag.count, file.filehandle.read(tag.valuebytecount), True
