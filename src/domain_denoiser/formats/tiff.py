@@ -53,7 +53,7 @@ class TiffFile(ImageFile):
             _check_stack(path, file)
             for page in file.pages:
                 _check_page(path, page)
-            kinds = {(_dtype(page), CHANNELS[page.photometric]): page.index + 1 for page in reversed(list(file.pages))}
+            kinds = list(dict.fromkeys((_dtype(page), CHANNELS[page.photometric]) for page in file.pages))
             if len(kinds) > 1:
                 described = " and ".join(f"{dtype} x {channels}" for dtype, channels in kinds)
                 raise BadInput(f"{path} has pages of several types ({described}); split it into files of one type each")
@@ -86,7 +86,8 @@ class TiffFile(ImageFile):
             with self._guarded():
                 folders = [tiff_folders.of_page(file.pages[index]) for index in range(self.images)]
         if any(folders):
-            tiff_folders.put(target, folders)
+            with _silent():
+                tiff_folders.put(target, folders)
 
     def _block(self, file: "tifffile.TiffFile", index: int) -> np.ndarray:
         """One page as it is shown, [1, H, W, channels]."""
@@ -122,14 +123,20 @@ class TiffFile(ImageFile):
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """As `whole`; and tifffile logs nothing, which else it does for each odd tag. Ends before a block is given."""
-        log = logging.getLogger("tifffile")
-        before, log.disabled = log.disabled, True
-        try:
-            with whole(self.path, self.kind):
-                yield
-        finally:
-            log.disabled = before
+        """As `whole`, without what tifffile logs. Ends before a block is given to the caller."""
+        with _silent(), whole(self.path, self.kind):
+            yield
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Inside, tifffile logs nothing; else it does for each odd tag."""
+    log = logging.getLogger("tifffile")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _check_stack(path: Path, file: "tifffile.TiffFile") -> None:
@@ -167,6 +174,8 @@ def _check_page(path: Path, page: "tifffile.TiffPage") -> None:
         )
     if page.photometric == MINISWHITE and dtype.kind == "f":
         raise BadInput(f"{where} has float values whose least one is white; save it with 0 as black")
+    if palette and np.shape(page.colormap) != (3, 256):
+        raise ValueError("its palette is damaged")
     _check_codec(path, page)
     _check_segments(page)
     tiff_folders.of_page(page)  # raises if they are damaged
