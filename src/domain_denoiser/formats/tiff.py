@@ -31,9 +31,13 @@ UNCOMPRESSED, JPEG = 1, 7
 SEPARATE = 2  # planar configuration: one colour after another
 UNPACKERS = {8: zlib.decompressobj, 32946: zlib.decompressobj, 34925: lzma.LZMADecompressor}  # of the standard library
 
-# What a page keeps: description, make, model, orientation, resolution and its unit, names and numbers of pages,
-# software, date, artist, computer, XMP, copyright, colour profile.
-KEPT = (270, 271, 272, 274, 269, 285, 297, 305, 306, 315, 316, 700, 33432, 34675)
+# What a page keeps: document, description, make, model, orientation, page name and number, software, date, artist,
+# computer, XMP, copyright, colour profile; place on earth (GeoTIFF); what ImageJ and GDAL add.
+KEPT = (
+    *(269, 270, 271, 272, 274, 285, 297, 305, 306, 315, 316, 700, 33432, 34675),
+    *(33550, 33922, 34264, 34735, 34736, 34737),
+    *(50838, 50839, 42112, 42113),
+)
 RESOLUTION = (282, 283)
 UNIT, UNITS, INCH = 296, (1, 2, 3), 2
 SUBFILE = 254
