@@ -81,7 +81,7 @@ def test_16_bits_stay_16_bits(tmp_path, rewritten):
 )
 def test_a_transparent_colour_becomes_alpha(tmp_path, rewritten, colour, bits):
     _, samples = encoded(colour, bits)
-    key = tuple(int(value) for value in samples[4, 5])
+    key = tuple(int(value) for value in max(samples.reshape(-1, SAMPLES[colour]).tolist()))  # not 0: it is scaled
     content, _ = encoded(colour, bits, transparent=key if colour == RGB else key[0])
     (tmp_path / "a.png").write_bytes(content)
     most, depth = 2**bits - 1, max(bits, 8)
@@ -111,6 +111,14 @@ def test_a_palette_is_looked_up_and_said(tmp_path, rewritten, bits, alpha, grey)
     output = rewritten(tmp_path / "a.png").read_bytes()
     wanted = np.array(colours)[samples[..., 0]]
     np.testing.assert_array_equal(direct(output)[0], wanted[..., [0, 3][: 1 + alpha]] if grey else wanted)
+
+
+def test_a_palette_with_a_colour_profile_stays_rgb(tmp_path, pixels):
+    """The profile of a palette is for RGB, and does not fit a grey PNG."""
+    content, _ = encoded(PALETTE, 2, palette=[(i, i, i) for i in range(4)])
+    with (tmp_path / "a.png").open("wb") as file:
+        png_chunks.write(file, memoryview(content), [png_chunks.Chunk(b"iCCP", b"p\0\0" + zlib.compress(b"profile"))])
+    assert pixels(tmp_path / "a.png").shape == (1, *SIZE, 3)
 
 
 def test_a_palette_that_is_too_short_is_black_there_as_viewers_show_it(tmp_path, pixels):
@@ -245,7 +253,7 @@ def test_too_few_or_too_many_pixels_are_refused_before_they_fill_the_memory(tmp_
     opened(tmp_path / "a.png", None)
     (tmp_path / "a.png").write_bytes(rebuilt(content, zlib.compress(raw[:-1])))
     refuse("is not a whole PNG", tmp_path / "a.png")
-    (tmp_path / "a.png").write_bytes(rebuilt(content, zlib.compress(raw)[:-6]))
+    (tmp_path / "a.png").write_bytes(rebuilt(content, zlib.compress(raw)[:-4]))  # without its checksum
     refuse("is not a whole PNG", tmp_path / "a.png")
     (tmp_path / "a.png").write_bytes(rebuilt(content, zlib.compress(raw[: len(raw) // 9 * 8])))  # a row less
     refuse("its pixels are fewer than its header claims", tmp_path / "a.png")

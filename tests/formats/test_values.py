@@ -52,6 +52,15 @@ def test_values_far_outside_are_refused_with_the_way_to_it(save, refuse, value):
     refuse(r"np\.clip", save(with_value(value)))
 
 
+def test_all_images_are_looked_at(save, refuse):
+    for place in (0, 1):
+        array = np.full((2, 1000, 900), 0.5, np.float32)
+        array[place, 5, 6] = 2.0
+        refuse("has values from 0.5 to 2.0", save(array))
+        array[place, 5, 6] = -2.0
+        refuse("has values from -2.0 to 0.5", save(array))
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_what_is_no_number_is_refused(save, refuse, value, dtype):
