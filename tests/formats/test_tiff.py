@@ -1,3 +1,4 @@
+import io
 import struct
 import zlib
 
@@ -404,6 +405,17 @@ def test_exif_outside_the_file_is_refused(tmp_path, noise, refuse):
     struct.pack_into("<I", content, place + 2 + 8, 2**31)  # of its first value
     path.write_bytes(content)
     refuse("is not a whole TIFF: a value of its EXIF or GPS data lies outside the file", path)
+
+
+def test_values_of_exif_are_together_no_longer_than_the_file_and_point_to_no_other_folder():
+    form = tifffile.TIFF.CLASSIC_LE
+    entries = [(37500, 7, 90, 10), (37510, 7, 90, 10)]  # both at the same place
+    content = struct.pack("<H", 3) + b"".join(struct.pack("<HHII", *entry) for entry in [*entries, (40965, 4, 1, 8)])
+    content += bytes(100)
+    folder = tiff_folders.Folder(io.BytesIO(content), 0, form, 180)
+    assert [code for code, *_ in folder._tags] == [37500, 37510]
+    with pytest.raises(ValueError, match="lies outside the file"):
+        tiff_folders.Folder(io.BytesIO(content), 0, form, 179)
 
 
 def test_many_pages_take_no_longer_each(save, monkeypatch):
