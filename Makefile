@@ -107,7 +107,7 @@ bench: $(READY)  ## measure what docs/performance.md says, and write it there; t
 	python benchmarks/reproduction.py
 
 lock: $(READY)  ## choose new versions of the dependencies
-	uv pip compile -q --universal --generate-hashes --upgrade --python-version 3.11 --extra dev --extra study --no-header pyproject.toml \
+	uv pip compile -q --universal --generate-hashes --upgrade --python-version 3.11 --all-extras --no-header pyproject.toml \
 	  -c requirements/floors.txt -o requirements/all.lock
 
 # In a folder that was moved or copied the programs in .venv would run the code of the other one, so .ready says where it
