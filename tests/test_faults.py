@@ -324,6 +324,20 @@ def test_a_mistake_in_the_program_keeps_its_traceback() -> None:
     assert "hunter2" not in done.stderr
 
 
+@pytest.mark.parametrize(("module", "status"), [("mlflow.tracking", 2), ("domain_denoiser.nowhere", 1)])
+def test_a_package_that_is_not_installed(module: str, status: int) -> None:
+    """One of the pipeline's is wanted; a missing module of this package is a mistake in the program."""
+    program = (
+        "import sys; sys.modules['mlflow'] = None\n"
+        "from domain_denoiser.base.errors import one_sentence\n"
+        f"with one_sentence(): import {module}"
+    )
+    done = ended(program, capture_output=True)
+    assert done.returncode == status
+    assert done.stderr.startswith("error: this command needs the pipeline's packages (mlflow") == (status == 2)
+    assert ("Traceback" in done.stderr) == (status == 1)
+
+
 def plain() -> dict[str, str]:
     """The environment without DVC's own words, as when a stage is run by hand."""
     return {name: value for name, value in os.environ.items() if not name.startswith("DVC_")}

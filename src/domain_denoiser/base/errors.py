@@ -17,6 +17,7 @@ from domain_denoiser.base.secrets import masked
 from domain_denoiser.base.signals import Stopped, heeded
 
 LONGEST = 2_000  # characters of a sentence
+PACKAGE = __name__.partition(".")[0]
 # What torch, oneDNN and the dynamic loader say when they get no memory.
 _NO_MEMORY = re.compile(
     "can(no|')t allocate memory|out of memory|bad_alloc|failed to map segment|could not create a (primitive|memory)$",
@@ -53,6 +54,9 @@ def one_sentence() -> Iterator[None]:
     except Exception as error:
         if _lacks_memory(error):
             end("there is not enough memory for this", 1)
+        if isinstance(error, ModuleNotFoundError) and not (error.name or PACKAGE).startswith(PACKAGE):
+            needed = f"this command needs the pipeline's packages ({error.name} is not installed)"
+            end(f"{needed}: pip install 'domain-denoiser[pipeline]', or `make setup` in a clone", 2)
         if isinstance(error, sqlite3.Error):  # DVC keeps notes in databases
             end(f"a database fails: {error}", 1)
         # A mistake in the program: whoever fixes it needs to know where, but not the passwords.
