@@ -6,7 +6,7 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 
 .PHONY: help setup repro sync retrain pull push propose announce test test-services ui fresh verify doctor study large page \
-  lint workflows crash ablation walkthrough bench lock
+  wheel lint workflows crash ablation walkthrough bench lock
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
@@ -78,6 +78,9 @@ large: $(READY)  ## train and measure the large model of the study: about four h
 
 page: $(READY)  ## write reports/report.html from the committed results
 	denoise page
+
+wheel: $(READY)  ## build the small install, with the champion inside, in dist/ (docs/release.md)
+	uv build -q --wheel --no-build-isolation --offline
 
 lint: $(READY)  ## check style, and that imports point one way
 	ruff check .

@@ -1,0 +1,13 @@
+"""The wheel has the champion inside. An editable install has not: it reads that of the project."""
+
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class Champion(BuildHookInterface):
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if version == "standard":
+            for name in ("champion.json", "champion/model.json", "champion/model.onnx"):
+                build_data["force_include"][name] = f"domain_denoiser/champion/{Path(name).name}"
