@@ -16,7 +16,7 @@ RETRAINING = Path("reports/retraining")  # the report of the last retraining
 PAGE = Path("reports/report.html")
 CHAMPION = Path("champion")  # the model in use, which git keeps
 
-WEIGHTS, SETTINGS = "model.safetensors", "model.json"
+WEIGHTS, SETTINGS, GRAPH = "model.safetensors", "model.json", "model.onnx"
 HISTORY, PLATFORM = "history.csv", "platform.json"  # platform: the kind of machine that trained it
 
 STUDY_LEVELS = Path("data/study/levels")

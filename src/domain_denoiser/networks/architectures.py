@@ -19,7 +19,7 @@ class Settings(Strict):
     """The content of model.json that every architecture has.
 
     Each architecture's file defines a subclass of the same name, `IMAGE_SIZE` (height and width; None for any size) and
-    `build`.
+    `build`. It may define `reach`, so that large images can be restored in tiles.
     """
 
     architecture: Name
@@ -50,6 +50,12 @@ def build(settings: Settings) -> "torch.nn.Module":
 def image_size(settings: Settings) -> tuple[int, int] | None:
     """Height and width of the images that the network accepts; None if it accepts any size."""
     return _module(settings.architecture, "the network").IMAGE_SIZE
+
+
+def reach(settings: Settings) -> tuple[int, int] | None:
+    """How many pixels away the network looks at most, and to which multiple tiles must be aligned; None if unknown."""
+    module = _module(settings.architecture, "the network")
+    return module.reach(settings) if hasattr(module, "reach") else None
 
 
 def _module(name: object, where: str) -> ModuleType:

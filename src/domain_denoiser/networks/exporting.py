@@ -10,8 +10,8 @@ import torch
 
 from domain_denoiser.core import images
 from domain_denoiser.core.seeds import derive
-from domain_denoiser.networks.architectures import Settings, image_size
-from domain_denoiser.runtime.graphs import Graph
+from domain_denoiser.networks.architectures import Settings, image_size, reach
+from domain_denoiser.runtime.graphs import REACH, Graph
 
 OPSET = 18
 NOISY, RESTORED = "noisy", "restored"
@@ -26,8 +26,8 @@ def exported(network: torch.nn.Module, settings: Settings) -> bytes:
     """The content of a .onnx file: a graph from noisy to restored, both float32 [batch, 1, height, width].
 
     network: with its weights, on the CPU. The batch size is dynamic; height and width are fixed if the network accepts
-    one size only. Equal weights give equal bytes in any process and folder: the file contains no path, no line of code
-    and no host name.
+    one size only. The file also says how far the network looks, for tiles. Equal weights give equal bytes in any
+    process and folder: the file contains no path, no line of code and no host name.
     """
     size = image_size(settings)
     free = torch.export.Dim.DYNAMIC
@@ -46,7 +46,10 @@ def exported(network: torch.nn.Module, settings: Settings) -> bytes:
             opset_version=OPSET,
             verbose=False,
         )
-        return _plain(program.model_proto, size).SerializeToString(deterministic=True)
+    model = _plain(program.model_proto, size)
+    if (found := reach(settings)) is not None:
+        onnx.helper.set_model_props(model, {name: str(pixels) for name, pixels in zip(REACH, found)})
+    return model.SerializeToString(deterministic=True)
 
 
 def difference(network: torch.nn.Module, settings: Settings, graph: Graph, seed: int) -> float:

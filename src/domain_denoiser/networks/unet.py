@@ -67,3 +67,12 @@ class Unet(nn.Module):
 def build(settings: Settings) -> Unet:
     """The network, with torch's default initial weights."""
     return Unet(settings)
+
+
+def reach(settings: Settings) -> tuple[int, int]:
+    """How many pixels away the network looks at most, and the multiple to which it aligns pixels.
+
+    Head, tail and the fine blocks look 2 pixels further with each convolution, the coarse blocks 4; a coarse position
+    is 4 pixels wide, so a pixel at its edge sees 3 more.
+    """
+    return 2 * (2 + 2 * settings.fine_blocks) + 4 * 2 * settings.coarse_blocks + 3, STEP

@@ -19,7 +19,7 @@ from domain_denoiser.runs import revisions
 PATH = Path("champion.json")
 GATE_REPORT = layout.GATE_REPORT
 FOLDER = layout.CHAMPION
-WEIGHTS, SETTINGS, GRAPH = (str(FOLDER / name) for name in (layout.WEIGHTS, layout.SETTINGS, "model.onnx"))
+WEIGHTS, SETTINGS, GRAPH = (str(FOLDER / name) for name in (layout.WEIGHTS, layout.SETTINGS, layout.GRAPH))
 FILES = (SETTINGS, GRAPH, WEIGHTS)
 LARGEST = 4_000_000  # bytes of all files of a champion, as every clone carries every champion there was
 

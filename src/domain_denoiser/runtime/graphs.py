@@ -1,15 +1,18 @@
 """Runs a denoiser that is one ONNX graph: the champion or a candidate. Needs only NumPy and ONNX Runtime."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from domain_denoiser.base.errors import BadInput
+from domain_denoiser.runtime.tiles import Reach
 
 if TYPE_CHECKING:
     import onnxruntime
 
 PIXELS = 200_000  # per batch: about 250 images of MNIST's size
+REACH = ("halo", "step")  # metadata of the file: pixels
 NOWHERE = "/dev/null/"  # the folder for external weights: a graph that names weights in other files finds none
 
 
@@ -32,18 +35,22 @@ class Graph:
         self._name = inputs[0].name
         self.size = (shape[2], shape[3]) if isinstance(shape[2], int) and isinstance(shape[3], int) else None
         """Height and width of the images that the graph accepts; None if it accepts any size."""
+        self.reach = _reach(self._session.get_modelmeta().custom_metadata_map, where)
+        """How far its network looks; None if the file does not say: then large images are restored in one piece."""
 
     def restore(self, noisy: np.ndarray) -> np.ndarray:
         """Restored images, float32 [N, H, W], clipped to [0, 1].
 
-        noisy: [N, H, W], uint8 or float in [0, 1]; N, H and W must be at least 1.
+        noisy: [N, H, W], uint8, or float in [0, 1] of any precision and byte order; N, H and W must be at least 1.
         Raises BadInput if the graph does not accept such images, or if its output is not images.
         """
         batch_size = max(1, PIXELS // (noisy.shape[1] * noisy.shape[2]))
         restored = np.empty(noisy.shape, np.float32)
         for start in range(0, len(noisy), batch_size):
             batch = slice(start, start + batch_size)
-            restored[batch] = self._run(to_unit(noisy[batch]))
+            images = noisy[batch]
+            unit = images / np.float32(255.0) if images.dtype == np.uint8 else images.astype(np.float32)
+            restored[batch] = self._run(unit)
         return restored
 
     def _run(self, noisy: np.ndarray) -> np.ndarray:
@@ -61,14 +68,13 @@ class Graph:
         return restored[:, 0].clip(0.0, 1.0)
 
 
-def to_unit(images: np.ndarray) -> np.ndarray:
-    """uint8 [N, H, W], or float in [0, 1] of any precision and byte order -> float32 [N, H, W] in [0, 1]."""
-    return images / np.float32(255.0) if images.dtype == np.uint8 else images.astype(np.float32)
-
-
-def to_uint8(images: np.ndarray) -> np.ndarray:
-    """float32 [N, H, W] in [0, 1] -> uint8 [N, H, W], rounded to the nearest grey value."""
-    return (images * np.float32(255.0)).round().astype(np.uint8)
+def _reach(metadata: Mapping[str, str], where: str) -> Reach | None:
+    found = [metadata.get(name) for name in REACH]
+    if found == [None, None]:
+        return None
+    if not all(text is not None and text.isdecimal() and len(text) < 5 for text in found) or int(found[1]) == 0:
+        raise BadInput(f"{where} says {dict(zip(REACH, found))} of itself, but two numbers of pixels are expected")
+    return Reach(*map(int, found))
 
 
 def _session(content: bytes, where: str, threads: int) -> "onnxruntime.InferenceSession":
