@@ -9,6 +9,7 @@ from pathlib import Path
 
 import allowed_losses
 import numpy as np
+import onnx
 import pandas
 import pytest
 import torch
@@ -193,6 +194,26 @@ def test_a_better_candidate_passes_and_a_worse_one_does_not(project):
     assert (decision.candidate.model, decision.champion) == ("fixed", first.candidate.key)
     [headline] = [reason for reason in decision.candidate.reasons if "95 %" in reason]
     assert "95 % interval over images, which ignores that seeds differ, from +" in headline
+
+
+def test_the_same_weights_with_another_graph_pass_if_they_restore_the_same(project, monkeypatch):
+    """As after a change of the export: the champion is to get what newer graphs have."""
+    first = promote(project)
+    real = exporting.exported
+
+    def with_a_note(network: torch.nn.Module, settings: Settings) -> bytes:
+        model = onnx.load_model_from_string(real(network, settings))
+        model.doc_string = "exported anew"
+        return model.SerializeToString()
+
+    monkeypatch.setattr(exporting, "exported", with_a_note)
+    decision = promote(project)
+    assert decision.candidate.files[champion.GRAPH] != first.candidate.files[champion.GRAPH]
+    assert decision.candidate.files[champion.WEIGHTS] == first.candidate.files[champion.WEIGHTS]
+    assert all("exported anew: +0.0000 dB" in reason for reason in decision.candidate.reasons)
+    assert gate.decide(project.settings(), None).candidate.reasons == ["the candidate is the champion"]
+    figures = {"0.5": {"gain_db": -0.02}, "0.0": {"gain_db": 0.0}}
+    assert gate.judge_anew(figures)[0] is False
 
 
 def test_a_mutant_of_the_code_does_not_touch_the_champion(project, monkeypatch):
