@@ -5,6 +5,7 @@ import io
 import itertools
 import math
 import os
+import re
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -149,4 +150,5 @@ def _parsed(header: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
             shape, fortran, dtype = parsers[version](header)
             return tuple(int(length) for length in shape), fortran, dtype
     except Exception as error:  # numpy evaluates the header as a Python expression, and any of its errors gets out
-        raise ValueError(f"{type(error).__name__}: {error}"[:300]) from error
+        said = re.sub(r" at 0x[0-9a-f]+", "", str(error))  # the address of an object of Python
+        raise ValueError(f"{type(error).__name__}: {said}"[:300]) from error
