@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
+import graph_files
 import hostile_files as files
 import numpy as np
 import torch
@@ -31,9 +32,12 @@ from domain_denoiser.core import images, noisy_sets
 from domain_denoiser.data import archives, sources
 from domain_denoiser.evaluation import per_image, summary, tables
 from domain_denoiser.networks import architectures, stored
-from domain_denoiser.operations import restore
+from domain_denoiser.operations.restoring import files as restoring
+from domain_denoiser.operations.restoring.plan import plan
 from domain_denoiser.operations.retraining import overrides
 from domain_denoiser.runs import champion, dvc_lock, records
+from domain_denoiser.runtime.denoiser import Denoiser
+from domain_denoiser.runtime.scale import Scale
 
 ROOT = Path(__file__).parent.parent
 MEMORY = 2**30  # bytes above what the program has before it reads the input
@@ -152,17 +156,23 @@ def source_of(given: Files) -> Path:
 
 
 def _restore(given: Files) -> int:
-    """As `denoise restore` does; a folder if there is more than one picture."""
+    """As `denoise restore` does; a folder if there is more than one file."""
     source = source_of(given)
-    written, size = Path(f"{OUTPUT}{source.suffix}"), (28, 28) if "mlp" in str(source) else None
-    done = restore.restore_path(
-        restore.restorer(network("unet" if size is None else "mlp"), "cpu"), size, source, written
-    )
+    written = Path(f"{OUTPUT}{source.suffix}")
+    planned = plan([source], written, skip_existing=False)
+    done = restoring.restore(_denoiser("mlp" in str(source)), planned.jobs, Scale(), lambda path, sentence: None)
+    if not done.files:  # else the others are there
+        raise BadInput([*planned.broken, *done.broken][0])
     if source.suffix == ".npy":
         read, restored = np.load(source, mmap_mode="r"), np.load(written, mmap_mode="r")
-        assert (restored.shape, restored.dtype, done) == (read.shape, read.dtype, len(read))
+        assert (restored.shape, restored.dtype) == (read.shape, read.dtype)
         assert restored.min() >= 0
-    return done
+    return done.images
+
+
+@cache
+def _denoiser(of_one_size: bool) -> Denoiser:
+    return Denoiser(graph_files.negative((28, 28) if of_one_size else None), "the model", 1)
 
 
 def _obtain(given: Files) -> object:
@@ -187,7 +197,7 @@ def _package(given: Files) -> dict[str, bytes]:
 def _load(given: Files) -> object:
     loaded = stored.load(Path(), "cpu")
     size = architectures.image_size(stored.load_settings(Path())) or (5, 9)
-    return restore.restorer(loaded, "cpu")(np.zeros((1, *size), np.uint8))
+    return loaded(torch.zeros(1, 1, *size))
 
 
 def _lock(given: Files) -> object:
@@ -209,8 +219,8 @@ def _stage_images(given: Files) -> object:
 
 
 def _restore_valid() -> None:
-    for kind in ("mlp", "unet"):
-        restore.restorer(network(kind), "cpu")(np.zeros((2, 28, 28), np.uint8))
+    for of_one_size in (True, False):
+        _denoiser(of_one_size)(np.zeros((2, 28, 28), np.uint8))
 
 
 # What they are given

@@ -245,7 +245,7 @@ SIDES = st.sampled_from([28, 28, 28, 0, 1, 9, 64, 9500, 4097, 65536, 2**31 - 1, 
 def png(width: int, height: int, depth: int = 8, colour: int = 0, interlace: int = 0, between: bytes = b"") -> bytes:
     """A PNG whose checksums hold, whatever it claims; its pixels are those of 28 x 28."""
     top = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace))
-    pixels = chunk(b"IDAT", zlib.compress(bytes(64 * 65)))
+    pixels = chunk(b"IDAT", zlib.compress(bytes(28 * 29)))
     return b"\x89PNG\r\n\x1a\n" + top + between + pixels + chunk(b"IEND", b"")
 
 

@@ -22,8 +22,9 @@ from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import images
 from domain_denoiser.data import archives, sources
 from domain_denoiser.evaluation import tables
+from domain_denoiser.formats import opening
 from domain_denoiser.networks import stored
-from domain_denoiser.operations import restore
+from domain_denoiser.operations.restoring.plan import plan
 
 KINDS = list(hostile.kinds())
 SLOW = {
@@ -94,8 +95,8 @@ def test_what_is_no_file_is_not_waited_for(kind: str, tmp_path: Path) -> None:
     for read in (
         lambda: params.read(put("params.yaml")),
         lambda: images.load(put("images.npy")),
-        lambda: restore.read_array(put("noisy.npy"), (28, 28)),
-        lambda: restore.read_png(put("noisy.png"), (28, 28)),
+        lambda: opening.opened(put("noisy.npy"), None),
+        lambda: opening.opened(put("noisy.png"), None),
         lambda: stored.load_settings(put("model.json").parent),
         lambda: stored._load_weights(put("model.safetensors")),
         lambda: tables.load(put("table.csv")),
@@ -122,77 +123,50 @@ def test_header_of_an_array_that_claims_four_billion_bytes(tmp_path: Path) -> No
     assert "is not a .npy array" in refused(images.load_array, tmp_path / "a.npy")
 
 
-def test_large_array_is_restored_in_parts(tmp_path: Path) -> None:
-    """More than would fit, were it read at once; a hole on the disk costs nothing."""
-    count = 20_000
-    with (tmp_path / "noisy.npy").open("wb") as opened:
-        np.lib.format.write_array_header_1_0(opened, {"descr": "|u1", "fortran_order": False, "shape": (count, 28, 28)})
-        opened.truncate(opened.tell() + count * 784)
-    sizes = []
-
-    def negative(noisy: np.ndarray) -> np.ndarray:
-        sizes.append(noisy.size)
-        return 255 - noisy
-
-    assert restore.restore_path(negative, (28, 28), tmp_path / "noisy.npy", tmp_path / "restored.npy") == count
-    assert max(sizes) <= restore.BATCH
-    assert sum(sizes) == count * 784
-    assert np.load(tmp_path / "restored.npy", mmap_mode="r").min() == 255
+def seen(path: Path) -> None:
+    """Open an image file, and read all that it holds."""
+    for _ in opening.opened(path, None).blocks():
+        pass
 
 
 @pytest.mark.parametrize("side", [9_500, 2**31 - 1])
 def test_picture_of_more_pixels_than_there_is_memory(tmp_path: Path, side: int) -> None:
-    """Of the first, Pillow only warns."""
+    """Of the first, Pillow only warns; its pixels are not there."""
     (tmp_path / "a.png").write_bytes(hostile_files.png(side, side))
-    for size in (None, (28, 28)):
-        refused(restore.read_png, tmp_path / "a.png", size)
+    refused(seen, tmp_path / "a.png")
 
 
 def test_picture_whose_part_claims_four_billion_bytes(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(hostile_files.png(28, 28, between=b"\xff\xff\xff\xffIDAT"))
     with hostile._limited():
-        assert "is not a whole PNG" in refused(restore.read_png, tmp_path / "a.png", (28, 28))
+        assert "is not a whole PNG" in refused(seen, tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("bomb", [b"zTXt", b"iTXt", b"iCCP"])
 def test_picture_with_a_text_that_unpacks_without_end(tmp_path: Path, bomb: bytes) -> None:
     found = next(chunk for chunk in hostile_files.chunks() if chunk[4:8] == bomb)
     (tmp_path / "a.png").write_bytes(hostile_files.png(28, 28, between=found))
-    refused(restore.read_png, tmp_path / "a.png", (28, 28))
+    refused(seen, tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../outside.png", "inside.png", "loop.png"])
 def test_link_in_a_folder_of_pictures(tmp_path: Path, target: str) -> None:
+    """What it leads to was not given."""
     folder = tmp_path / "pictures"
     folder.mkdir()
     for path in (folder / "inside.png", tmp_path / "outside.png"):
         path.write_bytes(hostile_files.png(28, 28))
-    (folder / "loop.png").symlink_to(target)
-    given = (lambda noisy: noisy, (28, 28), folder, tmp_path / "restored")
-    if target == "inside.png":
-        assert restore.restore_path(*given) == 2
-    else:
-        wanted = "cannot be read" if target == "loop.png" else "is a link that leads out of"
-        assert wanted in refused(restore.restore_path, *given)
-        assert not (tmp_path / "restored").exists()
+    (folder / "link.png").symlink_to(target if target != "loop.png" else "link.png")
+    planned = plan([folder], tmp_path / "restored", skip_existing=False)
+    inside = target == "inside.png"
+    assert [job.path.name for job in planned.jobs] == ["inside.png"] + ["link.png"] * inside
+    assert inside or [name for name in planned.broken if "is a link that leads out of" in name]
 
 
 def test_names_that_no_path_can_have(tmp_path: Path) -> None:
-    for name, wanted in (("x" * 300, "cannot be reached"), ("\0", "does not exist")):
-        source, target = tmp_path / f"{name}.npy", tmp_path / "restored.npy"
-        assert wanted in refused(restore.restore_path, lambda noisy: noisy, (28, 28), source, target)
-
-
-def test_weights_that_give_no_image(tmp_path: Path) -> None:
-    """Finite ones, but so large that infinity less infinity comes out."""
-    given = hostile.stored_model("unet")
-    length = struct.unpack("<Q", given["model.safetensors"][:8])[0]
-    count = (len(given["model.safetensors"]) - 8 - length) // 4
-    huge = np.where(np.arange(count) % 2, 3e38, -3e38).astype("<f4")
-    given["model.safetensors"] = given["model.safetensors"][: 8 + length] + huge.tobytes()
-    hostile_files.write(tmp_path, given)
-    restored = restore.restorer(stored.load(tmp_path, "cpu"), "cpu")
-    assert "gives no image" in refused(restored, np.full((1, 28, 28), 200, np.uint8))
+    for name, wanted in (("x" * 300, "cannot be reached"), ("\0", "cannot be reached|does not exist")):
+        with pytest.raises(BadInput, match=wanted):
+            plan([tmp_path / f"{name}.npy"], tmp_path / "restored.npy", skip_existing=False)
 
 
 def test_weights_with_a_million_names(tmp_path: Path) -> None:
@@ -350,7 +324,7 @@ def test_a_bad_input_at_the_command_line(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=hostile.PATIENCE_S)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("error: größer\\n\\x1b[31m ☃ \\udcff.npy has values from nan to nan")
+    assert done.stderr.startswith("error: größer\\n\\x1b[31m ☃ \\udcff.npy has values that are NaN or infinite")
     assert done.stderr.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
     np.save(tmp_path / name, np.zeros((1, 28, 28)))

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import hostile
+import graph_files
 import hostile_files
 import pytest
 
@@ -242,35 +242,37 @@ def project(tmp_path: Path) -> Path:
     for folder in ("project/models/fixed", "project/models/random", "elsewhere"):
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "model.json").write_text("{}")
+        (tmp_path / folder / "model.onnx").write_text(Path(folder).name)
     return root
 
 
-def chosen(folder: Path, monkeypatch, model: str | None, given: Path | None = None) -> tuple[Path, str]:
+def chosen(folder: Path, monkeypatch, model: str | None, given: Path | None = None) -> tuple[str, str]:
+    """What the graph that is chosen holds, and what it is called."""
     monkeypatch.chdir(folder)
-    found, name = choosing.choose(model, given)
-    return found.resolve(), name
+    found = choosing.choose(model, given)
+    return found.content.decode(), found.name
 
 
 def test_the_champion_is_used_if_no_model_is_named(project, tmp_path, monkeypatch):
     with pytest.raises(BadInput, match="has no champion yet .* name a trained model: --model fixed or random"):
         chosen(project, monkeypatch, None)
     (project / "champion").mkdir()
-    (project / "champion/model.json").write_text("{}")
+    (project / "champion/model.onnx").write_text("best")
     for folder, given in ((project, None), (project / "models", None), (tmp_path, project), (tmp_path, "project")):
         given = None if given is None else Path(given)
-        assert chosen(folder, monkeypatch, None, given) == (project / "champion", "the champion")
+        assert chosen(folder, monkeypatch, None, given) == ("best", "the champion")
 
 
 def test_a_model_by_name_or_folder(project, tmp_path, monkeypatch):
-    assert chosen(project, monkeypatch, "fixed") == (project / "models/fixed", "fixed")
-    assert chosen(project, monkeypatch, "../elsewhere") == (tmp_path / "elsewhere", "../elsewhere")
-    assert chosen(tmp_path, monkeypatch, "elsewhere") == (tmp_path / "elsewhere", "elsewhere")
-    assert chosen(tmp_path, monkeypatch, "./elsewhere") == (tmp_path / "elsewhere", "./elsewhere")
-    assert chosen(tmp_path, monkeypatch, "random", project) == (project / "models/random", "random")
+    assert chosen(project, monkeypatch, "fixed") == ("fixed", "fixed")
+    assert chosen(project, monkeypatch, "../elsewhere") == ("elsewhere", "../elsewhere")
+    assert chosen(tmp_path, monkeypatch, "elsewhere") == ("elsewhere", "elsewhere")
+    assert chosen(tmp_path, monkeypatch, "./elsewhere/model.onnx") == ("elsewhere", "./elsewhere/model.onnx")
+    assert chosen(tmp_path, monkeypatch, "random", project) == ("random", "random")
     for folder, model, given, wanted in (
         (project, "large", None, "no model 'large' in .*; the trained ones are fixed, random"),
         (tmp_path, "fixed", None, "lies in no project.* --project or DENOISE_PROJECT, or a model's folder"),
-        (tmp_path, "./fixed", None, "fixed holds no model: model.json is wanted there"),
+        (tmp_path, "./fixed", None, "fixed holds no model: model.json or model.onnx is wanted there"),
         (project, "fixed", tmp_path, "is no project: it has no dvc.yaml, or no .dvc"),
         (project, "x" * 300, None, "cannot be reached"),
     ):
@@ -279,7 +281,7 @@ def test_a_model_by_name_or_folder(project, tmp_path, monkeypatch):
 
 
 def test_several_inputs_by_the_champion_of_a_project_elsewhere(denoise, project, tmp_path, monkeypatch):
-    hostile_files.write(project / "champion", hostile.stored_model("mlp"))
+    hostile_files.write(project / "champion", {"model.onnx": graph_files.negative()})
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(hostile_files.png(28, 28))
     monkeypatch.setenv("DENOISE_PROJECT", str(project))

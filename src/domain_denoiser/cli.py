@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from domain_denoiser.base.errors import BadInput, end, one_sentence, printable
+from domain_denoiser.base import project
+from domain_denoiser.base.errors import BadInput, end, one_line, one_sentence, printable
 from domain_denoiser.base.processes import Failed
 from domain_denoiser.base.secrets import masked
 
@@ -59,30 +60,21 @@ def _trained() -> list[str]:
     """The names for `--model` that the shell completes."""
     from domain_denoiser.operations import choosing
 
-    try:
-        return choosing.trained(choosing.project(None))
-    except BadInput:
-        return []
+    return choosing.names_here()
 
 
 @app.command()
 def restore(
-    sources: Annotated[
-        list[Path], typer.Argument(metavar="INPUT", help="A PNG, a .npy file or a folder of PNGs; several of them.")
-    ],
+    sources: Annotated[list[Path], typer.Argument(metavar="INPUT", help="An image file or a folder; several of them.")],
     target: Annotated[
-        Path,
-        typer.Argument(
-            metavar="OUTPUT",
-            help="Of the kind of INPUT; for several a new or empty folder. Written whole or not at all.",
-        ),
+        Path, typer.Argument(metavar="OUTPUT", help="A file for one file, a new or empty folder for all else.")
     ],
     model: Annotated[
         str | None,
         typer.Option(
             autocompletion=_trained,
-            metavar="NAME|FOLDER",
-            help="A model under models/, or any folder with model.json and model.safetensors; else the champion.",
+            metavar="NAME|FOLDER|FILE",
+            help="A model under models/, a folder with a model, or a .onnx file; else the champion.",
         ),
     ] = None,
     project: Annotated[
@@ -93,22 +85,40 @@ def restore(
             help="The project that has the model; else the one around the working directory.",
         ),
     ] = None,
+    invert: Annotated[
+        bool, typer.Option("--invert", help="Dark strokes on a light ground: restore the negative.")
+    ] = False,
+    value_range: Annotated[
+        str,
+        typer.Option("--range", metavar="LOW,HIGH", help="The values of float images that stand for black and white."),
+    ] = "0,1",
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Go on with a folder: leave what is there.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, max=1024, help="As many as there are cores if not given; the bytes are the same."),
+    ] = None,
 ) -> None:
     """Clean noisy images, with the champion if no model is named.
 
-    The output has the kind, size and type of the input. A PNG is 8-bit greyscale; a .npy file holds
-    images [N, H, W], uint8 or float in [0, 1]. `conv` takes any size, the others 28 x 28.
+    PNG, JPEG, TIFF (each page), BMP, WebP and .npy, of 1, 8 or 16 bits or float, grey or in colour, of any size. What
+    comes out has the format, type, size and name of what went in; a JPEG comes out as PNG, unless OUTPUT says .jpg. In
+    folders, other files are skipped.
+
+
+    Exit status 0: all restored, 1: some files could not be, and are named, 2: bad input.
     """
-    from domain_denoiser.operations import choosing
+    from domain_denoiser.operations.restoring import command
 
-    folder, name = choosing.choose(model, project)
-    from domain_denoiser.networks import architectures, stored
-    from domain_denoiser.operations import restore
-
-    size = architectures.image_size(stored.load_settings(folder))
-    restorer = restore.restorer(stored.load(folder, "cpu"), "cpu")
-    done = restore.restore_paths(restorer, size, sources, target, lambda line: typer.echo(printable(line), err=True))
-    _say(f"{done} image{'' if done == 1 else 's'} restored by {name}: {printable(str(target))}")
+    scale = command.scale(value_range, invert)
+    done = command.run(sources, target, command.Options(model, project, scale, threads, skip_existing, dry_run))
+    for line in done.lines:
+        typer.echo(printable(masked(line)))
+    for sentence in done.broken:
+        typer.echo(f"not restored: {one_line(sentence)}", err=True)
+    raise typer.Exit(1 if done.broken else 0)
 
 
 @app.command()
@@ -399,9 +409,8 @@ def doctor(
     Exit status 0: nothing stands in the way, 1: something does.
     """
     from domain_denoiser.operations.doctor import examine
-    from domain_denoiser.runs import revisions
 
-    root = revisions.project_root(Path.cwd())
+    root = project.root()
     os.chdir(root)  # wherever the code comes from: that is looked at too
     _report(examine.checks(root), root, as_json)
 
@@ -446,9 +455,8 @@ def _say(text: str) -> None:
 def _go_to_root() -> Path:
     """Work from the project's root, wherever the command was typed."""
     from domain_denoiser.operations import place
-    from domain_denoiser.runs import revisions
 
-    root = revisions.project_root(Path.cwd())
+    root = project.root()
     place.check(root)
     os.chdir(root)
     return root

@@ -10,10 +10,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from playwright.sync_api import sync_playwright
 
 from domain_denoiser.operations import page
+
+ROOT = Path(__file__).parents[2]
 
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 PIXEL = base64.b64decode(

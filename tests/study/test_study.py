@@ -17,14 +17,15 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
-from conftest import ROOT
 from ruamel.yaml import YAML
 from test_structure import STAGES
 
 pytest.importorskip("pywt", reason="wavelets want the extra `study`")
 
+ROOT = Path(__file__).parents[2]
 RUN_ALL = """
 import runpy, shlex, sys
+
 for line in sys.stdin.read().splitlines():
     _, _, script, *arguments = shlex.split(line)
     sys.argv = [script, *arguments]

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
 
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.networks import architectures, keras, stored
@@ -12,6 +11,8 @@ from domain_denoiser.params import Compute, Constant
 from domain_denoiser.study import params as study_params
 from domain_denoiser.study import training as study_training
 from domain_denoiser.training import loop
+
+ROOT = Path(__file__).parents[2]
 
 STUDY = study_params.read(ROOT / "study/params.yaml")
 FIXED = Constant(law="constant", noise="gaussian", sigma=0.5)

@@ -1,13 +1,15 @@
 """study/params.yaml: what it holds is checked, and a mistake ends in one sentence."""
 
 import copy
+from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from ruamel.yaml import YAML
 
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.study import params as study_params
+
+ROOT = Path(__file__).parents[2]
 
 COMMITTED = YAML(typ="safe").load((ROOT / "study/params.yaml").read_bytes())
 

@@ -29,6 +29,14 @@ def file(path: Path) -> AbstractContextManager[Path]:
     return _file(path, flush=True)
 
 
+def one_of_many(path: Path, cleared: set[Path]) -> AbstractContextManager[Path]:
+    """As `file`, in time that does not grow with the files beside it.
+
+    What killed processes left there is looked for once a folder, which is in `cleared` from then on.
+    """
+    return _file(path, flush=True, cleared=cleared)
+
+
 def passing_file(path: Path) -> AbstractContextManager[Path]:
     """The same, but not flushed to the disk, for a file that is replaced soon and whose damage its reader notices.
 
@@ -93,18 +101,18 @@ class _Temporary(NamedTuple):
 
 
 @contextmanager
-def _file(path: Path, flush: bool) -> Iterator[Path]:
-    with _together(flush) as new:
+def _file(path: Path, flush: bool, cleared: set[Path] | None = None) -> Iterator[Path]:
+    with _together(flush, cleared) as new:
         yield new(path)
 
 
 @contextmanager
-def _together(flush: bool) -> Iterator[Callable[[Path], Path]]:
+def _together(flush: bool, cleared: set[Path] | None = None) -> Iterator[Callable[[Path], Path]]:
     places: dict[Path, _Temporary] = {}
 
     def new(path: Path) -> Path:
         with undisturbed():
-            places[path] = _begun(path, _touch)
+            places[path] = _begun(path, _touch, cleared)
         return places[path].path
 
     try:
@@ -170,11 +178,14 @@ def _replace(temporary: Path, path: Path) -> None:
         old.end()
 
 
-def _begun(path: Path, make: Callable[[Path], None]) -> _Temporary:
+def _begun(path: Path, make: Callable[[Path], None], cleared: set[Path] | None = None) -> _Temporary:
     """A new temporary file or folder beside `path`, without what killed processes left there half written."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f"{PREFIX}*"):
-        _remove_if_left(left)
+    if cleared is None or path.parent not in cleared:
+        for left in path.parent.glob(f"{PREFIX}*"):
+            _remove_if_left(left)
+    if cleared is not None:
+        cleared.add(path.parent)
     while True:
         temporary = path.parent / f"{PREFIX}{uuid4().hex[:16]}"
         with _naming({path: None}):

@@ -9,6 +9,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 Item = TypeVar("Item")
+HALF_A_MINUTE = 30.0  # seconds between two lines in a log
 
 
 class Bar(tqdm):
@@ -33,6 +34,29 @@ def bar(total: int, doing: str, unit: str) -> Iterator[Bar]:
         yield shown
     if not terminal:
         print(f"{doing}: {total} {unit} done", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def counter(total: int, doing: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield what counts: called with how many more are done, and how many more than was thought there are.
+
+    A bar in a terminal; without one, a line every half minute.
+    """
+    terminal = sys.stderr.isatty()
+    with Bar(total=total, desc=doing, unit=f" {unit}", disable=not terminal, unit_scale=True) as shown:
+        done, expected, started = 0, total, time.monotonic()
+        told = started
+
+        def count(more: int, further: int) -> None:
+            nonlocal done, expected, told
+            done, expected, now = done + more, expected + further, time.monotonic()
+            shown.total = expected
+            shown.update(more)
+            if not terminal and now - told >= HALF_A_MINUTE:
+                told = now
+                line(f"{doing}: {done:,} of {expected:,} {unit}, {done / (now - started):,.1f} {unit}/s")
+
+        yield count
 
 
 @contextmanager

@@ -41,6 +41,16 @@ def as_given(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return images.reshape(-1, *shape[1:])
 
 
+def checked(array: np.ndarray, where: str) -> np.ndarray:
+    """As `as_images`. Raises BadInput, whose message starts with `where`, for another layout, or another type."""
+    if array.dtype.newbyteorder("=") not in (np.bool_, np.uint8, np.uint16) and array.dtype.kind != "f":
+        raise BadInput(f"{where} holds {array.dtype} values, but uint8, uint16, bool or float ones are wanted")
+    try:
+        return as_images(array)
+    except ValueError as error:
+        raise BadInput(f"{where} {error}") from error
+
+
 class ArrayFile(ImageFile):
     """A .npy file, memory-mapped."""
 
@@ -49,14 +59,9 @@ class ArrayFile(ImageFile):
     def __init__(self, path: Path, value_range: tuple[float, float] | None) -> None:
         self.path = path
         self._array = parsing.mapped_array(path)
+        self._images = checked(self._array, str(path))
         found = self._array.dtype
         self.dtype = found.newbyteorder("=")
-        if self.dtype not in (np.bool_, np.uint8, np.uint16) and found.kind != "f":
-            raise BadInput(f"{path} holds {found} values, but uint8, uint16, bool or float ones are wanted")
-        try:
-            self._images = as_images(self._array)
-        except ValueError as error:
-            raise BadInput(f"{path} {error}") from error
         self.images, *size, self.channels = self._images.shape
         self.size = (size[0], size[1])
         check_size(path, *self.size)

@@ -55,6 +55,7 @@ class TiffFile(ImageFile):
         self.suffix = ".tiff" if path.suffix.lower() == ".tiff" else ".tif"
         with self._file() as file, self._guarded():
             _check_stack(path, file)
+            _check_end(file)
             for page in file.pages:
                 _check_page(path, page)
             kinds = list(dict.fromkeys((_dtype(page), CHANNELS[page.photometric]) for page in file.pages))
@@ -149,6 +150,20 @@ def _check_stack(path: Path, file: "tifffile.TiffFile") -> None:
     truncated = file.is_shaped and any(found.get("truncated") for found in file.shaped_metadata or ())
     if imagej > len(file.pages) or truncated or file.is_stk or file.is_lsm:
         raise BadInput(f"{path} keeps several images behind one page; save each image as a page of its own")
+
+
+def _check_end(file: "tifffile.TiffFile") -> None:
+    """Raises ValueError if the last page leads to one more, which is not there: tifffile would leave it out."""
+    form, handle = file.tiff, file.filehandle
+    handle.seek(file.pages[-1].offset)
+    tags = int.from_bytes(handle.read(form.tagnosize), _order(file))
+    handle.seek(tags * form.tagsize, 1)
+    if int.from_bytes(handle.read(form.offsetsize), _order(file)) != 0:
+        raise ValueError(f"its page {len(file.pages) + 1} is missing")
+
+
+def _order(file: "tifffile.TiffFile") -> str:
+    return {"<": "little", ">": "big"}[file.byteorder]
 
 
 def _check_page(path: Path, page: "tifffile.TiffPage") -> None:

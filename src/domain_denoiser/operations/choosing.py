@@ -1,56 +1,46 @@
-"""Which stored model restores: the champion, one of a project by its name, or one in any folder."""
+"""Which denoiser restores: the champion, a model of a project by its name, or one in any folder or file."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from domain_denoiser import layout
+from domain_denoiser.base import project, reading
 from domain_denoiser.base.errors import BadInput
-from domain_denoiser.runs import revisions
+from domain_denoiser.runtime import denoiser
 
 
-def choose(model: str | None, given: Path | None) -> tuple[Path, str]:
-    """The folder of the model to restore with, and what to call it.
+class Chosen(NamedTuple):
+    """The ONNX graph of a denoiser."""
 
-    model: a model's name in the project, or a folder; None for the champion. given: the project's folder, None for the
-    one around the working directory. Raises BadInput if there is no such model, and says which there are.
+    content: bytes
+    where: str  # of the file, for sentences
+    name: str  # what to call it
+
+
+def choose(model: str | None, given: Path | None) -> Chosen:
+    """The denoiser to restore with.
+
+    model: a model's name in the project, a folder, or a .onnx file; None for the champion: that of the project, or
+    outside of projects that of the package. given: the project's folder, None for the one around the working directory.
+    Raises BadInput if there is no such model, and says which there are.
     """
+    root = _project(given)
     if model is None:
-        root = project(given)
-        if _is_model(root / layout.CHAMPION):
-            return root / layout.CHAMPION, "the champion"
-        names = trained(root)
-        there = (
-            f"name a trained model: --model {' or '.join(names)}" if names else "nothing is trained: run `make repro`"
-        )
-        raise BadInput(f"{root} has no champion yet ({layout.CHAMPION}/{layout.SETTINGS} is missing); {there}")
+        return _champion(root)
     if _is_path(model):
-        return _folder(Path(model)), model
-    try:
-        root = project(given)
-    except BadInput:
-        if given is None and _is_model(Path(model)):
-            return Path(model), model
-        raise
-    names = trained(root)
+        return _stored(Path(model), model)
+    names = [] if root is None else trained(root)
     if model in names:
-        return root / layout.MODELS / model, model
+        return _stored(root / layout.MODELS / model, model)
     if _is_model(Path(model)):
-        return Path(model), model
+        return _stored(Path(model), model)
+    if root is None:
+        raise BadInput(
+            f"{Path.cwd()} lies in no project, so there is no model {model!r}: go to one, name one with --project or "
+            "DENOISE_PROJECT, or a model's folder with --model"
+        )
     there = f"the trained ones are {', '.join(names)}" if names else "none is trained yet: run `make repro`"
     raise BadInput(f"there is no model {model!r} in {root}; {there}")
-
-
-def project(given: Path | None) -> Path:
-    """The project's folder: `given`, or the one at or above the working directory. Raises BadInput if it is none."""
-    if given is not None:
-        if not ((given / "dvc.yaml").is_file() and (given / ".dvc").is_dir()):
-            raise BadInput(f"{given} is no project: it has no dvc.yaml, or no .dvc")
-        return given
-    try:
-        return revisions.project_root(Path.cwd())
-    except BadInput as error:
-        raise BadInput(
-            f"{error}; go to one, name one with --project or DENOISE_PROJECT, or a model's folder with --model"
-        ) from error
 
 
 def trained(root: Path) -> list[str]:
@@ -58,19 +48,52 @@ def trained(root: Path) -> list[str]:
     return sorted(path.parent.name for path in (root / layout.MODELS).glob(f"*/{layout.SETTINGS}"))
 
 
+def names_here() -> list[str]:
+    """The names for `--model` that the shell completes."""
+    root = project.around(Path.cwd())
+    return [] if root is None else trained(root)
+
+
+def _project(given: Path | None) -> Path | None:
+    if given is None:
+        return project.around(Path.cwd())
+    if not project.is_one(given):
+        raise BadInput(f"{given} is no project: it has no dvc.yaml, or no .dvc")
+    return given
+
+
+def _champion(root: Path | None) -> Chosen:
+    try:
+        return Chosen(*denoiser.champion(root), "the champion")
+    except BadInput as error:
+        if root is None:
+            raise
+        names = trained(root)
+        way = f"name a trained model: --model {' or '.join(names)}" if names else "nothing is trained: run `make repro`"
+        raise BadInput(f"{error}; {way}") from error
+
+
+def _stored(path: Path, name: str) -> Chosen:
+    """A .onnx file, a folder with one, or a folder that a training wrote, whose graph is made now, by torch."""
+    if path.is_file():
+        return Chosen(reading.content(path, denoiser.LARGEST_GRAPH), str(path), name)
+    if (path / layout.GRAPH).is_file():
+        return _stored(path / layout.GRAPH, name)
+    if not _is_model(path):
+        raise BadInput(f"{path} holds no model: {layout.SETTINGS} or {layout.GRAPH} is wanted there")
+    from domain_denoiser.networks import exporting, stored
+
+    network = stored.load(path, "cpu")
+    return Chosen(exporting.exported(network, stored.load_settings(path)), str(path), name)
+
+
 def _is_path(model: str) -> bool:
     """A model's name has no slash in it, nor is it a dot."""
     return "/" in model or model in (".", "..")
 
 
-def _folder(folder: Path) -> Path:
-    if not _is_model(folder):
-        raise BadInput(f"{folder} holds no model: {layout.SETTINGS} is wanted there")
-    return folder
-
-
-def _is_model(folder: Path) -> bool:
+def _is_model(path: Path) -> bool:
     try:
-        return (folder / layout.SETTINGS).is_file()
+        return path.suffix == ".onnx" or any((path / name).is_file() for name in (layout.SETTINGS, layout.GRAPH))
     except (OSError, ValueError) as error:  # a name that is too long, a folder that may not be looked into
-        raise BadInput(f"{folder} cannot be reached: {error}") from error
+        raise BadInput(f"{path} cannot be reached: {error}") from error

@@ -212,11 +212,3 @@ def experiments() -> list[tuple[str, str]]:
         if len(parts) == 5:  # others are DVC's queue and stash
             found.append((parts[4], commit))
     return found
-
-
-def project_root(start: Path) -> Path:
-    """The folder at or above `start` that holds dvc.yaml. Raises BadInput if there is none."""
-    for folder in (start, *start.parents):
-        if (folder / "dvc.yaml").is_file() and (folder / ".dvc").is_dir():
-            return folder
-    raise BadInput(f"{start} lies in no project: no dvc.yaml here or above")

@@ -1,0 +1,1 @@
+"""`denoise restore`: image files and folders of a user in, restored ones out."""

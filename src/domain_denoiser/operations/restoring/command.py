@@ -1,0 +1,71 @@
+"""What `denoise restore` does: choose the denoiser, plan, restore, and say what became of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.operations import choosing
+from domain_denoiser.operations.restoring import files, notes
+from domain_denoiser.operations.restoring.plan import Plan, plan
+from domain_denoiser.runtime.denoiser import Denoiser
+from domain_denoiser.runtime.scale import Scale
+
+
+class Options(NamedTuple):
+    """The options of `denoise restore`."""
+
+    model: str | None
+    project: Path | None
+    scale: Scale
+    threads: int | None
+    skip_existing: bool
+    dry_run: bool
+
+
+class Outcome(NamedTuple):
+    """What there is to say."""
+
+    lines: list[str]
+    broken: list[str]  # a sentence on each file that was not restored
+
+
+def run(sources: Sequence[Path], target: Path, options: Options) -> Outcome:
+    """Restore files and folders. Raises BadInput if the output is in the way, or if the only file is none."""
+    chosen = choosing.choose(options.model, options.project)
+    planned = plan(sources, target, options.skip_existing)
+    denoiser = Denoiser(chosen.content, chosen.where, options.threads)
+    with notes.once() as note:
+        if options.dry_run:
+            lines, broken = files.describe(denoiser, planned.jobs, options.scale, note)
+            done = files.Done(0, 0, broken)
+        else:
+            done = files.restore(denoiser, planned.jobs, options.scale, note)
+            lines = []
+    broken = [*planned.broken, *done.broken]
+    if len(broken) == 1 and not done.files and not lines and not planned.there:
+        raise BadInput(broken[0])
+    if not options.dry_run:
+        lines = [f"{_counted(done.images, 'image')} restored by {chosen.name}: {target}{_beside(planned)}"]
+    return Outcome(lines, broken)
+
+
+def scale(value_range: str, invert: bool) -> Scale:
+    """The scale of the options. Raises BadInput if `value_range` is not LOW,HIGH: two finite numbers in this order."""
+    try:
+        low, high = map(float, value_range.split(","))
+    except ValueError as error:
+        raise BadInput(f"--range is {value_range!r}, but two numbers LOW,HIGH are wanted, like 0,255") from error
+    if not -float("inf") < low < high < float("inf"):
+        raise BadInput(f"--range is {value_range!r}, but LOW must be less than HIGH, and both finite")
+    return Scale(low, high, invert)
+
+
+def _beside(planned: Plan) -> str:
+    said = [f"{planned.there} there already"] * bool(planned.there)
+    said += [f"{_counted(planned.skipped, 'other file')} skipped"] * bool(planned.skipped)
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,177 @@
+"""Restores the files of a plan: one batch is computed while the next is read and the last is written."""
+
+import errno
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from domain_denoiser.base import atomic, progress
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.formats import opening
+from domain_denoiser.formats.image_file import ImageFile
+from domain_denoiser.operations.restoring.plan import Job
+from domain_denoiser.runtime.denoiser import Denoiser
+from domain_denoiser.runtime.scale import Scale
+
+BATCH = 400_000  # pixels of files of one size that are restored together: about 500 of MNIST's images
+
+Note = Callable[[Path, str], None]  # is given a file and a sentence about it
+Given, Got = TypeVar("Given"), TypeVar("Got")
+
+
+class Done(NamedTuple):
+    """What became of the files."""
+
+    images: int
+    files: int
+    broken: list[str]  # a sentence on each file that could not be restored
+
+
+class Read(NamedTuple):
+    """A file that was opened; `block` are its images, [1, H, W, C], if it holds one."""
+
+    job: Job
+    file: ImageFile
+    block: np.ndarray | None
+
+
+def restore(denoiser: Denoiser, jobs: list[Job], scale: Scale, note: Note) -> Done:
+    """Restore each file into its place, where it is there whole or not at all.
+
+    A file that cannot be read costs that file. Raises BadInput if a place cannot be written to, and OSError if the disk
+    is full: those before it are there.
+    """
+    images, files, broken = 0, 0, []
+    cleared: set[Path] = set()
+
+    def compute(group: list[Read]) -> np.ndarray | None:
+        if group[0].block is None:
+            return None
+        blocks = [read.block for read in group]
+        return denoiser.restore(blocks[0] if len(blocks) == 1 else np.concatenate(blocks), scale)
+
+    with ThreadPoolExecutor(1) as computing, progress.counter(len(jobs), "restoring", "images") as count:
+        opened = _read(denoiser, jobs, scale, note, broken)
+        for group, restored in _beside(compute, _groups(opened), computing):
+            for index, (job, file, _) in enumerate(group):
+                try:
+                    if restored is None:
+                        blocks = _beside(lambda block: denoiser.restore(block, scale), file.blocks(), computing)
+                        parts = (part for _, part in blocks)
+                    else:
+                        parts = [restored[index : index + 1]]
+                    with _writing(job.place), atomic.one_of_many(job.place, cleared) as temporary:
+                        file.write(temporary, parts, job.place.suffix.lower())
+                except Unwritable:
+                    raise
+                except BadInput as error:  # of a later page
+                    broken.append(str(error))
+                else:
+                    images, files = images + file.images, files + 1
+                count(file.images, file.images - 1)
+    return Done(images, files, broken)
+
+
+def describe(denoiser: Denoiser, jobs: list[Job], scale: Scale, note: Note) -> tuple[list[str], list[str]]:
+    """A line on each file that would be restored, and a sentence on each that could not; nothing is computed."""
+    lines, broken = [], []
+    for job in jobs:
+        try:
+            file, notes = opened(job, denoiser, scale)
+        except BadInput as error:
+            broken.append(str(error))
+            continue
+        for sentence in notes:
+            note(job.path, sentence)
+        height, width = file.size
+        held = f"{file.images} x " if file.images > 1 else ""
+        lines.append(
+            f"{job.path}: {file.kind}, {held}{width} x {height}, {'grey' if file.channels == 1 else 'colour'}, "
+            f"{file.dtype} -> {job.place}"
+        )
+    return lines, broken
+
+
+def opened(job: Job, denoiser: Denoiser, scale: Scale) -> tuple[ImageFile, list[str]]:
+    """Open a file whose images the denoiser takes, for its place; with what a person should know of it.
+
+    Raises BadInput if it is none.
+    """
+    file = opening.opened(job.path, None if scale[:2] == Scale()[:2] else scale[:2])
+    if denoiser.size is not None and file.size != denoiser.size:
+        found, wanted = (f"{width} x {height}" for height, width in (file.size, denoiser.size))
+        raise BadInput(f"{job.path} has {found} pixels, but the model takes {wanted}")
+    if job.place.suffix.lower() not in file.output_suffixes():
+        raise BadInput(
+            f"{job.place} must end in {' or '.join(file.output_suffixes())}, as {job.path} is a {file.kind} file"
+        )
+    notes = list(file.notes)
+    if file.channels > 1:
+        notes.append(
+            f"{job.path} has {file.channels} colour channels, which are restored one by one by a model for grey"
+        )
+    return file, notes
+
+
+def _read(denoiser: Denoiser, jobs: Iterable[Job], scale: Scale, note: Note, broken: list[str]) -> Iterator[Read]:
+    """Open the files, one after another; adds a sentence to `broken` for each that cannot be read."""
+    for job in jobs:
+        try:
+            file, notes = opened(job, denoiser, scale)
+            block = next(file.blocks()) if file.images == 1 else None
+        except BadInput as error:
+            broken.append(str(error))
+            continue
+        for sentence in notes:
+            note(job.path, sentence)
+        yield Read(job, file, block)
+
+
+def _groups(opened: Iterable[Read]) -> Iterator[list[Read]]:
+    """Neighbours with one image of one size and type each together, a file of several images alone."""
+    group: list[Read] = []
+    for read in opened:
+        if group and (
+            read.block is None
+            or group[0].block is None
+            or (read.block.shape, read.block.dtype) != (group[0].block.shape, group[0].block.dtype)
+            or (len(group) + 1) * read.block.size > BATCH
+        ):
+            yield group
+            group = []
+        group.append(read)
+    if group:
+        yield group
+
+
+def _beside(
+    function: Callable[[Given], Got], given: Iterable[Given], executor: Executor
+) -> Iterator[tuple[Given, Got]]:
+    """Each item with its result, in order: while one is used and the next is read, the one between is computed."""
+    waiting = None
+    for item in given:
+        current = item, executor.submit(function, item)
+        if waiting is not None:
+            yield waiting[0], waiting[1].result()
+        waiting = current
+    if waiting is not None:
+        yield waiting[0], waiting[1].result()
+
+
+class Unwritable(BadInput):
+    """The place of the output."""
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """A place that cannot be written to is bad input, a full disk is none. What is read raises BadInput by itself."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            raise
+        raise Unwritable(f"{target} cannot be written: {error.strerror}") from error

@@ -1,0 +1,112 @@
+"""Arrays of every layout and type; large ones in tiles; which champion there is."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import graph_files
+import numpy as np
+import pytest
+
+from domain_denoiser import Denoiser
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.runtime import tiles
+
+ROOT = Path(__file__).parents[2]
+RNG = np.random.default_rng(2018)
+
+
+@pytest.fixture(scope="module")
+def denoiser() -> Denoiser:
+    return Denoiser(graph_files.negative(), "here", 1)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (5, 7, 1), (2, 5, 7), (2, 5, 7, 1), (2, 5, 7, 3), (2, 1, 5, 7)])
+@pytest.mark.parametrize("dtype,white", [("bool", 1), ("uint8", 255), ("uint16", 65535), ("<f4", 1), (">f8", 1)])
+def test_an_array_keeps_shape_and_type(denoiser, shape, dtype, white):
+    drawn = RNG.random(shape)
+    given = drawn.astype(dtype) if "f" in dtype else (drawn * white).round().astype(dtype)
+    before = given.copy()
+    restored = denoiser(given)
+    assert (restored.shape, restored.dtype) == (given.shape, np.dtype(dtype))
+    np.testing.assert_allclose(restored.astype(float), white - given.astype(float), atol=1e-6)
+    np.testing.assert_array_equal(given, before)
+
+
+def test_a_range_and_inverted_images(denoiser):
+    given = np.linspace(-10, 30, 28, dtype=np.float32).reshape(4, 7)
+    np.testing.assert_allclose(denoiser(given, value_range=(-10, 30)), 20 - given, atol=1e-5)
+    np.testing.assert_allclose(denoiser(given, value_range=(-10, 30), invert=True), 20 - given, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "array,wanted",
+    [
+        (np.zeros(3), "has the shape"),
+        (np.zeros((0, 5, 5)), "holds no image"),
+        (np.zeros((2, 5, 7, 2)), "is wanted"),
+        (np.zeros((5, 7), np.int64), "holds int64 values"),
+        (np.full((5, 7), 1.5), r"lie in \[0, 1\]"),
+        (np.full((5, 7), np.nan), "NaN or infinite"),
+    ],
+    ids=str,
+)
+def test_other_arrays_are_refused(denoiser, array, wanted):
+    with pytest.raises(BadInput, match=f"^the array .*{wanted}"):
+        denoiser(array)
+
+
+def test_images_of_another_size_than_the_model_are_refused():
+    denoiser = Denoiser(graph_files.negative((28, 28)), "models/fixed", 1)
+    assert denoiser.size == (28, 28)
+    assert denoiser(np.zeros((28, 28), np.uint8)).min() == 255
+    with pytest.raises(BadInput, match="the images have 29 x 28 pixels, but models/fixed takes 28 x 28"):
+        denoiser(np.zeros((28, 29), np.uint8))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_large_image_by_the_champion_is_equal_in_tiles(monkeypatch, channels):
+    champion = Denoiser.load(ROOT / "champion/model.onnx", 2)
+    noisy = RNG.random((150, 211, channels), dtype=np.float32)
+    whole = champion(noisy)
+    monkeypatch.setattr(tiles, "SIDE", 32)
+    in_tiles = champion(noisy)
+    assert np.abs(in_tiles - noisy).max() > 0
+    assert np.abs(in_tiles - whole).max() <= 1e-5
+
+
+def test_a_large_image_is_refused_where_a_graph_says_no_reach():
+    with pytest.raises(BadInput, match="does not say how far its network looks"):
+        Denoiser(graph_files.negative(reach=None), "here", 1)(np.zeros((4097, 4096), bool))
+
+
+@pytest.mark.parametrize("reach", [("x", "4"), ("4", "0"), ("-1", "4"), ("99999", "4")])
+def test_a_reach_that_is_none_is_refused(reach):
+    with pytest.raises(BadInput, match="here says .* of itself"):
+        Denoiser(graph_files.negative(reach=reach), "here", 1)
+
+
+def test_any_number_of_threads_gives_the_same_bytes():
+    noisy = RNG.random((3, 61, 75), dtype=np.float32)
+    restored = [Denoiser.load(ROOT / "champion/model.onnx", threads)(noisy).tobytes() for threads in (1, 2, 3)]
+    assert len(set(restored)) == 1
+
+
+def test_the_champion_of_the_project_around_and_none_outside(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT / "docs")
+    assert Denoiser.champion(1).size is None
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="has no champion yet"):
+        Denoiser.champion(1)
+
+
+def test_what_uses_a_denoiser_imports_nothing_large():
+    program = (
+        "import sys, numpy; from domain_denoiser import Denoiser\n"
+        f"Denoiser.load({str(ROOT / 'champion/model.onnx')!r})(numpy.zeros((9, 9)))\n"
+        "print(*sorted({'torch', 'onnx', 'pydantic', 'dvc', 'mlflow', 'scipy', 'pandas'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
