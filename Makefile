@@ -108,6 +108,7 @@ bench: $(READY)  ## measure what docs/performance.md says, and write it there; t
 	python benchmarks/quality.py
 	python benchmarks/memory.py
 	python benchmarks/reproduction.py
+	python benchmarks/restoring.py
 
 lock: $(READY)  ## choose new versions of the dependencies
 	uv pip compile -q --universal --generate-hashes --upgrade --python-version 3.11 --all-extras --no-header pyproject.toml \
