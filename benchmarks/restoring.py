@@ -38,18 +38,21 @@ def alone(content: bytes, digits: np.ndarray) -> None:
         session.run(None, {"noisy": digits[start : start + BATCH, None]})
 
 
+# In a small process of its own: a child's maximum begins with the memory of the process that started it.
+LAUNCH = """
+import resource, subprocess, sys, time
+started = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000)
+"""
+
+
 def program(folder: Path, *words: str) -> tuple[float, float]:
     """Seconds of `denoise restore`, and the maximum of its memory in MB."""
-    used = []
-
-    def run() -> None:
-        process = subprocess.Popen([DENOISE, "restore", *words], cwd=folder, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        if status:
-            raise SystemExit(f"denoise restore {' '.join(words)} failed")
-        used.append(usage.ru_maxrss / 1000)
-
-    return measure.seconds(run), used[0]
+    command = [sys.executable, "-c", LAUNCH, str(DENOISE), "restore", *words]
+    done = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
+    seconds, memory = map(float, done.stdout.split())
+    return seconds, memory
 
 
 def worst_psnr(denoiser: Denoiser, clean: np.ndarray, model: str) -> float:
