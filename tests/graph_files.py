@@ -5,13 +5,23 @@ import onnx
 OPSET = 18
 
 
+def darker(reach: tuple[int, int] = (0, 1)) -> bytes:
+    """restored = noisy / 2, which is another image if it is inverted before and after."""
+    return _graph("Mul", 0.5, None, reach)
+
+
 def negative(size: tuple[int, int] | None = None, reach: tuple[int, int] | None = (0, 1)) -> bytes:
     """restored = 1 - noisy, for images of one size (height, width) or of any. reach: halo and step, if it says them."""
+    return _graph("Sub", 1.0, size, reach)
+
+
+def _graph(operator: str, constant: float, size: tuple[int, int] | None, reach: tuple[int, int] | None) -> bytes:
+    """restored = operator(constant, noisy)."""
     shape = ["batch", 1, *(size or ("height", "width"))]
     noisy, restored = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("x", "y"))
-    white = onnx.helper.make_tensor("white", onnx.TensorProto.FLOAT, [], [1.0])
-    node = onnx.helper.make_node("Sub", ["white", "x"], ["y"])
-    graph = onnx.helper.make_graph([node], "negative", [noisy], [restored], [white])
+    value = onnx.helper.make_tensor("constant", onnx.TensorProto.FLOAT, [], [constant])
+    node = onnx.helper.make_node(operator, ["constant", "x"], ["y"])
+    graph = onnx.helper.make_graph([node], "denoiser", [noisy], [restored], [value])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=10)
     if reach is not None:
         said = {"halo": str(reach[0]), "step": str(reach[1])}

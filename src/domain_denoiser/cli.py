@@ -117,7 +117,7 @@ def restore(
     for line in done.lines:
         typer.echo(printable(masked(line)))
     for sentence in done.broken:
-        typer.echo(f"not restored: {one_line(sentence)}", err=True)
+        typer.echo(f"not restored: {one_line(masked(sentence))}", err=True)
     raise typer.Exit(1 if done.broken else 0)
 
 

@@ -1,6 +1,7 @@
 """`denoise restore` on files and folders: what is found, where it goes, what is refused, what stays when it fails."""
 
 import os
+import signal
 from pathlib import Path
 
 import graph_files
@@ -10,6 +11,7 @@ import tifffile
 from PIL import Image
 
 from domain_denoiser.base.errors import BadInput
+from domain_denoiser.base.signals import Stopped, heeded
 from domain_denoiser.operations.restoring import command, files
 from domain_denoiser.operations.restoring.command import Options
 from domain_denoiser.runtime.scale import Scale
@@ -109,7 +111,7 @@ def test_a_large_array_is_restored_in_parts(run, monkeypatch):
         opened.truncate(opened.tell() + count * 784)
     original = files.Denoiser.restore
     monkeypatch.setattr(
-        files.Denoiser, "restore", lambda self, block, scale: sizes.append(block.size) or original(self, block, scale)
+        files.Denoiser, "restore", lambda self, block, *rest: sizes.append(block.size) or original(self, block, *rest)
     )
     run("noisy.npy", "restored.npy")
     assert sum(sizes) == count * 784
@@ -130,12 +132,18 @@ def test_floats_with_a_range_and_an_inverted_image(run):
     np.save("noisy.npy", np.linspace(0, 255, 784).reshape(1, 28, 28))
     run("noisy.npy", "restored.npy", scale=Scale(0.0, 255.0))
     np.testing.assert_allclose(np.load("restored.npy"), 255 - np.load("noisy.npy"), atol=1e-4)
+
+
+def test_an_inverted_image(run, project):
+    (project / "champion/model.onnx").write_bytes(graph_files.darker())
     write("7.png")
-    run("7.png", "restored.png", scale=Scale(invert=True))
-    np.testing.assert_array_equal(read("restored.png"), 255 - DIGIT)
+    run("7.png", "plain.png")
+    run("7.png", "inverted.png", scale=command.scale("0,1", invert=True))
+    np.testing.assert_allclose(read("plain.png"), DIGIT / 2, atol=0.51)
+    np.testing.assert_allclose(read("inverted.png"), 255 - (255 - DIGIT.astype(int)) / 2, atol=0.51)
 
 
-@pytest.mark.parametrize("text", ["", "1", "1,0", "0,0", "a,b", "0,inf", "nan,1", "0,1,2"])
+@pytest.mark.parametrize("text", ["", "1", "1,0", "0,0", "a,b", "0,inf", "nan,1", "0,1,2", "0,1e39", "-3e38,3e38"])
 def test_a_range_that_is_none(text):
     with pytest.raises(BadInput, match="--range is"):
         command.scale(text, False)
@@ -189,7 +197,7 @@ def mixed(capsys) -> None:
 
 def test_a_folder_with_its_subfolders(run, mixed, tree, capsys):
     done = run("in", "out")
-    assert done.lines == ["8 images restored by the champion: out (4 other files skipped)"]
+    assert done.lines == ["8 images restored by the champion: out (5 other files skipped)"]
     found = {name for name in tree(Path("out")) if Path("out", name).is_file()}
     assert found == {"1.png", "sub/deep/2.png", "photo.png", "named.png", "many.npy", "inside.png"}
     assert [sentence.split(" ")[0] for sentence in sorted(done.broken)] == [
@@ -208,7 +216,7 @@ def test_skipping_what_exists_goes_on_and_restores_nothing_twice(run, mixed):
     Path("out/1.png").write_bytes(b"mine")
     Path("out/sub/deep/2.png").unlink()
     done = run("in", "out", skip_existing=True)
-    assert done.lines == ["1 image restored by the champion: out (5 there already, 4 other files skipped)"]
+    assert done.lines == ["1 image restored by the champion: out (5 there already, 5 other files skipped)"]
     assert Path("out/1.png").read_bytes() == b"mine"
     np.testing.assert_array_equal(read("out/sub/deep/2.png"), 255 - DIGIT)
 
@@ -218,15 +226,37 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(run, mixed, tree, tm
     done = run("in", "out", dry_run=True)
     assert "in/1.png: PNG, 28 x 28, grey, uint8 -> out/1.png" in done.lines
     assert "in/many.npy: .npy, 3 x 28 x 28, grey, uint8 -> out/many.npy" in done.lines
+    assert done.lines[-1] == "6 files would be restored by the champion: out (5 other files skipped)"
     assert len(done.broken) == 3
     assert tree(tmp_path) == before
 
 
-def test_a_jpeg_beside_a_png_of_its_name_keeps_its_suffix_too(run, tree):
-    write("in/7.png")
+def test_a_jpeg_beside_a_png_of_its_name_costs_both(run, tree):
+    """Else a run that goes on would take the one for the other."""
     write("in/7.jpg")
+    write("in/8.png")
     run("in", "out")
-    assert tree(Path("out")) == {"7.png", "7.jpg.png"}
+    assert tree(Path("out")) == {"7.png", "8.png"}
+    write("in/7.png")
+    done = run("in", "out", skip_existing=True)
+    assert sorted(done.broken) == [
+        f"in/7.{suffix}: in/7.jpg and in/7.png would both become 7.png; restore it alone, into a file of another name"
+        for suffix in ("jpg", "png")
+    ]
+    assert done.lines == ["0 images restored by the champion: out (1 there already)"]
+
+
+def test_names_that_differ_in_case_or_spelling_are_one(run):
+    for name in ("A.png", "a.jpg", "\u00e4.png", "a\u0308.jpg"):
+        write(f"in/{name}")
+    assert len(run("in", "out").broken) == 4
+
+
+def test_a_dot_in_a_name_is_no_suffix(run, tree):
+    write("in/sigma0.1", format="PNG")
+    write("in/sigma0.2", format="PNG")
+    run("in", "out")
+    assert tree(Path("out")) == {"sigma0.1.png", "sigma0.2.png"}
 
 
 def test_several_inputs_go_into_a_folder(run, tree):
@@ -246,8 +276,14 @@ def test_inputs_and_outputs_in_the_way(refuse):
     refuse("nowhere does not exist", "in", "nowhere", "out")
     refuse("full is there already: .* --skip-existing", "in", "full")
     refuse("1.png is there already", "in", "1.png")
+    write("full/1.png")
+    refuse("full/1.png is there already", "1.png", "full")
+    refuse("full/1.png is the input itself", "full/1.png", "full")
+    refuse("1.png is the input itself", "1.png", ".", skip_existing=True)
+    refuse("1.png is the input itself", "1.png", "in", ".", skip_existing=True)
     refuse("in/out lies in the input in", "in", "in/out")
-    refuse("in lies in the input in|in is there already", "in", "in")
+    refuse("in is there already", "in", "in")
+    refuse("in lies in the input in", "in", "in", skip_existing=True)
     refuse("empty holds no images: .png", "empty", "out")
 
 
@@ -256,7 +292,7 @@ def test_a_place_that_cannot_be_written_to(refuse):
     write("in/1.png")
     Path("file").write_text("no folder")
     refuse("cannot be written", "1.png", "file/restored.png")
-    refuse("cannot be written|cannot be reached", "in", "file/restored")
+    refuse("cannot be written", "in", "file/restored")
 
 
 def test_a_page_that_is_damaged_costs_its_file(run, tree):
@@ -267,6 +303,76 @@ def test_a_page_that_is_damaged_costs_its_file(run, tree):
     done = run("in", "out")
     assert len(done.broken) == 1 and "two.tif" in done.broken[0]
     assert tree(Path("out")) == {"1.png"}
+
+
+def test_what_cannot_be_opened_costs_its_file(run, tree):
+    write("in/1.png")
+    Path("in/gone.png").symlink_to("nowhere.png")
+    Path("in/loop.png").symlink_to("loop.png")
+    os.mkfifo("in/pipe.png")
+    done = run("in", "out")
+    assert sorted(sentence.split(" ")[0] for sentence in done.broken) == ["in/gone.png", "in/loop.png", "in/pipe.png"]
+    assert tree(Path("out")) == {"1.png"}
+
+
+def test_what_the_denoiser_cannot_restore_costs_its_file(run, project, tree):
+    """Also of a later page; and each is named."""
+    (project / "champion/model.onnx").write_bytes(graph_files.negative((28, 28)))
+    write("in/1.png")
+    write("in/2.png", np.zeros((5, 5), np.uint8))
+    with tifffile.TiffWriter("in/3.tif") as writer:
+        for shape in ((28, 28), (28, 29)):
+            writer.write(np.zeros(shape, np.uint8))
+    write("in/4.png")
+    done = run("in", "out")
+    assert sorted(sentence.split(" ")[0].rstrip(":") for sentence in done.broken) == ["in/2.png", "in/3.tif"]
+    assert tree(Path("out")) == {"1.png", "4.png"}
+
+
+def test_what_fails_while_reading_leaves_what_was_read_before(run, tree, monkeypatch):
+    for number in range(3):
+        write(f"in/{number}.png", np.zeros((4 + number, 4), np.uint8))
+    original = files.opening.opened
+
+    def opened(path, *rest):
+        if path.name == "2.png":
+            raise MemoryError
+        return original(path, *rest)
+
+    monkeypatch.setattr(files.opening, "opened", opened)
+    with pytest.raises(MemoryError):
+        run("in", "out")
+    assert tree(Path("out")) == {"0.png", "1.png"}
+
+
+def test_a_signal_does_not_wait_for_a_large_image(run, monkeypatch):
+    """The tiles that are left are not computed."""
+    write("large.png", np.zeros((900, 2000), np.uint8))
+    write("in/1.png")
+    pieces = []
+    original = files.Denoiser._piece
+
+    def piece(self, *given):
+        pieces.append(given)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, *given)
+
+    monkeypatch.setattr(files.Denoiser, "_piece", piece)
+    with pytest.raises(Stopped), heeded():
+        run("large.png", "restored.png")
+    assert len(pieces) < 3
+    assert not Path("restored.png").exists()
+
+
+def test_the_threads_are_those_that_were_asked_for(run, monkeypatch):
+    asked = []
+    original = command.Denoiser.__init__
+    monkeypatch.setattr(
+        command.Denoiser, "__init__", lambda self, *given: asked.append(given[2]) or original(self, *given)
+    )
+    write("7.png")
+    run("7.png", "out.png", threads=3)
+    assert asked == [3]
 
 
 def test_batches_do_not_show(run, monkeypatch):
@@ -284,7 +390,7 @@ def test_what_is_true_of_many_files_is_said_once(run, capsys):
     run("in", "out")
     said = [line for line in capsys.readouterr().err.splitlines() if "colour channels" in line]
     assert len(said) == 2
-    assert "4 more" in said[1]
+    assert "the same of 4 more files" in said[1]
 
 
 def test_a_folder_is_looked_at_as_often_for_many_files_as_for_few(run, monkeypatch):

@@ -36,7 +36,14 @@ def test_an_array_keeps_shape_and_type(denoiser, shape, dtype, white):
 def test_a_range_and_inverted_images(denoiser):
     given = np.linspace(-10, 30, 28, dtype=np.float32).reshape(4, 7)
     np.testing.assert_allclose(denoiser(given, value_range=(-10, 30)), 20 - given, atol=1e-5)
-    np.testing.assert_allclose(denoiser(given, value_range=(-10, 30), invert=True), 20 - given, atol=1e-5)
+    darker = Denoiser(graph_files.darker(), "here", 1)
+    np.testing.assert_allclose(darker(given, value_range=(-10, 30)), (given + 10) / 2 - 10, atol=1e-5)
+    np.testing.assert_allclose(darker(given, value_range=(-10, 30), invert=True), 30 - (30 - given) / 2, atol=1e-5)
+    np.testing.assert_array_equal(darker([[0.0, 1.0]]), [[0.0, 0.5]])
+    with pytest.raises(BadInput, match="value_range is 1,0, but LOW must be less"):
+        denoiser(given, value_range=(1, 0))
+    with pytest.raises(BadInput, match="value_range is for floats"):
+        denoiser(np.zeros((5, 5), np.uint8), value_range=(0, 255))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +77,13 @@ def test_a_large_image_by_the_champion_is_equal_in_tiles(monkeypatch, channels):
     noisy = RNG.random((150, 211, channels), dtype=np.float32)
     whole = champion(noisy)
     monkeypatch.setattr(tiles, "SIDE", 32)
+    shapes, original = [], Denoiser._piece
+    monkeypatch.setattr(
+        Denoiser, "_piece", lambda self, some, scale: shapes.append(some.shape) or original(self, some, scale)
+    )
     in_tiles = champion(noisy)
+    assert len(shapes) == 5 * 7
+    assert max(max(shape[1:3]) for shape in shapes) <= 32 + 2 * 44
     assert np.abs(in_tiles - noisy).max() > 0
     assert np.abs(in_tiles - whole).max() <= 1e-5
 

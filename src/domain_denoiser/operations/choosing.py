@@ -79,8 +79,8 @@ def _stored(path: Path, name: str) -> Chosen:
         return Chosen(reading.content(path, denoiser.LARGEST_GRAPH), str(path), name)
     if (path / layout.GRAPH).is_file():
         return _stored(path / layout.GRAPH, name)
-    if not _is_model(path):
-        raise BadInput(f"{path} holds no model: {layout.SETTINGS} or {layout.GRAPH} is wanted there")
+    if not (path / layout.SETTINGS).is_file():
+        raise BadInput(f"{path} holds no model: {layout.SETTINGS} or {layout.GRAPH} is wanted there, or a .onnx file")
     from domain_denoiser.networks import exporting, stored
 
     network = stored.load(path, "cpu")

@@ -1,1 +1,1 @@
-"""What uses a trained network: its ONNX graph on arrays of any size and type; needs only NumPy and ONNX Runtime."""
+"""What uses a trained network: its ONNX graph on arrays of any size and type, without torch."""

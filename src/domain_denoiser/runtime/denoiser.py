@@ -1,6 +1,7 @@
 """A denoiser for arrays of any size, type and number of channels: what `from domain_denoiser import Denoiser` gives."""
 
 import os
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from domain_denoiser.runtime.scale import Scale
 
 LARGEST_GRAPH = 2**30  # bytes of a .onnx file
 LARGEST_PIECE = 2**24  # pixels of an image that is restored in one piece: `conv` would need 3.7 GB for so many
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 class Denoiser:
@@ -50,19 +55,29 @@ class Denoiser:
         """Restored images, of the shape, type and byte order of `images`.
 
         images: [H, W], [H, W, C], [N, H, W], [N, H, W, C] or [N, 1, H, W], with one or three channels C; three axes are
-        [H, W, C] if the last has a length of 1 or 3. bool, uint8, uint16, or float within `value_range`. Channels are
-        restored one by one. invert: for dark strokes on a light ground. Raises BadInput for anything else.
+        [H, W, C] if the last has a length of 1 or 3. bool, uint8, uint16, or float within `value_range`, from which
+        values may be off by 5 % of it, and are clipped. Channels are restored one by one. invert: for dark strokes on a
+        light ground. Raises BadInput for anything else.
         """
-        block = arrays.checked(images, "the array")
-        if images.dtype.kind == "f":
-            values.notes("the array", [images], value_range)
-        return arrays.as_given(self.restore(block, Scale(*value_range, invert)), images.shape)
+        scale = Scale(*value_range, invert).checked("value_range")
+        block = arrays.checked(np.asarray(images), "the array")
+        if block.dtype.kind == "f":
+            values.notes("the array", [block], value_range)
+        elif value_range != (0.0, 1.0):
+            raise BadInput(f"the array holds {block.dtype} values, whose range is known; value_range is for floats")
+        return arrays.as_given(self.restore(block, scale), np.shape(images))
 
-    def restore(self, block: np.ndarray, scale: Scale) -> np.ndarray:
+    def restore(self, block: np.ndarray, scale: Scale, before_each: Callable[[], None] = _nothing) -> np.ndarray:
         """Restored images [N, H, W, C] of the type of `block`; large ones are restored in tiles.
 
+        before_each: called before each tile; what it raises ends the work.
         Raises BadInput if the denoiser does not take such images.
         """
+
+        def piece(some: np.ndarray) -> np.ndarray:
+            before_each()
+            return self._piece(some, scale)
+
         height, width = block.shape[1:3]
         if self.size is not None and (height, width) != self.size:
             raise BadInput(
@@ -75,8 +90,8 @@ class Denoiser:
                 f"so they cannot be cut into tiles, and one piece may have {LARGEST_PIECE}"
             )
         if reach is None or max(height, width) <= tiles.SIDE + 2 * reach.halo:
-            return self._piece(block, scale)
-        return np.stack([tiles.in_tiles(lambda tile: self._piece(tile[None], scale)[0], one, reach) for one in block])
+            return piece(block)
+        return np.stack([tiles.in_tiles(lambda tile: piece(tile[None])[0], one, reach, tiles.SIDE) for one in block])
 
     def _piece(self, block: np.ndarray, scale: Scale) -> np.ndarray:
         """Restored images [N, H, W, C], channel by channel."""

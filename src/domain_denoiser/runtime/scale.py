@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from domain_denoiser.base.errors import BadInput
+
 WHOLE = {"bool": 1, "uint8": 255, "uint16": 65535}  # type -> the value of white
 
 
@@ -13,6 +15,16 @@ class Scale(NamedTuple):
     low: float = 0.0
     high: float = 1.0
     invert: bool = False
+
+    def checked(self, where: str) -> "Scale":
+        """Itself. Raises BadInput, whose message starts with `where`, if low and high are no range of float32."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            low, high = np.float32(self.low), np.float32(self.high)
+            if not (low < high and np.isfinite(high - low)):
+                raise BadInput(
+                    f"{where} is {self.low:g},{self.high:g}, but LOW must be less than HIGH, both of float32"
+                )
+        return self
 
     def to_unit(self, values: np.ndarray) -> np.ndarray:
         """Values of a type in WHOLE, or floats of any precision and byte order -> float32 in [0, 1], of that shape.

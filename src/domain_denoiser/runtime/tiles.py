@@ -33,9 +33,7 @@ def cuts(length: int, reach: Reach, side: int) -> Iterator[Cut]:
         yield Cut(slice(max(0, start - overlap), min(stop + overlap, length)), slice(start, stop))
 
 
-def in_tiles(
-    restore: Callable[[np.ndarray], np.ndarray], noisy: np.ndarray, reach: Reach, side: int = SIDE
-) -> np.ndarray:
+def in_tiles(restore: Callable[[np.ndarray], np.ndarray], noisy: np.ndarray, reach: Reach, side: int) -> np.ndarray:
     """Apply `restore`, which keeps shape and type, to the tiles of one image [H, W, C]; returns [H, W, C]."""
     restored = np.empty_like(noisy)
     height, width = noisy.shape[:2]

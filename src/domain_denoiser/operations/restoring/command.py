@@ -37,16 +37,17 @@ def run(sources: Sequence[Path], target: Path, options: Options) -> Outcome:
     denoiser = Denoiser(chosen.content, chosen.where, options.threads)
     with notes.once() as note:
         if options.dry_run:
-            lines, broken = files.describe(denoiser, planned.jobs, options.scale, note)
-            done = files.Done(0, 0, broken)
+            lines, failed = files.describe(denoiser, planned.jobs, options.scale, note)
+            lines.append(
+                f"{_counted(len(lines), 'file')} would be restored by {chosen.name}: {target}{_beside(planned)}"
+            )
         else:
             done = files.restore(denoiser, planned.jobs, options.scale, note)
-            lines = []
-    broken = [*planned.broken, *done.broken]
-    if len(broken) == 1 and not done.files and not lines and not planned.there:
+            failed = done.broken
+            lines = [f"{_counted(done.images, 'image')} restored by {chosen.name}: {target}{_beside(planned)}"]
+    broken = [*planned.broken, *failed]
+    if broken and len(sources) == 1 and not sources[0].is_dir():
         raise BadInput(broken[0])
-    if not options.dry_run:
-        lines = [f"{_counted(done.images, 'image')} restored by {chosen.name}: {target}{_beside(planned)}"]
     return Outcome(lines, broken)
 
 
@@ -56,9 +57,7 @@ def scale(value_range: str, invert: bool) -> Scale:
         low, high = map(float, value_range.split(","))
     except ValueError as error:
         raise BadInput(f"--range is {value_range!r}, but two numbers LOW,HIGH are wanted, like 0,255") from error
-    if not -float("inf") < low < high < float("inf"):
-        raise BadInput(f"--range is {value_range!r}, but LOW must be less than HIGH, and both finite")
-    return Scale(low, high, invert)
+    return Scale(low, high, invert).checked("--range")
 
 
 def _beside(planned: Plan) -> str:

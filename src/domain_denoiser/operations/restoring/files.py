@@ -1,9 +1,11 @@
 """Restores the files of a plan: one batch is computed while the next is read and the last is written."""
 
 import errno
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -45,35 +47,66 @@ def restore(denoiser: Denoiser, jobs: list[Job], scale: Scale, note: Note) -> Do
     A file that cannot be read costs that file. Raises BadInput if a place cannot be written to, and OSError if the disk
     is full: those before it are there.
     """
-    images, files, broken = 0, 0, []
-    cleared: set[Path] = set()
+    images, files, broken, cleared = 0, 0, [], set()
+    stopping = threading.Event()
 
-    def compute(group: list[Read]) -> np.ndarray | None:
+    def restored(block: np.ndarray) -> np.ndarray | BadInput:
+        try:
+            return denoiser.restore(block, scale, partial(_go_on, stopping))
+        except BadInput as error:
+            return error
+
+    def compute(group: list[Read]) -> np.ndarray | BadInput | None:
         if group[0].block is None:
             return None
         blocks = [read.block for read in group]
-        return denoiser.restore(blocks[0] if len(blocks) == 1 else np.concatenate(blocks), scale)
+        return restored(blocks[0] if len(blocks) == 1 else np.concatenate(blocks))
 
     with ThreadPoolExecutor(1) as computing, progress.counter(len(jobs), "restoring", "images") as count:
-        opened = _read(denoiser, jobs, scale, note, broken)
-        for group, restored in _beside(compute, _groups(opened), computing):
-            for index, (job, file, _) in enumerate(group):
-                try:
-                    if restored is None:
-                        blocks = _beside(lambda block: denoiser.restore(block, scale), file.blocks(), computing)
-                        parts = (part for _, part in blocks)
+        opened = _read(denoiser, jobs, scale, note, broken, partial(count, 1, 0))
+        try:
+            for group, found in _beside(compute, _groups(opened), computing):
+                for index, (job, file, _) in enumerate(group):
+                    count(0, file.images - 1)
+                    try:
+                        if found is None:
+                            parts = (part for _, part in _beside(restored, file.blocks(), computing))
+                        else:
+                            parts = [found if isinstance(found, BadInput) else found[index : index + 1]]
+                        with _writing(job.place), atomic.one_of_many(job.place, cleared) as temporary:
+                            file.write(temporary, _counted(parts, count), job.place.suffix.lower())
+                    except Unwritable:
+                        raise
+                    except BadInput as error:
+                        broken.append(_naming(job.path, error))
                     else:
-                        parts = [restored[index : index + 1]]
-                    with _writing(job.place), atomic.one_of_many(job.place, cleared) as temporary:
-                        file.write(temporary, parts, job.place.suffix.lower())
-                except Unwritable:
-                    raise
-                except BadInput as error:  # of a later page
-                    broken.append(str(error))
-                else:
-                    images, files = images + file.images, files + 1
-                count(file.images, file.images - 1)
+                        images, files = images + file.images, files + 1
+        finally:
+            stopping.set()
     return Done(images, files, broken)
+
+
+class Stopping(Exception):
+    """Whoever waited for the images does not want them any more."""
+
+
+def _go_on(stopping: threading.Event) -> None:
+    if stopping.is_set():
+        raise Stopping
+
+
+def _counted(parts: Iterable[np.ndarray | BadInput], count: Callable[[int, int], None]) -> Iterator[np.ndarray]:
+    """The restored blocks of a file, each counted when it was written. Raises the error that took a block's place."""
+    for part in parts:
+        if isinstance(part, BadInput):
+            raise part
+        yield part
+        count(len(part), 0)
+
+
+def _naming(path: Path, error: BadInput) -> str:
+    said = str(error)
+    return said if str(path) in said else f"{path}: {said}"
 
 
 def describe(denoiser: Denoiser, jobs: list[Job], scale: Scale, note: Note) -> tuple[list[str], list[str]]:
@@ -117,14 +150,22 @@ def opened(job: Job, denoiser: Denoiser, scale: Scale) -> tuple[ImageFile, list[
     return file, notes
 
 
-def _read(denoiser: Denoiser, jobs: Iterable[Job], scale: Scale, note: Note, broken: list[str]) -> Iterator[Read]:
-    """Open the files, one after another; adds a sentence to `broken` for each that cannot be read."""
+def _read(
+    denoiser: Denoiser,
+    jobs: Iterable[Job],
+    scale: Scale,
+    note: Note,
+    broken: list[str],
+    count: Callable[[], None],
+) -> Iterator[Read]:
+    """Open the files, one after another; each that cannot be read is counted, and gives a sentence in `broken`."""
     for job in jobs:
         try:
             file, notes = opened(job, denoiser, scale)
             block = next(file.blocks()) if file.images == 1 else None
         except BadInput as error:
-            broken.append(str(error))
+            broken.append(_naming(job.path, error))
+            count()
             continue
         for sentence in notes:
             note(job.path, sentence)
@@ -134,30 +175,45 @@ def _read(denoiser: Denoiser, jobs: Iterable[Job], scale: Scale, note: Note, bro
 def _groups(opened: Iterable[Read]) -> Iterator[list[Read]]:
     """Neighbours with one image of one size and type each together, a file of several images alone."""
     group: list[Read] = []
-    for read in opened:
-        if group and (
-            read.block is None
-            or group[0].block is None
-            or (read.block.shape, read.block.dtype) != (group[0].block.shape, group[0].block.dtype)
-            or (len(group) + 1) * read.block.size > BATCH
-        ):
+    try:
+        for read in opened:
+            if group and not _go_together(group, read):
+                full, group = group, [read]
+                yield full
+            else:
+                group.append(read)
+    except Exception:
+        if group:
             yield group
-            group = []
-        group.append(read)
+        raise
     if group:
         yield group
+
+
+def _go_together(group: list[Read], read: Read) -> bool:
+    first = group[0].block
+    if first is None or read.block is None or (first.shape, first.dtype) != (read.block.shape, read.block.dtype):
+        return False
+    return (len(group) + 1) * first.size <= BATCH
 
 
 def _beside(
     function: Callable[[Given], Got], given: Iterable[Given], executor: Executor
 ) -> Iterator[tuple[Given, Got]]:
-    """Each item with its result, in order: while one is used and the next is read, the one between is computed."""
+    """Each item with its result, in order: while one is used and the next is read, the one between is computed.
+
+    What reading raises is raised after the results of all that was read before.
+    """
     waiting = None
-    for item in given:
-        current = item, executor.submit(function, item)
+    try:
+        for item in given:
+            ready, waiting = waiting, (item, executor.submit(function, item))
+            if ready is not None:
+                yield ready[0], ready[1].result()
+    except Exception:
         if waiting is not None:
             yield waiting[0], waiting[1].result()
-        waiting = current
+        raise
     if waiting is not None:
         yield waiting[0], waiting[1].result()
 

@@ -1,6 +1,7 @@
 """Which files are restored, and where each one goes."""
 
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,88 +27,134 @@ class Plan(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A file of an input, and its path within the output."""
+    """A file of an input, its kind (None: not known), and its path within the output."""
 
     path: Path
+    kind: str | None
     within: Path
 
 
 def plan(sources: Sequence[Path], target: Path, skip_existing: bool) -> Plan:
     """One file into the file or folder `target`; a folder, or several inputs, into the folder `target`.
 
-    A folder alone keeps its structure; of several inputs a folder keeps its name too. `target` must be new or empty,
-    unless skip_existing. Raises BadInput if an input is missing or nothing is found, and if the output is in the way.
+    A folder alone keeps its structure; of several inputs a folder keeps its name too. A folder `target` must be new or
+    empty unless skip_existing, but one file may go into any. Raises BadInput if an input is missing or nothing is
+    found, if the output is in the way or among the inputs, or if two inputs would become one file.
     """
     for source in sources:
         if not _exists(source):
             raise BadInput(f"{source} does not exist")
     [first, *others] = sources
-    if not others and not first.is_dir() and not _is_folder(target):
-        if _exists(target) and target.samefile(first):
-            raise BadInput(f"{target} is the input itself: give the output another name")
-        return Plan([Job(first, target)], [], 0, 0)
-    _check_folder(sources, target, skip_existing or (not others and not first.is_dir()))
+    alone = not others and not first.is_dir()
+    if alone and not _is_folder(target):
+        return _left([Job(first, target)], sources, [], 0, skip_existing)
+    _check_folder(sources, target, skip_existing or alone)
     found, broken, skipped = [], [], 0
     for source in sources:
-        above = Path() if not others or not source.is_dir() else Path(source.resolve().name)  # of `.` and `..` too
-        files = [Found(source, Path(source.name))] if not source.is_dir() else list(_walk(source, above))
-        for file in files:
-            if source.is_dir() and not _is_image(file.path):
+        if not source.is_dir():
+            found.append(Found(source, opening.kind_of(source), Path(source.name)))
+            continue
+        above = Path(source.resolve().name) if others else Path()  # of `.` and `..` too
+        for path, within in _walk(source, above):
+            try:
+                kind = None if _is_left_out(path) else _kind(path, source)
+            except BadInput as error:
+                broken.append(str(error))
+                continue
+            # What is named like an image is one: if it holds none, that will be said.
+            if _is_left_out(path) or (kind is None and path.suffix.lower() not in opening.SUFFIXES):
                 skipped += 1
-            elif source.is_dir() and file.path.is_symlink() and not _leads_inside(file.path, source):
-                broken.append(f"{file.path} is a link that leads out of {source}")
             else:
-                found.append(file)
+                found.append(Found(path, kind, within))
     if not found and not broken:
         raise BadInput(f"{', '.join(map(str, sources))} holds no images: {', '.join(opening.SUFFIXES)} are known")
-    jobs = [Job(path, target / within) for path, within in _places(found)]
+    places, clashing = _places(found)
+    jobs = [Job(path, target / place) for path, place in places.items()]
+    planned = _left(jobs, sources, [*broken, *clashing], skipped, skip_existing)
+    if alone and not skip_existing and jobs[0].place.exists():
+        raise BadInput(f"{jobs[0].place} is there already: give the output a name, or --skip-existing to leave it")
+    return planned
+
+
+def _left(jobs: list[Job], sources: Sequence[Path], broken: list[str], skipped: int, skip_existing: bool) -> Plan:
+    """The plan without what is there already. Raises BadInput if an output would lie among the inputs."""
+    inputs = {job.path.resolve() for job in jobs}
+    folders = [source.resolve() for source in sources if source.is_dir()]
+    for job in jobs:
+        place = job.place.resolve()
+        if place in inputs:
+            raise BadInput(f"{job.place} is the input itself: give the output another name")
+        if any(place.is_relative_to(folder) for folder in folders):
+            raise BadInput(f"{job.place} lies in an input: give the output a place outside")
     left = [job for job in jobs if not (skip_existing and job.place.exists())]
     return Plan(left, broken, skipped, len(jobs) - len(left))
 
 
-def _places(found: Sequence[Found]) -> Iterator[Found]:
-    """Each file with its path in the output: its own, or with another suffix if it comes out in another format.
+def _places(found: Sequence[Found]) -> tuple[dict[Path, Path], list[str]]:
+    """Each file's path in the output, and a sentence on each that would take the place of another.
 
-    Raises BadInput if two files would become one.
+    The path does not depend on the other files, so that a run that goes on finds what an earlier one wrote.
+    Raises BadInput if two inputs of one name would become one file.
     """
-    taken: dict[Path, Path] = {}
-    # A JPEG becomes a PNG; where a PNG of that name is there, it keeps its own suffix before the new one.
-    for path, within in sorted(found, key=lambda file: opening.kind_of(file.path) == "JPEG"):
-        place = _named(within, opening.kind_of(path))
-        if place in taken and place != within:
-            place = within.with_name(within.name + place.suffix)
-        if place in taken:
-            raise BadInput(f"{taken[place]} and {path} would both become {place}")
-        taken[place] = path
-        yield Found(path, place)
+    sharing: dict[str, list[tuple[Found, Path]]] = {}
+    for file in found:
+        place = _named(file.within, file.kind)
+        # Some file systems take names for one that differ in case or in how an accent is spelled.
+        sharing.setdefault(unicodedata.normalize("NFC", str(place)).casefold(), []).append((file, place))
+    places, clashing = {}, []
+    for files in sharing.values():
+        paths = [str(file.path) for file, _ in files]
+        said = f"{' and '.join(paths[:2])} would both become {files[0][1]}"
+        if len(files) == 1:
+            places[files[0][0].path] = files[0][1]
+        elif all(place == file.within for file, place in files):
+            raise BadInput(said)
+        else:
+            clashing += [f"{path}: {said}; restore it alone, into a file of another name" for path in paths]
+    return places, clashing
 
 
 def _named(within: Path, kind: str | None) -> Path:
     """The name of the output: the file's own, if its suffix fits what comes out."""
     comes_out = "PNG" if kind == "JPEG" else kind  # a JPEG written anew would be damaged a second time
     fitting = [suffix for suffix, named in opening.SUFFIXES.items() if named == comes_out]
-    return within if kind is None or within.suffix.lower() in fitting else within.with_suffix(fitting[0])
+    if kind is None or within.suffix.lower() in fitting:
+        return within
+    # What follows a dot may be a part of the name: sigma0.5
+    bare = within.with_suffix("") if within.suffix.lower() in opening.SUFFIXES else within
+    return bare.with_name(bare.name + fitting[0])
 
 
-def _walk(folder: Path, above: Path) -> Iterator[Found]:
-    """All files in a folder and its subfolders, sorted; a linked folder counts as a file."""
+def _walk(folder: Path, above: Path) -> Iterator[tuple[Path, Path]]:
+    """All files in a folder and its subfolders, sorted, each with its path in the output.
+
+    A hidden or linked folder counts as one file.
+    """
 
     def refuse(error: OSError) -> None:
         raise BadInput(f"{error.filename} cannot be read: {error.strerror}") from error
 
     for at, folders, files in os.walk(folder, onerror=refuse):
         here = Path(at)
-        links = [name for name in folders if (here / name).is_symlink()]
-        folders[:] = sorted(name for name in folders if name not in links and not name.startswith("."))
-        for name in sorted([*files, *links]):
-            yield Found(here / name, above / here.relative_to(folder) / name)
+        closed = [name for name in folders if name.startswith(".") or (here / name).is_symlink()]
+        folders[:] = sorted(set(folders) - set(closed))
+        for name in sorted([*files, *closed]):
+            yield here / name, above / here.relative_to(folder) / name
 
 
-def _is_image(path: Path) -> bool:
-    """By its content, or by a name that says so: then what is wrong with it will be said. Hidden files never are."""
-    if path.name.startswith(".") or path.is_dir():
-        return False
-    return path.suffix.lower() in opening.SUFFIXES or (path.is_file() and opening.kind_of(path) is not None)
+def _is_left_out(path: Path) -> bool:
+    """Hidden, as what systems leave beside images, or a folder that is not entered."""
+    return path.name.startswith(".") or path.is_dir()
+
+
+def _kind(path: Path, folder: Path) -> str | None:
+    """The kind of a file in a folder by its content; None if it is no image.
+
+    Raises BadInput if it cannot be read, or is a link that leads out of the folder: what that shows was not given.
+    """
+    if path.is_symlink() and not _leads_inside(path, folder):
+        raise BadInput(f"{path} is a link that leads out of {folder}")
+    return opening.kind_of(path)
 
 
 def _check_folder(sources: Sequence[Path], target: Path, may_hold_files: bool) -> None:
