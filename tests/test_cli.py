@@ -90,7 +90,9 @@ def test_help_says_each_command_in_a_line_that_is_not_cut(denoise, tmp_path):
         assert {f"  {name} " for name in COMMANDS if f"  {name} " not in shown.printed} == set()
 
 
-@pytest.mark.parametrize("words", [("--help",), ("restore", "--help"), ("--version",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [("--help",), ("restore", "--help"), ("inspect", "--help"), ("--version",)], ids=" ".join
+)
 def test_help_loads_nothing_heavy(words, tmp_path):
     """It is what a newcomer types first: 0.3 s."""
     program = (
@@ -119,6 +121,7 @@ COMMANDS = {
     "doctor": [],
     "fresh": [],
     "gate": [],
+    "inspect": ["noisy.png"],
     "page": [],
     "promote": [],
     "propose": [],
@@ -150,6 +153,7 @@ def test_option_that_there_is_not(denoise, tmp_path, name):
         (["--nonsense"], "No such option: --nonsense"),
         (["restore"], "Missing argument"),
         (["restore", "one"], "Missing argument"),
+        (["inspect"], "Missing argument"),
         (["show"], "Missing argument"),
         (["report"], "Missing option '--against'"),
         (["gate", "--model"], "Option '--model' requires an argument"),

@@ -82,11 +82,14 @@ def test_it_is_small(small: Path) -> None:
 
 
 @pytest.mark.services
-@pytest.mark.parametrize("words", [("--version",), ("--help",), ("restore", "--help")], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [("--version",), ("--help",), ("restore", "--help"), ("inspect", "--help")], ids=" ".join
+)
 def test_help_outside_of_a_project(small: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
     done = run(small / "denoise", *words, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert {"--version": f"denoise {PROJECT['version']}\n"}.get(words[0], "restore") in done.stdout
+    shown = {"--version": f"denoise {PROJECT['version']}\n", "--help": "inspect"}.get(words[0], words[0])
+    assert shown in done.stdout
 
 
 @pytest.fixture
@@ -105,7 +108,7 @@ def assert_it_wants_the_pipeline(done: subprocess.CompletedProcess[str]) -> None
 
 
 @pytest.mark.services
-@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"restore"}))
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"inspect", "restore"}))
 def test_a_command_of_the_pipeline_says_what_it_needs(small: Path, project: Path, name: str) -> None:
     assert_it_wants_the_pipeline(run(small / "denoise", name, *COMMANDS[name], cwd=project))
 
@@ -135,6 +138,15 @@ def assert_it_restores(programs: Path, folder: Path, idx_files: dict[str, bytes]
     assert (done.returncode, done.stderr) == (0, "")
     restored = np.asarray(Image.open(folder / "clean.png")) / 255.0
     assert np.square(restored - clean).mean() < 0.1 * np.square(noisy - clean).mean()
+
+
+@pytest.mark.services
+def test_it_inspects_outside_of_a_project(small: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(1).normal(128.0, 25.5, (64, 64)).round().astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "noisy.png")
+    done = run(small / "denoise", "inspect", "--json", "noisy.png", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["noise"]["sigma"] == pytest.approx(0.1, rel=0.1)
 
 
 @pytest.mark.services

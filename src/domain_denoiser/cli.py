@@ -122,6 +122,43 @@ def restore(
 
 
 @app.command()
+def inspect(
+    sources: Annotated[list[Path], typer.Argument(metavar="PATH", help="An image file or a folder; several of them.")],
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            envvar="DENOISE_PROJECT",
+            help="The project that has the champion; else the one around the working directory.",
+        ),
+    ] = None,
+    value_range: Annotated[
+        str,
+        typer.Option("--range", metavar="LOW,HIGH", help="The values of float images that stand for black and white."),
+    ] = "0,1",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what images are, and how noisy, before restoring.
+
+    Kinds, sizes, types and broken files; the noise, and whether it is independent from pixel to pixel; the time and
+    the memory that restoring all of it by the champion would take. Changes nothing. docs/inspect.md says how far to
+    trust it.
+
+
+    Exit status 0: all could be read, 1: some files could not, and are named, 2: bad input.
+    """
+    from domain_denoiser.operations.inspecting import command
+    from domain_denoiser.operations.restoring.command import scale
+
+    found = command.run(sources, project, scale(value_range, invert=False))
+    for line in [json.dumps(found.as_json(), indent=2)] if as_json else found.as_lines():
+        _say(line)
+    for sentence in found.surveyed.broken:
+        typer.echo(f"broken: {one_line(sentence)}", err=True)
+    raise typer.Exit(1 if found.surveyed.broken else 0)
+
+
+@app.command()
 def sync(
     rev: Annotated[
         list[str], typer.Option(help="Also of this commit, branch, tag or experiment; may be repeated.")

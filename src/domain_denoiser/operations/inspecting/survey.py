@@ -1,0 +1,114 @@
+"""Reads files one after another, and keeps of them what there is to say: numbers alone, whatever there is of them."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.formats.image_file import ImageFile
+from domain_denoiser.operations.restoring import files
+from domain_denoiser.runtime import noise_level, tiles
+from domain_denoiser.runtime.denoiser import Denoiser
+from domain_denoiser.runtime.noise_level import Counts
+from domain_denoiser.runtime.scale import Scale
+
+SAMPLED = 256  # images, at most, that the noise is estimated on
+MIDDLE = 512  # pixels of the side of what is looked at of an image
+PIECE = tiles.SIDE + tiles.SIDE // 4  # pixels of the side of a piece that is restored for trial: a tile and its overlap
+
+
+@dataclass
+class Survey:
+    """What the files hold; counters are by image, `kinds` by file."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    sizes: tuple[tuple[int, int], tuple[int, int]] | None = None  # height and width of the smallest, of the largest
+    types: Counter[str] = field(default_factory=Counter)
+    channels: Counter[int] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)  # a sentence on each file that cannot be read
+    sampled: int = 0  # images that the noise is estimated on
+    counts: Counts | None = None  # of these; None if there are none
+    small: dict[Path, str] = field(default_factory=dict)  # files restored together with others, and their new suffix
+    small_values: int = 0  # of these: pixels times channels
+    values: int = 0  # of all images in other files
+    reading_s: float = 0.0  # how long it took to read these, seconds
+    piece: np.ndarray | None = None  # the largest part of one of these that is restored at once, [N, H, W, C]
+    held: int = 0  # bytes of the largest block of images that lies in memory at once
+
+
+def survey(paths: Sequence[Path], denoiser: Denoiser, scale: Scale, count: Callable[[int, int], None]) -> Survey:
+    """Read all images of the files. `count` is told of each file, as `progress.counter` wants it."""
+    done = Survey()
+    chosen = evenly(paths, SAMPLED)
+    share = SAMPLED // max(1, len(chosen))  # images of a file
+    for path in paths:
+        try:
+            file = files.fitting(path, denoiser, scale)
+            _add(done, file, scale, share if path in chosen else 0)
+        except BadInput as error:
+            done.broken.append(str(error))
+            count(1, 0)
+        else:
+            count(file.images, file.images - 1)
+    return done
+
+
+def evenly(paths: Sequence[Path], most: int) -> set[Path]:
+    """At most so many of the paths, the first among them, with equal gaps."""
+    return {paths[index * len(paths) // most] for index in range(most)} if len(paths) > most else set(paths)
+
+
+def _add(done: Survey, file: ImageFile, scale: Scale, share: int) -> None:
+    """Add a file, of which `share` images tell the noise.
+
+    Raises BadInput if it is damaged; then nothing of it is kept.
+    """
+    sizes: Counter[tuple[int, int]] = Counter()
+    counted, sampled, at = None, 0, 0
+    gap = -(-file.images // share) if share and file.dtype != np.bool_ else None  # one bit has no room for noise
+    piece, held, started = done.piece, done.held, time.perf_counter()
+    for block in file.blocks():
+        number, height, width, _ = block.shape
+        sizes[height, width] += number
+        held = max(held, block.nbytes)
+        wanted = [] if gap is None else [index for index in range(number) if (at + index) % gap == 0]
+        for index in wanted:
+            more = noise_level.counts(scale.to_unit(_middle(block[index])))
+            counted = more if counted is None else counted.with_more(more)
+        sampled, at = sampled + len(wanted), at + number
+        piece = _larger(piece, block)
+    values = file.channels * sum(height * width * number for (height, width), number in sizes.items())
+    if file.images == 1 and values <= files.BATCH:
+        done.small[file.path] = file.suffix
+        done.small_values += values
+    else:
+        done.values, done.piece = done.values + values, piece
+        done.reading_s += time.perf_counter() - started
+    done.held = held
+    done.kinds[file.kind] += 1
+    done.types[file.dtype.name] += file.images
+    done.channels[file.channels] += file.images
+    both = sorted([*sizes, *(done.sizes or ())], key=lambda size: (size[0] * size[1], size))
+    done.sizes = (both[0], both[-1])
+    if counted is not None:
+        done.sampled += sampled
+        done.counts = counted if done.counts is None else done.counts.with_more(counted)
+
+
+def _middle(image: np.ndarray) -> np.ndarray:
+    """Of [H, W, C] the channels as images [C, H, W], of sides of at most MIDDLE."""
+    top, left = (max(0, (side - MIDDLE) // 2) for side in image.shape[:2])
+    return image[top : top + MIDDLE, left : left + MIDDLE].transpose(2, 0, 1)
+
+
+def _larger(piece: np.ndarray | None, block: np.ndarray) -> np.ndarray:
+    """`piece`, or about as much of the block as is restored at once, if that is more."""
+    height, width = (min(side, PIECE) for side in block.shape[1:3])
+    number = min(len(block), max(1, files.BATCH // (height * width)))
+    if piece is not None and piece.size >= number * height * width * block.shape[-1]:
+        return piece
+    return block[:number, :height, :width].copy()
