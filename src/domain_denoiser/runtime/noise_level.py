@@ -82,7 +82,7 @@ def correlations(found: Counts) -> tuple[float, float]:
 
 
 def independent(found: Counts) -> bool:
-    """Whether `correlations` says so. Noise that was blurred by a mean of 3 x 3 pixels has about 0."""
+    """Whether `correlations` says so. Noise that was blurred by a mean of 3 x 3 pixels has more than -0.3."""
     return all(abs(each - WHITE) <= APART for each in correlations(found))
 
 
