@@ -39,12 +39,12 @@ def run(sources: Sequence[Path], target: Path, options: Options) -> Outcome:
         if options.dry_run:
             lines, failed = files.describe(denoiser, planned.jobs, options.scale, note)
             lines.append(
-                f"{_counted(len(lines), 'file')} would be restored by {chosen.name}: {target}{_beside(planned)}"
+                f"{counted(len(lines), 'file')} would be restored by {chosen.name}: {target}{_beside(planned)}"
             )
         else:
             done = files.restore(denoiser, planned.jobs, options.scale, note)
             failed = done.broken
-            lines = [f"{_counted(done.images, 'image')} restored by {chosen.name}: {target}{_beside(planned)}"]
+            lines = [f"{counted(done.images, 'image')} restored by {chosen.name}: {target}{_beside(planned)}"]
     broken = [*planned.broken, *failed]
     if broken and len(sources) == 1 and not sources[0].is_dir():
         raise BadInput(broken[0])
@@ -62,9 +62,10 @@ def scale(value_range: str, invert: bool) -> Scale:
 
 def _beside(planned: Plan) -> str:
     said = [f"{planned.there} there already"] * bool(planned.there)
-    said += [f"{_counted(planned.skipped, 'other file')} skipped"] * bool(planned.skipped)
+    said += [f"{counted(planned.skipped, 'other file')} skipped"] * bool(planned.skipped)
     return f" ({', '.join(said)})" if said else ""
 
 
-def _counted(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """`1 image`, `2 images`."""
     return f"{number} {what}{'' if number == 1 else 's'}"

@@ -134,10 +134,7 @@ def opened(job: Job, denoiser: Denoiser, scale: Scale) -> tuple[ImageFile, list[
 
     Raises BadInput if it is none.
     """
-    file = opening.opened(job.path, None if scale[:2] == Scale()[:2] else scale[:2])
-    if denoiser.size is not None and file.size != denoiser.size:
-        found, wanted = (f"{width} x {height}" for height, width in (file.size, denoiser.size))
-        raise BadInput(f"{job.path} has {found} pixels, but the model takes {wanted}")
+    file = fitting(job.path, denoiser, scale)
     if job.place.suffix.lower() not in file.output_suffixes():
         raise BadInput(
             f"{job.place} must end in {' or '.join(file.output_suffixes())}, as {job.path} is a {file.kind} file"
@@ -148,6 +145,15 @@ def opened(job: Job, denoiser: Denoiser, scale: Scale) -> tuple[ImageFile, list[
             f"{job.path} has {file.channels} colour channels, which are restored one by one by a model for grey"
         )
     return file, notes
+
+
+def fitting(path: Path, denoiser: Denoiser, scale: Scale) -> ImageFile:
+    """Open a file whose images the denoiser takes. Raises BadInput if it is none."""
+    file = opening.opened(path, None if scale[:2] == Scale()[:2] else scale[:2])
+    if denoiser.size is not None and file.size != denoiser.size:
+        found, wanted = (f"{width} x {height}" for height, width in (file.size, denoiser.size))
+        raise BadInput(f"{path} has {found} pixels, but the model takes {wanted}")
+    return file
 
 
 def _read(

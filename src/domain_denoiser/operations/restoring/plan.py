@@ -34,27 +34,49 @@ class Found(NamedTuple):
     within: Path
 
 
+class Inputs(NamedTuple):
+    """What there is in files and folders."""
+
+    files: list[Found]
+    broken: list[str]  # a sentence on each that cannot be read
+    skipped: int  # files that are no images
+
+
 def plan(sources: Sequence[Path], target: Path, skip_existing: bool) -> Plan:
     """One file into the file or folder `target`; a folder, or several inputs, into the folder `target`.
 
     A folder alone keeps its structure; of several inputs a folder keeps its name too. A folder `target` must be new or
-    empty unless skip_existing, but one file may go into any. Raises BadInput if an input is missing or nothing is
-    found, if the output is in the way or among the inputs, or if two inputs would become one file.
+    empty unless skip_existing, but one file may go into any. Raises BadInput as `find`, and if the output is in the way
+    or among the inputs, or if two inputs would become one file.
     """
-    for source in sources:
-        if not _exists(source):
-            raise BadInput(f"{source} does not exist")
+    inputs = find(sources)
     [first, *others] = sources
     alone = not others and not first.is_dir()
     if alone and not _is_folder(target):
         return _left([Job(first, target)], sources, [], 0, skip_existing)
     _check_folder(sources, target, skip_existing or alone)
+    places, clashing = _places(inputs.files)
+    jobs = [Job(path, target / place) for path, place in places.items()]
+    planned = _left(jobs, sources, [*inputs.broken, *clashing], inputs.skipped, skip_existing)
+    if alone and not skip_existing and jobs[0].place.exists():
+        raise BadInput(f"{jobs[0].place} is there already: give the output a name, or --skip-existing to leave it")
+    return planned
+
+
+def find(sources: Sequence[Path]) -> Inputs:
+    """The images among files and in folders with their subfolders; files that are named need not be images.
+
+    Of several inputs a folder keeps its name. Raises BadInput if an input is missing or nothing is found.
+    """
+    for source in sources:
+        if not _exists(source):
+            raise BadInput(f"{source} does not exist")
     found, broken, skipped = [], [], 0
     for source in sources:
         if not source.is_dir():
             found.append(Found(source, opening.kind_of(source), Path(source.name)))
             continue
-        above = Path(source.resolve().name) if others else Path()  # of `.` and `..` too
+        above = Path(source.resolve().name) if len(sources) > 1 else Path()  # of `.` and `..` too
         for path, within in _walk(source, above):
             try:
                 kind = None if _is_left_out(path) else _kind(path, source)
@@ -68,12 +90,7 @@ def plan(sources: Sequence[Path], target: Path, skip_existing: bool) -> Plan:
                 found.append(Found(path, kind, within))
     if not found and not broken:
         raise BadInput(f"{', '.join(map(str, sources))} holds no images: {', '.join(opening.SUFFIXES)} are known")
-    places, clashing = _places(found)
-    jobs = [Job(path, target / place) for path, place in places.items()]
-    planned = _left(jobs, sources, [*broken, *clashing], skipped, skip_existing)
-    if alone and not skip_existing and jobs[0].place.exists():
-        raise BadInput(f"{jobs[0].place} is there already: give the output a name, or --skip-existing to leave it")
-    return planned
+    return Inputs(found, broken, skipped)
 
 
 def _left(jobs: list[Job], sources: Sequence[Path], broken: list[str], skipped: int, skip_existing: bool) -> Plan:
