@@ -1,3 +1,4 @@
+import errno
 import io
 import struct
 
@@ -180,7 +181,53 @@ def test_exif_too_long_for_one_part_of_a_jpeg_is_left_out_of_it_alone(tmp_path, 
     assert "exif" not in read(rewritten(tmp_path / "a.jpg", ".jpg")).info
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(5, struct.pack("<II", 2**32 - 1, 1)), (10, struct.pack("<ii", -300, 1)), (12, struct.pack("<d", np.inf))],
+)
+def test_a_resolution_in_exif_that_no_output_can_hold_is_left_out(tmp_path, noise, rewritten, suffix, kind, value):
+    entries = struct.pack("<HHIIHHIII", 282, kind, 1, 38, 296, 3, 1, 2, 0)
+    Image.fromarray(noise(SIZE, "u1")).save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\2\0" + entries + value)
+    content = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(content[:2] + content[20:])  # without JFIF's own
+    assert not 0 < read(tmp_path / "a.jpg").info["dpi"][0] < 2**31
+    after = read(rewritten(tmp_path / "a.jpg", suffix))
+    assert "exif" in after.info
+    assert "dpi" not in after.info if suffix == ".png" else after.info["jfif_unit"] == 0
+
+
 # All of them
+
+
+@pytest.mark.parametrize(
+    "raised, wanted",
+    [
+        (struct.error("too large"), BadInput),
+        (OSError("cannot write file"), BadInput),  # as Pillow says of data
+        (OSError(errno.ENOSPC, "No space"), OSError),
+        (PermissionError(errno.EACCES, "No permission"), PermissionError),
+        (MemoryError(), MemoryError),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp", ".jpg"])
+def test_what_the_files_data_raise_in_writing_is_told_from_what_the_target_raises(
+    tmp_path, noise, monkeypatch, suffix, raised, wanted
+):
+    def fail(*_, **__):
+        raise raised
+
+    Image.fromarray(noise((*SIZE, 3), "u1")).save(tmp_path / f"a{suffix}")
+    file = opened(tmp_path / f"a{suffix}", None)
+    blocks = list(file.blocks())
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(wanted) as caught:
+        file.write(tmp_path / "out", blocks, suffix)
+    if wanted is BadInput:
+        assert str(caught.value) == f"{file.path} carries what cannot be written: {raised}"
+    else:
+        assert caught.value is raised
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".webp"])

@@ -1,3 +1,4 @@
+import errno
 import io
 import struct
 import zlib
@@ -7,6 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from domain_denoiser.base.errors import BadInput
 from domain_denoiser.formats import tiff, tiff_folders
 from domain_denoiser.formats.opening import opened
 
@@ -206,6 +208,26 @@ def test_reading_keeps_no_block(save):
     del block
     assert seen() is None
     next(blocks)
+
+
+@pytest.mark.parametrize("place", [(tifffile.TiffWriter, "write"), (tiff_folders, "put")])
+def test_what_the_files_data_raise_in_writing_is_told_from_what_the_target_raises(tmp_path, noise, monkeypatch, place):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[36867] = "2020:01:02 03:04:05"
+    Image.fromarray(noise(SIZE, "u1")).save(tmp_path / "a.tif", exif=exif.tobytes())
+    file = opened(tmp_path / "a.tif", None)
+    for raised, wanted in [
+        (struct.error("too large"), BadInput),
+        (OSError(errno.ENOSPC, "No space"), OSError),
+        (OSError("9 requested and 0 written"), OSError),  # as numpy says of a full disk
+    ]:
+
+        def fail(*_, raised=raised, **__):
+            raise raised
+
+        monkeypatch.setattr(*place, fail)
+        with pytest.raises(wanted, match=str(raised.args[-1])):
+            file.write(tmp_path / "out.tif", file.blocks(), ".tif")
 
 
 # What is refused

@@ -82,7 +82,8 @@ class Picture(ImageFile):
             if self._alpha is None:
                 self._colours()
             pixels = np.concatenate([pixels, self._alpha], axis=-1)
-        self._write(target, pixels, suffix)
+        with writing(self.path):
+            self._write(target, pixels, suffix)
 
     @abstractmethod
     def _has_alpha(self) -> bool:
@@ -114,6 +115,22 @@ def whole(path: Path, kind: str) -> Iterator[None]:
         raise BadInput(f"{path} is not a whole {kind}") from error
     except Exception as error:  # decoders let through whatever their parsing runs into
         raise BadInput(f"{path} is not a whole {kind}: {error}") from error
+
+
+@contextmanager
+def writing(path: Path, numbered: bool = True) -> Iterator[None]:
+    """Whatever an encoder raises about data of the file is bad input. An OSError of the target passes unchanged.
+
+    numbered: whether those of the target have an errno, by which they differ from an encoder's own.
+    """
+    try:
+        yield
+    except (BadInput, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and (error.errno is not None or not numbered):
+            raise
+        raise BadInput(f"{path} carries what cannot be written: {error}") from error
 
 
 def check_size(path: Path, height: int, width: int) -> None:

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from abc import abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,8 @@ class JpegFile(_Raster):
             png_file.write_png(target, pixels, self._as_chunks())
             return
         kept = self._kept("icc_profile", "dpi", "exif", "xmp", "comment")
+        if not _within(kept.get("dpi", ()), 2**16):
+            del kept["dpi"]
         if len(kept.get("exif", b"")) > LARGEST_SEGMENT:  # it came in several parts, which Pillow does not write
             del kept["exif"]
         pillow.image(pixels).save(target, format="JPEG", quality=95, subsampling=0, **kept)
@@ -82,8 +85,9 @@ class JpegFile(_Raster):
         found = []
         if profile := self._info.get("icc_profile"):
             found.append(Chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(profile)))
-        if dpi := self._info.get("dpi"):
-            found.append(Chunk(b"pHYs", struct.pack(">IIB", *(round(float(each) / 0.0254) for each in dpi), 1)))
+        per_metre = [float(each) / 0.0254 for each in self._info.get("dpi", ())]
+        if per_metre and _within(per_metre, 2**31):
+            found.append(Chunk(b"pHYs", struct.pack(">IIB", *map(round, per_metre), 1)))
         if exif := self._info.get("exif"):
             found.append(Chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")))
         if xmp := self._info.get("xmp"):
@@ -126,6 +130,11 @@ class BmpFile(_Raster):
             target.write_bytes(_bmp_with_alpha(pixels, dpi))
         else:
             pillow.image(pixels).save(target, format="BMP", dpi=dpi)
+
+
+def _within(resolution: Iterable[float], end: int) -> bool:
+    """Whether all its numbers are above 0 and below the end when they are rounded. EXIF may hold any."""
+    return all(0.5 < each < end - 0.5 for each in resolution)
 
 
 def _bmp_with_alpha(pixels: np.ndarray, dpi: tuple[float, float]) -> bytes:

@@ -18,7 +18,7 @@ import numpy as np
 from domain_denoiser.base import reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.formats import orientation, tiff_folders, values
-from domain_denoiser.formats.image_file import ImageFile, check_block, check_size, whole
+from domain_denoiser.formats.image_file import ImageFile, check_block, check_size, whole, writing
 
 if TYPE_CHECKING:
     import tifffile
@@ -86,12 +86,13 @@ class TiffFile(ImageFile):
             with tifffile.TiffWriter(target, imagej=False, ome=False, shaped=False, **kept) as writer:
                 for index, block in zip(range(self.images), restored, strict=True):
                     pixels, described = self._page(file, index, block)
-                    writer.write(pixels, **described)
+                    with writing(self.path, numbered=False):  # numpy writes, whose errors have no number
+                        writer.write(pixels, **described)
                     del block, pixels  # before the next ones
             with self._guarded():
                 folders = [tiff_folders.of_page(file.pages[index]) for index in range(self.images)]
         if any(folders):
-            with _silent():
+            with _silent(), writing(self.path, numbered=False):
                 tiff_folders.put(target, folders)
 
     def _block(self, file: "tifffile.TiffFile", index: int) -> np.ndarray:
