@@ -265,6 +265,14 @@ def test_too_few_or_too_many_pixels_are_refused_before_they_fill_the_memory(tmp_
     tracemalloc.stop()
 
 
+def test_parts_after_the_end_of_the_pixels_are_refused(tmp_path, refuse):
+    content, _ = encoded(RGB, 8)
+    more = b"IDAT" + bytes(10)
+    chunk = struct.pack(">I", 10) + more + struct.pack(">I", zlib.crc32(more))
+    (tmp_path / "a.png").write_bytes(content[:-12] + chunk * 3 + content[-12:])
+    refuse("is not a whole PNG: there are pixels after their end", tmp_path / "a.png")
+
+
 def test_a_part_with_a_wrong_checksum_is_named(tmp_path, noise, refuse):
     info = PngImagePlugin.PngInfo()
     info.add_text("Author", "somebody")

@@ -78,6 +78,8 @@ def check_length(content: bytes) -> None:
     wanted, found, unpacking = _length(header(content)), 0, zlib.decompressobj()
     for name, packed in chunks(content):
         while name == b"IDAT" and packed:
+            if unpacking.eof:  # each further part would be copied together with all before it
+                raise ValueError("there are pixels after their end")
             found += len(unpacking.decompress(packed, STEP))
             if found > wanted:
                 raise ValueError("its pixels are more than its header claims")
