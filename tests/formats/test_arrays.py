@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain_denoiser.base.errors import BadInput
 from domain_denoiser.formats import arrays
 from domain_denoiser.formats.arrays import as_given, as_images
 from domain_denoiser.formats.opening import opened
@@ -61,6 +64,25 @@ def test_blocks_are_parts(tmp_path, noise, rewritten, monkeypatch):
     np.testing.assert_array_equal(np.load(rewritten(tmp_path / "a.npy")), np.load(tmp_path / "a.npy"))
     monkeypatch.setattr(arrays, "PART", 1)
     assert [len(block) for block in opened(tmp_path / "a.npy", None).blocks()] == [1] * 5
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
+def test_neither_a_file_nor_its_blocks_are_kept_open(tmp_path, noise, dtype):
+    np.save(tmp_path / "a.npy", noise((3, 4, 5), dtype))
+    before = list(Path("/proc/self/fd").iterdir())
+    files = [opened(tmp_path / "a.npy", None) for _ in range(3)]
+    blocks = [block for file in files for block in file.blocks()]
+    assert len(list(Path("/proc/self/fd").iterdir())) == len(before)
+    assert len(blocks) == 3
+
+
+@pytest.mark.parametrize("other", [np.zeros((3, 4, 6), "u1"), np.zeros((3, 4, 5), "u2")], ids=["shape", "dtype"])
+def test_a_file_that_changes_in_between_is_noticed(tmp_path, other):
+    np.save(tmp_path / "a.npy", np.zeros((3, 4, 5), "u1"))
+    file = opened(tmp_path / "a.npy", None)
+    np.save(tmp_path / "a.npy", other)
+    with pytest.raises(BadInput, match="a.npy was changed while it was read"):
+        list(file.blocks())
 
 
 @pytest.mark.parametrize(

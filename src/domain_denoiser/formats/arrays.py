@@ -52,34 +52,37 @@ def checked(array: np.ndarray, where: str) -> np.ndarray:
 
 
 class ArrayFile(ImageFile):
-    """A .npy file, memory-mapped."""
+    """A .npy file, memory-mapped while its blocks are read: a map keeps the file open."""
 
     kind = suffix = ".npy"
 
     def __init__(self, path: Path, value_range: tuple[float, float] | None) -> None:
         self.path = path
-        self._array = parsing.mapped_array(path)
-        self._images = checked(self._array, str(path))
-        found = self._array.dtype
-        self.dtype = found.newbyteorder("=")
-        self.images, *size, self.channels = self._images.shape
+        array = parsing.mapped_array(path)
+        self.images, *size, self.channels = checked(array, str(path)).shape
+        self._shape, self._stored = array.shape, array.dtype
+        self.dtype = array.dtype.newbyteorder("=")
         self.size = (size[0], size[1])
         check_size(path, *self.size)
-        self.notes = values.notes(path, self.blocks(), value_range) if found.kind == "f" else ()
+        self.notes = values.notes(path, self.blocks(), value_range) if self.dtype.kind == "f" else ()
 
     def output_suffixes(self) -> tuple[str, ...]:
         return (".npy",)
 
     def blocks(self) -> Iterator[np.ndarray]:
+        array = parsing.mapped_array(self.path)
+        if (array.shape, array.dtype) != (self._shape, self._stored):
+            raise BadInput(f"{self.path} was changed while it was read")
+        images = as_images(array)
         step = max(1, PART // (self.size[0] * self.size[1]))
         for start in range(0, self.images, step):
-            yield self._images[start : start + step].astype(self.dtype, copy=False)
+            yield np.array(images[start : start + step], self.dtype)
 
     def write(self, target: Path, restored: Iterable[np.ndarray], suffix: str) -> None:
         self._check_suffix(suffix)
         with target.open("wb") as opened:
-            parsing.write_parts(opened, target, len(self._array), map(self._as_stored, restored))
+            parsing.write_parts(opened, target, self._shape[0], map(self._as_stored, restored))
 
     def _as_stored(self, block: np.ndarray) -> np.ndarray:
         check_block(block, (len(block), *self.size, self.channels), self.dtype)
-        return as_given(block, self._array.shape).astype(self._array.dtype, copy=False)
+        return as_given(block, self._shape).astype(self._stored, copy=False)
