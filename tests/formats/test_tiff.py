@@ -1,6 +1,7 @@
 import errno
 import io
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -434,10 +435,33 @@ def test_values_of_exif_are_together_no_longer_than_the_file_and_point_to_no_oth
     entries = [(37500, 7, 90, 10), (37510, 7, 90, 10)]  # both at the same place
     content = struct.pack("<H", 3) + b"".join(struct.pack("<HHII", *entry) for entry in [*entries, (40965, 4, 1, 8)])
     content += bytes(100)
-    folder = tiff_folders.Folder(io.BytesIO(content), 0, form, 180)
+    folder = tiff_folders.Folder(io.BytesIO(content), 0, form, 36 + 180)
     assert [code for code, *_ in folder._tags] == [37500, 37510]
     with pytest.raises(ValueError, match="lies outside the file"):
-        tiff_folders.Folder(io.BytesIO(content), 0, form, 179)
+        tiff_folders.Folder(io.BytesIO(content), 0, form, 36 + 179)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "wanted"),
+    [(2**38, 2**20, "its EXIF or GPS data lies outside the file"), (2**16, 2**24, "has more than 65,535 entries")],
+)
+def test_a_number_of_entries_that_cannot_be_is_refused_before_they_are_read(count, size, wanted):
+    class File(io.BytesIO):
+        def read(self, length):
+            assert length == 8
+            return super().read(length)
+
+    with pytest.raises(ValueError, match=wanted):
+        tiff_folders.Folder(File(struct.pack("<Q", count)), 0, tifffile.TIFF.BIG_LE, size)
+
+
+def test_many_values_of_exif_are_laid_out_in_time_that_grows_with_their_number():
+    form, folder = tifffile.TIFF.CLASSIC_LE, object.__new__(tiff_folders.Folder)
+    folder._tags = [(37500, 7, 1001, bytes(1001))] * 30_000
+    before = time.process_time()
+    content = folder.laid_out(0, form)
+    assert time.process_time() - before < 2
+    assert len(content) == 2 + 30_000 * (12 + 1002) + 4
 
 
 def test_many_pages_take_no_longer_each(save, monkeypatch):

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import tifffile
 
 FOLDERS = (34665, 34853)  # EXIF, GPS
+MOST = 65_535  # entries of one folder, as many as the format had before BigTIFF
 _INTEROPERABILITY = 40965  # a folder within that of EXIF, which says nothing about the picture
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8, 17: 8}  # bytes by type
 
@@ -19,33 +20,37 @@ class Folder:
         """Read it from its place in a file of so many bytes. Raises ValueError, KeyError or struct.error if damaged."""
         file.seek(place)
         [count] = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
-        entries = file.read(count * form.tagsize)
+        self.length = count * form.tagsize  # bytes of its entries and of the values beside them
+        if self.length > size:
+            raise ValueError("its EXIF or GPS data lies outside the file")
+        if count > MOST:
+            raise ValueError(f"its EXIF or GPS data has more than {MOST:,} entries")
+        entries = file.read(self.length)
         self._tags: list[tuple[int, int, int, bytes]] = []
-        for start in range(0, count * form.tagsize, form.tagsize):
+        for start in range(0, len(entries), form.tagsize):
             code, kind, number, value = struct.unpack_from(form.tagheaderformat, entries, start)
             length = number * _SIZES[kind]
             if length > form.offsetsize:
                 file.seek(*struct.unpack(form.offsetformat, value))
                 value = file.read(min(length, size))
-                size -= length  # together, they are no longer than the file
-            if len(value) < length:
+                self.length += length
+            if len(value) < length or self.length > size:  # together, they are no longer than the file
                 raise ValueError("a value of its EXIF or GPS data lies outside the file")
             if code != _INTEROPERABILITY:
                 self._tags.append((code, kind, number, value))
 
     def laid_out(self, place: int, form: "tifffile.TiffFormat") -> bytes:
         """Its bytes for that place in a file."""
-        values = b""
+        values = bytearray()
         after = place + form.tagnosize + len(self._tags) * form.tagsize + form.offsetsize
-        head = struct.pack(form.tagnoformat, len(self._tags))
+        parts = [struct.pack(form.tagnoformat, len(self._tags))]
         for code, kind, number, value in self._tags:
             if len(value) > form.offsetsize:
-                values, value = (
-                    values + value + b"\0" * (len(value) % 2),
-                    struct.pack(form.offsetformat, after + len(values)),
-                )
-            head += struct.pack(form.tagheaderformat, code, kind, number, value)
-        return head + bytes(form.offsetsize) + values
+                pointer = struct.pack(form.offsetformat, after + len(values))
+                values += value + b"\0" * (len(value) % 2)
+                value = pointer
+            parts.append(struct.pack(form.tagheaderformat, code, kind, number, value))
+        return b"".join([*parts, bytes(form.offsetsize), values])
 
 
 def of_page(page: "tifffile.TiffPage") -> dict[int, Folder]:
