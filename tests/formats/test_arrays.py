@@ -94,7 +94,8 @@ def test_a_file_that_changes_in_between_is_noticed(tmp_path, other):
         (np.zeros((2, 4, 4, 4)), r"has the shape \[2, 4, 4, 4\]"),
         (np.zeros((1, 1, 1, 1, 1)), r"has the shape \[1, 1, 1, 1, 1\]"),
         (np.zeros((0, 4, 4)), r"has the shape \[0, 4, 4\], which holds no image"),
-        (np.zeros((2, 4), np.int64), "holds int64 values, but uint8, uint16, bool or float ones are wanted"),
+        (np.zeros((2, 4), np.int64), "holds int64 .* or float ones are wanted; convert them to uint8, uint16 or float"),
+        (np.zeros((2, 4), np.int32), "holds int32 .* convert them to uint8, uint16 or float"),
         (np.zeros((2, 4), np.int16), "holds int16 values"),
         (np.zeros((2, 4), np.uint32), "holds uint32 values"),
         (np.zeros((2, 4), complex), "holds complex128 values"),
@@ -115,7 +116,7 @@ def test_image_of_too_many_pixels(tmp_path, refuse):
         header = {"descr": "|u1", "fortran_order": False, "shape": (13378, 13378)}
         np.lib.format.write_array_header_1_0(file, header)
         file.truncate(file.tell() + 13378**2)  # a hole
-    refuse("has 13378 x 13378 pixels, but 178,956,970 are the most of one image", tmp_path / "a.npy")
+    refuse("has 13378 x 13378 pixels, but 178,956,970 are the most of one image; cut it into parts", tmp_path / "a.npy")
 
 
 def test_blocks_that_do_not_fit_are_a_mistake_of_the_program(tmp_path, noise):

@@ -256,7 +256,7 @@ def test_a_header_that_claims_too_much_is_refused_before_anything_is_decoded(tmp
         case ".webp":  # its header in front, and the one of its picture
             content = content[:24] + b"\x1f\x4e\0" * 2 + content[30:]
     (tmp_path / f"a{suffix}").write_bytes(content)
-    refuse("too many pixels|the most of one image|is not a whole WebP", tmp_path / f"a{suffix}")
+    refuse("the most of one image; cut it into parts|is not a whole WebP", tmp_path / f"a{suffix}")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp", ".tif"])

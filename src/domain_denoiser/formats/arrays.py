@@ -44,7 +44,8 @@ def as_given(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def checked(array: np.ndarray, where: str) -> np.ndarray:
     """As `as_images`. Raises BadInput, whose message starts with `where`, for another layout, or another type."""
     if array.dtype.newbyteorder("=") not in (np.bool_, np.uint8, np.uint16) and array.dtype.kind != "f":
-        raise BadInput(f"{where} holds {array.dtype} values, but uint8, uint16, bool or float ones are wanted")
+        way = "; convert them to uint8, uint16 or float" if array.dtype.kind in "iu" else ""
+        raise BadInput(f"{where} holds {array.dtype} values, but uint8, uint16, bool or float ones are wanted{way}")
     try:
         return as_images(array)
     except ValueError as error:

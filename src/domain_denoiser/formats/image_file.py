@@ -13,6 +13,7 @@ from domain_denoiser.base.errors import BadInput
 from domain_denoiser.formats import orientation
 
 LARGEST_IMAGE = 178_956_970  # pixels; of more, Pillow takes the file for a decompression bomb
+MOST_PIXELS = f"{LARGEST_IMAGE:,} are the most of one image; cut it into parts"
 LARGEST_FILE = 2**30  # bytes of a file that is read as a whole
 
 
@@ -110,7 +111,7 @@ def whole(path: Path, kind: str) -> Iterator[None]:
     except (BadInput, MemoryError):
         raise
     except Image.DecompressionBombError as error:
-        raise BadInput(f"{path} has too many pixels: {LARGEST_IMAGE:,} are the most of one image") from error
+        raise BadInput(f"{path} has too many pixels: {MOST_PIXELS}") from error
     except UnidentifiedImageError as error:  # its text is about an object of Python
         raise BadInput(f"{path} is not a whole {kind}") from error
     except Exception as error:  # decoders let through whatever their parsing runs into
@@ -138,7 +139,7 @@ def check_size(path: Path, height: int, width: int) -> None:
     if min(height, width) < 1:
         raise BadInput(f"{path} has {width} x {height} pixels, but an image has at least 1 x 1")
     if height * width > LARGEST_IMAGE:
-        raise BadInput(f"{path} has {width} x {height} pixels, but {LARGEST_IMAGE:,} are the most of one image")
+        raise BadInput(f"{path} has {width} x {height} pixels, but {MOST_PIXELS}")
 
 
 def check_block(block: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
