@@ -2,6 +2,7 @@ import errno
 import io
 import struct
 import time
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -428,6 +429,42 @@ def test_exif_outside_the_file_is_refused(tmp_path, noise, refuse):
     struct.pack_into("<I", content, place + 2 + 8, 2**31)  # of its first value
     path.write_bytes(content)
     refuse("is not a whole TIFF: a value of its EXIF or GPS data lies outside the file", path)
+
+
+def test_pages_that_share_exif_longer_than_the_file_are_refused(tmp_path, noise, refuse, rewritten):
+    def write(pages, length):
+        form = tifffile.TIFF.CLASSIC_LE
+        with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+            for _ in range(pages):
+                writer.write(noise(SIZE, "u1"), metadata=None, extratags=[tiff_folders.placeholder(34665, form)])
+        folder = made({37500: b"x" * length}, {37500: 7}, form)
+        tiff_folders.put(tmp_path / "a.tif", [{34665: folder}, *[{}] * (pages - 1)])
+        with (tmp_path / "a.tif").open("r+b") as opened, tifffile.TiffFile(opened) as file:
+            place = file.pages[0].tags[34665].valueoffset
+            for page in file.pages[1:]:
+                tag = page.tags[34665 - 1]
+                opened.seek(tag.offset)
+                opened.write(struct.pack("<H", 34665))
+                opened.seek(tag.valueoffset)
+                opened.write(struct.pack("<I", place))
+        return tmp_path / "a.tif"
+
+    assert [len(found[34665]["MakerNote"]) for found in inner(rewritten(write(5, 40)))] == [40] * 5
+    refuse("the EXIF and GPS data of all its pages are longer than the file", write(5, 4000))
+
+
+def test_exif_is_held_of_one_page_at_a_time(tmp_path, noise, rewritten):
+    form = tifffile.TIFF.CLASSIC_LE
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for _ in range(10):
+            writer.write(noise(SIZE, "u1"), metadata=None, extratags=[tiff_folders.placeholder(34665, form)])
+    tiff_folders.put(tmp_path / "a.tif", [{34665: made({37500: bytes(10**6)}, {37500: 7}, form)}] * 10)
+    file = opened(tmp_path / "a.tif", None)
+    blocks = list(file.blocks())
+    tracemalloc.start()
+    file.write(tmp_path / "out.tif", blocks, ".tif")
+    assert tracemalloc.get_traced_memory()[1] < 6 * 10**6
+    tracemalloc.stop()
 
 
 def test_values_of_exif_are_together_no_longer_than_the_file_and_point_to_no_other_folder():

@@ -58,6 +58,7 @@ class TiffFile(ImageFile):
             _check_end(file)
             for page in file.pages:
                 _check_page(path, page)
+            self._has_folders = sum(map(len, tiff_folders.of_pages(file))) > 0  # raises if they are damaged
             kinds = list(dict.fromkeys((_dtype(page), CHANNELS[page.photometric]) for page in file.pages))
             if len(kinds) > 1:
                 described = " and ".join(f"{dtype} x {channels}" for dtype, channels in kinds)
@@ -89,11 +90,16 @@ class TiffFile(ImageFile):
                     with writing(self.path, numbered=False):  # numpy writes, whose errors have no number
                         writer.write(pixels, **described)
                     del block, pixels  # before the next ones
+            if self._has_folders:
+                with _silent(), writing(self.path, numbered=False):
+                    tiff_folders.put(target, self._folders(file))
+
+    def _folders(self, file: "tifffile.TiffFile") -> Iterator[dict[int, tiff_folders.Folder]]:
+        found = tiff_folders.of_pages(file)
+        for _ in range(self.images):
             with self._guarded():
-                folders = [tiff_folders.of_page(file.pages[index]) for index in range(self.images)]
-        if any(folders):
-            with _silent(), writing(self.path, numbered=False):
-                tiff_folders.put(target, folders)
+                folders = next(found)
+            yield folders
 
     def _block(self, file: "tifffile.TiffFile", index: int) -> np.ndarray:
         """One page as it is shown, [1, H, W, channels]."""
@@ -198,7 +204,6 @@ def _check_page(path: Path, page: "tifffile.TiffPage") -> None:
         raise ValueError("its palette is damaged")
     _check_codec(path, page)
     _check_segments(page)
-    tiff_folders.of_page(page)  # raises if they are damaged
 
 
 def _check_codec(path: Path, page: "tifffile.TiffPage") -> None:

@@ -1,6 +1,7 @@
 """EXIF and GPS data of TIFF pages. They are folders of tags of their own, which tifffile does not write."""
 
 import struct
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -53,6 +54,17 @@ class Folder:
         return b"".join([*parts, bytes(form.offsetsize), values])
 
 
+def of_pages(file: "tifffile.TiffFile") -> Iterator[dict[int, Folder]]:
+    """The folders of each page, read when it is its turn. Raises as `Folder`, and if pages share more than is there."""
+    left = file.filehandle.size
+    for page in file.pages:
+        found = of_page(page)
+        left -= sum(folder.length for folder in found.values())
+        if left < 0:
+            raise ValueError("the EXIF and GPS data of all its pages are longer than the file")
+        yield found
+
+
 def of_page(page: "tifffile.TiffPage") -> dict[int, Folder]:
     """A page's folders by the tag that points to them. Raises as `Folder`."""
     handle, form = page.parent.filehandle, page.parent.tiff
@@ -66,7 +78,7 @@ def placeholder(code: int, form: "tifffile.TiffFormat") -> tuple[int, int, int, 
     return code - 1, 16 if form.is_bigtiff else 4, 1, 0, True
 
 
-def put(target: Path, folders: list[dict[int, Folder]]) -> None:
+def put(target: Path, folders: Iterable[dict[int, Folder]]) -> None:
     """Append the folders of each page to a file that was written with placeholders, and let these point to them."""
     import tifffile
 
