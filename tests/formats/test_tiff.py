@@ -467,6 +467,22 @@ def test_exif_is_held_of_one_page_at_a_time(tmp_path, noise, rewritten):
     tracemalloc.stop()
 
 
+def test_a_source_that_cannot_be_read_is_named_also_while_the_target_is_written(save, tmp_path, monkeypatch):
+    file = opened(save(LAYOUTS["grey"]), None)
+    blocks = list(file.blocks())
+
+    def fail(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched, pytest.raises(BadInput, match="a.tif cannot be read: Input/output error"):
+        patched.setattr(tifffile.TiffPage, "asarray", fail)
+        list(file.blocks())
+    file.path.unlink()
+    for read in (lambda: list(file.blocks()), lambda: file.write(tmp_path / "out.tif", blocks, ".tif")):
+        with pytest.raises(BadInput, match="a.tif cannot be read: No such file"):
+            read()
+
+
 def test_values_of_exif_are_together_no_longer_than_the_file_and_point_to_no_other_folder():
     form = tifffile.TIFF.CLASSIC_LE
     entries = [(37500, 7, 90, 10), (37510, 7, 90, 10)]  # both at the same place

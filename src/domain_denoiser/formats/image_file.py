@@ -115,6 +115,8 @@ def whole(path: Path, kind: str) -> Iterator[None]:
     except UnidentifiedImageError as error:  # its text is about an object of Python
         raise BadInput(f"{path} is not a whole {kind}") from error
     except Exception as error:  # decoders let through whatever their parsing runs into
+        if isinstance(error, OSError) and error.strerror:  # of the disk, not of a decoder
+            raise BadInput(f"{path} cannot be read: {error.strerror}") from error
         raise BadInput(f"{path} is not a whole {kind}: {error}") from error
 
 

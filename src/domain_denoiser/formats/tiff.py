@@ -9,7 +9,7 @@ import lzma
 import math
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,7 +124,11 @@ class TiffFile(ImageFile):
     def _file(self) -> Iterator["tifffile.TiffFile"]:
         import tifffile
 
-        with reading.opened(self.path) as opened:
+        with ExitStack() as stack:
+            try:
+                opened = stack.enter_context(reading.opened(self.path))
+            except OSError as error:  # of this file; what is raised inside may be of the target
+                raise BadInput(f"{self.path} cannot be read: {error.strerror}") from error
             with self._guarded():
                 # Not several files: the names of others, which a file of OME lists, are not followed.
                 file = tifffile.TiffFile(opened, name=self.path.name, _multifile=False)
