@@ -85,7 +85,6 @@ def _session(content: bytes, where: str, threads: int) -> "onnxruntime.Inference
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.use_deterministic_compute = True
     options.log_severity_level = 4  # errors are raised, not logged
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # waiting threads release the CPU
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", NOWHERE)
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
