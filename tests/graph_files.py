@@ -1,4 +1,6 @@
-"""Small ONNX graphs that stand for denoisers: what comes out shows what went in."""
+"""Small ONNX graphs that stand for denoisers: what comes out shows what went in; and a project with one."""
+
+from pathlib import Path
 
 import onnx
 
@@ -27,3 +29,12 @@ def _graph(operator: str, constant: float, size: tuple[int, int] | None, reach: 
         said = {"halo": str(reach[0]), "step": str(reach[1])}
         onnx.helper.set_model_props(model, said)
     return model.SerializeToString()
+
+
+def project(root: Path) -> Path:
+    """A new project whose champion gives negatives."""
+    (root / ".dvc").mkdir(parents=True)
+    (root / "champion").mkdir()
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    (root / "champion/model.onnx").write_bytes(negative())
+    return root

@@ -23,15 +23,10 @@ HEAVY = {"torch", "dvc", "mlflow", "scipy", "pandas", "matplotlib"}
 
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
-    """A project whose champion gives negatives; the folder with the inputs lies beside it."""
-    root = tmp_path / "project"
-    (root / ".dvc").mkdir(parents=True)
-    (root / "champion").mkdir()
-    (root / "dvc.yaml").write_text("stages: {}\n")
-    (root / "champion/model.onnx").write_bytes(graph_files.negative())
+    """The folder with the inputs lies beside it."""
     (tmp_path / "given").mkdir()
     monkeypatch.chdir(tmp_path / "given")
-    return root
+    return graph_files.project(tmp_path / "project")
 
 
 @pytest.fixture
@@ -135,6 +130,13 @@ def test_only_broken_files(inspect):
         inspect("one.png")
     found = inspect("one.png", "two.png")
     assert (len(found.surveyed.broken), found.as_lines(), found.as_json()["largest"]) == (2, [], None)
+
+
+def test_a_folder_whose_only_image_is_broken_is_no_bad_input(inspect):
+    """As `restore` has it: exit status 1, not 2."""
+    Path("folder").mkdir()
+    Path("folder/one.png").write_bytes(b"nothing")
+    assert len(inspect("folder").surveyed.broken) == 1
 
 
 def test_what_is_missing(inspect):

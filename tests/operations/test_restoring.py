@@ -22,15 +22,10 @@ OPTIONS = Options(None, None, Scale(), 1, skip_existing=False, dry_run=False)
 
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
-    """A project whose champion gives negatives; the folder with the inputs lies beside it."""
-    root = tmp_path / "project"
-    (root / ".dvc").mkdir(parents=True)
-    (root / "champion").mkdir()
-    (root / "dvc.yaml").write_text("stages: {}\n")
-    (root / "champion/model.onnx").write_bytes(graph_files.negative())
+    """The folder with the inputs lies beside it."""
     (tmp_path / "given").mkdir()
     monkeypatch.chdir(tmp_path / "given")
-    return root
+    return graph_files.project(tmp_path / "project")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from domain_denoiser.operations.inspecting import cost
 from domain_denoiser.operations.inspecting.cost import Cost
 from domain_denoiser.operations.inspecting.survey import Survey, survey
 from domain_denoiser.operations.restoring.command import counted
-from domain_denoiser.operations.restoring.plan import find
+from domain_denoiser.operations.restoring.plan import find, is_one_file
 from domain_denoiser.runtime import noise_level
 from domain_denoiser.runtime.denoiser import Denoiser
 from domain_denoiser.runtime.scale import Scale
@@ -82,7 +82,7 @@ def run(sources: Sequence[Path], project: Path | None, scale: Scale) -> Report:
     with progress.counter(len(inputs.files), "inspecting", "images") as count:
         surveyed = survey([file.path for file in inputs.files], denoiser, scale, count)
     surveyed.broken[:0] = inputs.broken
-    if len(surveyed.broken) == 1 and surveyed.sizes is None:
+    if surveyed.broken and is_one_file(sources):
         raise BadInput(surveyed.broken[0])
     return Report(surveyed, inputs.skipped, _noise(surveyed), cost.of(surveyed, denoiser, scale))
 

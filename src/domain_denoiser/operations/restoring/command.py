@@ -7,7 +7,7 @@ from typing import NamedTuple
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations import choosing
 from domain_denoiser.operations.restoring import files, notes
-from domain_denoiser.operations.restoring.plan import Plan, plan
+from domain_denoiser.operations.restoring.plan import Plan, is_one_file, plan
 from domain_denoiser.runtime.denoiser import Denoiser
 from domain_denoiser.runtime.scale import Scale
 
@@ -46,7 +46,7 @@ def run(sources: Sequence[Path], target: Path, options: Options) -> Outcome:
             failed = done.broken
             lines = [f"{counted(done.images, 'image')} restored by {chosen.name}: {target}{_beside(planned)}"]
     broken = [*planned.broken, *failed]
-    if broken and len(sources) == 1 and not sources[0].is_dir():
+    if broken and is_one_file(sources):
         raise BadInput(broken[0])
     return Outcome(lines, broken)
 

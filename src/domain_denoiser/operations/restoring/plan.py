@@ -50,8 +50,8 @@ def plan(sources: Sequence[Path], target: Path, skip_existing: bool) -> Plan:
     or among the inputs, or if two inputs would become one file.
     """
     inputs = find(sources)
-    [first, *others] = sources
-    alone = not others and not first.is_dir()
+    first = sources[0]
+    alone = is_one_file(sources)
     if alone and not _is_folder(target):
         return _left([Job(first, target)], sources, [], 0, skip_existing)
     _check_folder(sources, target, skip_existing or alone)
@@ -61,6 +61,11 @@ def plan(sources: Sequence[Path], target: Path, skip_existing: bool) -> Plan:
     if alone and not skip_existing and jobs[0].place.exists():
         raise BadInput(f"{jobs[0].place} is there already: give the output a name, or --skip-existing to leave it")
     return planned
+
+
+def is_one_file(sources: Sequence[Path]) -> bool:
+    """Whether there is nothing but one file: what is wrong with it is bad input, and costs no other file."""
+    return len(sources) == 1 and not sources[0].is_dir()
 
 
 def find(sources: Sequence[Path]) -> Inputs:
