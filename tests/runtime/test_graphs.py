@@ -58,16 +58,15 @@ def test_the_post_network_takes_its_own_size_alone(contents, digits):
     graph = Graph(contents["mlp"], "here", 1)
     noisy = digits / np.float32(255.0)
     assert graph.size == (28, 28)
-    assert np.abs(graph.restore(digits) - restored(built(MLP), noisy)).max() <= exporting.TOLERANCE
-    assert np.array_equal(graph.restore(digits), graph.restore(noisy))
+    assert np.abs(graph.restore(noisy) - restored(built(MLP), noisy)).max() <= exporting.TOLERANCE
     with pytest.raises(BadInput, match="cannot restore images of"):
-        graph.restore(np.zeros((1, 28, 29), np.uint8))
+        graph.restore(np.zeros((1, 28, 29), np.float32))
 
 
 @pytest.mark.parametrize("count", [1, 3, 7])
 def test_batches_do_not_show(contents, monkeypatch, count):
     graph = Graph(contents["unet"], "here", 1)
-    noisy = np.random.default_rng(0).random((7, 12, 9))
+    noisy = np.random.default_rng(0).random((7, 12, 9), dtype=np.float32)
     whole = graph.restore(noisy)
     monkeypatch.setattr(graphs, "PIXELS", count * 12 * 9)
     assert np.array_equal(graph.restore(noisy), whole)
@@ -146,9 +145,9 @@ def test_a_graph_of_other_images_is_refused(shape):
 
 def test_what_is_not_a_number_gives_a_sentence():
     graph = Graph(one_node("Div", ["noisy", "noisy"], ["batch", 1, "height", "width"]), "here", 1)
-    assert graph.restore(np.ones((1, 4, 4))).min() == 1.0
+    assert graph.restore(np.ones((1, 4, 4), np.float32)).min() == 1.0
     with pytest.raises(BadInput, match="its output is not a number"):
-        graph.restore(np.zeros((1, 4, 4), np.uint8))
+        graph.restore(np.zeros((1, 4, 4), np.float32))
 
 
 def test_running_a_graph_imports_numpy_and_onnx_runtime_alone():

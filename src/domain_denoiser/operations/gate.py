@@ -26,6 +26,7 @@ from domain_denoiser.runs.cache import Contents
 from domain_denoiser.runs.champion import Champion
 from domain_denoiser.runs.dvc_lock import Stage
 from domain_denoiser.runtime.graphs import Graph
+from domain_denoiser.runtime.scale import Scale
 
 if TYPE_CHECKING:
     import torch
@@ -276,5 +277,5 @@ def _psnr(graph: Graph, levels: list[float]) -> dict[str, np.ndarray]:
 
 def _psnr_db(graph: Graph, corrupted: np.ndarray, clean: np.ndarray) -> np.ndarray:
     """PSNR in dB of each restored image, float64 [N]. corrupted, clean: uint8 [N, H, W]."""
-    restored = images.from_unit(graph.restore(corrupted), "cpu")
+    restored = images.from_unit(graph.restore(Scale().to_unit(corrupted)), "cpu")
     return metrics.psnr_db(metrics.mse(restored, images.to_float(clean, "cpu"))).double().numpy()

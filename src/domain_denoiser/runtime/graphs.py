@@ -41,16 +41,14 @@ class Graph:
     def restore(self, noisy: np.ndarray) -> np.ndarray:
         """Restored images, float32 [N, H, W], clipped to [0, 1].
 
-        noisy: [N, H, W], uint8, or float in [0, 1] of any precision and byte order; N, H and W must be at least 1.
+        noisy: float32 [N, H, W] in [0, 1]; N, H and W must be at least 1. `Scale.to_unit` makes it of other types.
         Raises BadInput if the graph does not accept such images, or if its output is not images.
         """
         batch_size = max(1, PIXELS // (noisy.shape[1] * noisy.shape[2]))
         restored = np.empty(noisy.shape, np.float32)
         for start in range(0, len(noisy), batch_size):
             batch = slice(start, start + batch_size)
-            images = noisy[batch]
-            unit = images / np.float32(255.0) if images.dtype == np.uint8 else images.astype(np.float32)
-            restored[batch] = self._run(unit)
+            restored[batch] = self._run(noisy[batch])
         return restored
 
     def _run(self, noisy: np.ndarray) -> np.ndarray:
