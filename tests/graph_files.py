@@ -4,6 +4,9 @@ from pathlib import Path
 
 import onnx
 
+from domain_denoiser.domain.profile import Profile, written
+from domain_denoiser.runtime.graphs import PROFILE
+
 OPSET = 18
 
 
@@ -12,9 +15,19 @@ def darker(reach: tuple[int, int] = (0, 1)) -> bytes:
     return _graph("Mul", 0.5, None, reach)
 
 
-def negative(size: tuple[int, int] | None = None, reach: tuple[int, int] | None = (0, 1)) -> bytes:
-    """restored = 1 - noisy, for images of one size (height, width) or of any. reach: halo and step, if it says them."""
-    return _graph("Sub", 1.0, size, reach)
+def negative(
+    size: tuple[int, int] | None = None, reach: tuple[int, int] | None = (0, 1), profile: Profile | None = None
+) -> bytes:
+    """restored = 1 - noisy, for images of one size (height, width) or of any.
+
+    reach: halo and step, if it says them; profile: of its domain, if it says that.
+    """
+    graph = _graph("Sub", 1.0, size, reach)
+    if profile is None:
+        return graph
+    model = onnx.load_from_string(graph)
+    model.metadata_props.add(key=PROFILE, value=written(profile))
+    return model.SerializeToString()
 
 
 def _graph(operator: str, constant: float, size: tuple[int, int] | None, reach: tuple[int, int] | None) -> bytes:

@@ -33,6 +33,7 @@ from domain_denoiser.data import archives, sources
 from domain_denoiser.evaluation import per_image, summary, tables
 from domain_denoiser.networks import architectures, stored
 from domain_denoiser.operations.restoring import files as restoring
+from domain_denoiser.operations.restoring.foreign import Watch
 from domain_denoiser.operations.restoring.plan import plan
 from domain_denoiser.operations.retraining import overrides
 from domain_denoiser.runs import champion, dvc_lock, records
@@ -160,7 +161,9 @@ def _restore(given: Files) -> int:
     source = source_of(given)
     written = Path(f"{OUTPUT}{source.suffix}")
     planned = plan([source], written, skip_existing=False)
-    done = restoring.restore(_denoiser("mlp" in str(source)), planned.jobs, Scale(), lambda path, sentence: None)
+    done = restoring.restore(
+        _denoiser("mlp" in str(source)), planned.jobs, Scale(), lambda path, sentence: None, Watch(strict=False)
+    )
     if not done.files:  # else the others are there
         raise BadInput([*planned.broken, *done.broken][0])
     if source.suffix == ".npy":

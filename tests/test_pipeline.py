@@ -17,7 +17,7 @@ from domain_denoiser.runs import dvc_lock
 
 MODELS = ("plain", "fixed", "random", "conv")
 EVALUATED = {"evaluate-noisy", "summarise"}
-EVALUATED |= {f"{stage}@{name}" for stage in ("evaluate", "figures") for name in MODELS}
+EVALUATED |= {f"{stage}@{name}" for stage in ("recognise", "evaluate", "figures") for name in MODELS}
 REGIMES = ("plain", "fixed", "random")
 LEVELS = ("0.0", "0.1", "0.25", "0.5", "0.75", "1.0")
 
@@ -165,7 +165,9 @@ def test_training_again_gives_equal_bytes(changed: Pipeline) -> None:
 @pytest.mark.services
 def test_a_changed_sigma_reruns_its_own_branch_only(changed: Pipeline) -> None:
     changed.params(lambda values: values["noisy"]["fixed"].update(sigma=0.4))
-    assert changed.stages_run() == {*("corrupt@fixed", "train@fixed", "evaluate@fixed", "summarise", "figures@fixed")}
+    assert changed.stages_run() == {"corrupt@fixed", "summarise"} | {
+        f"{stage}@fixed" for stage in ("train", "recognise", "evaluate", "figures")
+    }
 
 
 @pytest.mark.parametrize(
@@ -181,6 +183,7 @@ def test_a_changed_sigma_reruns_its_own_branch_only(changed: Pipeline) -> None:
                 *(f"{stage}@{model}" for stage in ("evaluate", "figures") for model in MODELS),
             },
         ),
+        ("src/domain_denoiser/domain/fitting.py", {f"recognise@{model}" for model in MODELS}),
         ("src/domain_denoiser/training/loop.py", {"train@plain", "train@fixed", "train@random", "train@conv"}),
         ("src/domain_denoiser/data/sources.py", {"download"}),
         ("src/domain_denoiser/runs/mlflow_store.py", set()),

@@ -96,6 +96,9 @@ def restore(
         bool, typer.Option("--skip-existing", help="Go on with a folder: leave what is there.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse images unlike those that the model was trained for.")
+    ] = False,
     threads: Annotated[
         int | None,
         typer.Option(min=1, max=1024, help="As many as there are cores if not given; the bytes are the same."),
@@ -105,7 +108,7 @@ def restore(
 
     PNG, JPEG, TIFF (each page), BMP, WebP and .npy, of 1, 8 or 16 bits or float, grey or in colour, of any size. What
     comes out has the format, type, size and name of what went in; a JPEG comes out as PNG, unless OUTPUT says .jpg. In
-    folders, other files are skipped.
+    folders, other files are skipped. Images unlike those that the model was trained for are named in a warning.
 
 
     Exit status 0: all restored, 1: some files could not be, and are named, 2: bad input.
@@ -113,7 +116,7 @@ def restore(
     from domain_denoiser.operations.restoring import command
 
     scale = command.scale(value_range, invert)
-    done = command.run(sources, target, command.Options(model, project, scale, threads, skip_existing, dry_run))
+    done = command.run(sources, target, command.Options(model, project, scale, threads, skip_existing, dry_run, strict))
     for line in done.lines:
         typer.echo(printable(masked(line)))
     for sentence in done.broken:

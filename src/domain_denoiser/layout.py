@@ -18,6 +18,7 @@ CHAMPION = Path("champion")  # the model in use, which git keeps
 
 WEIGHTS, SETTINGS, GRAPH = "model.safetensors", "model.json", "model.onnx"
 HISTORY, PLATFORM = "history.csv", "platform.json"  # platform: the kind of machine that trained it
+PROFILE = "profile.json"  # what the images of the model's domain look like
 
 STUDY_LEVELS = Path("data/study/levels")
 STUDY_DOMAINS = Path("data/study/domains")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import allowed_losses
+import domain_profiles
 import numpy as np
 import onnx
 import pandas
@@ -16,10 +17,11 @@ import torch
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from domain_denoiser import cli, params
+from domain_denoiser import cli, layout, params
 from domain_denoiser.base import atomic
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import images, metrics, noisy_sets
+from domain_denoiser.domain.profile import written
 from domain_denoiser.networks import exporting, mlp, stored
 from domain_denoiser.networks.architectures import Settings
 from domain_denoiser.networks.mlp import Settings as MlpSettings
@@ -28,6 +30,7 @@ from domain_denoiser.operations.gate import Decision
 from domain_denoiser.operations.verify import promoted
 from domain_denoiser.params import Constant
 from domain_denoiser.runs import champion, compare
+from domain_denoiser.runtime.graphs import Graph
 
 LEVELS = [0.0, 0.5]
 HIDDEN = 60
@@ -50,6 +53,16 @@ stages:
       outs:
       - models/${key}/model.safetensors
       - models/${key}/model.json
+"""
+PROFILE_STAGE = """
+  recognise:
+    foreach: ${models}
+    do:
+      cmd: echo ${key}
+      deps:
+      - models/${key}/model.safetensors
+      outs:
+      - models/${key}/profile.json
 """
 
 
@@ -176,6 +189,27 @@ def test_the_first_champion(project):
         assert found == pytest.approx(restored_by_todays_code(Path("models/random"), sigma), abs=1e-3)
     assert [check.verdict for check in promoted.check()] == ["ok"]
     assert [check.verdict for check in promoted.compute(1, {decision.candidate.key})] == ["ok"]
+
+
+def test_the_graph_carries_the_profile_of_its_domain(project, digits):
+    """Of the weights that dvc.lock has of the model; and the champion gets it when it is exported anew."""
+    first = promote(project)
+    assert Graph(first.files[champion.GRAPH], "here", 1).profile is None
+    lines = DVC_YAML + PROFILE_STAGE
+    Path("dvc.yaml").write_text(lines)
+    profile = domain_profiles.of(digits[:60])
+    for name in ("fixed", "random"):
+        atomic.write_json(Path("models") / name / layout.PROFILE, profile.as_json())
+    project.write()
+    decision = promote(project)
+    assert all("exported anew: +0.0000 dB" in reason for reason in decision.candidate.reasons)
+    assert written(Graph(decision.files[champion.GRAPH], "here", 1).profile) == written(profile)
+    lock = Path("dvc.lock").read_text()
+    before, after = lock.split("  recognise@random:")
+    md5 = decision.candidate.files[champion.WEIGHTS]
+    Path("dvc.lock").write_text(f"{before}  recognise@random:{after.replace(md5, 32 * 'f', 1)}")
+    with pytest.raises(BadInput, match="profile.json is of other weights than those of train@random: run `dvc repro`"):
+        gate.decide(project.settings(), "random")
 
 
 def test_a_first_champion_must_reach_the_floors(project):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import domain_profiles
 import graph_files
 import numpy as np
 import pytest
@@ -117,7 +118,7 @@ def test_broken_files_are_named_as_restoring_names_them(inspect, project, noisy)
     Path("given/empty.png").touch()
     Path("given/out.png").symlink_to(project / "dvc.yaml")
     found = inspect("given")
-    options = restoring.Options(None, project, Scale(), 1, skip_existing=False, dry_run=False)
+    options = restoring.Options(None, project, Scale(), 1, skip_existing=False, dry_run=False, strict=False)
     assert found.surveyed.broken == restoring.run([Path("given")], Path("restored"), options).broken
     assert len(found.surveyed.broken) == 3
     assert found.as_json()["files"] == 1
@@ -208,3 +209,27 @@ def test_the_program_prints_lines_or_json_and_loads_nothing_of_the_pipeline(proj
     assert (done.returncode, len(json.loads(done.stdout)["broken"])) == (1, 1)
     assert done.stderr.startswith("broken: given/cut.png")
     assert denoise("inspect", "--project", str(project), "given/cut.png").returncode == 2
+
+
+def test_whether_images_are_of_the_domain(inspect, project, digits):
+    profile = domain_profiles.of(digits[:100], domain_profiles.negative)
+    (project / "champion/model.onnx").write_bytes(graph_files.negative(profile=profile))
+    own = (domain_profiles.with_noise(digits[100:120], 0.3, 2) * 255).round().astype(np.uint8)
+    for number, digit in enumerate(own):
+        write(f"own/{number}.png", digit)
+        write(f"other/{number}.png", 255 - digit)
+    assert inspect("own").domain == (20, 0, [])
+    assert "domain: like the images that the champion was trained for (of 20 images)" in inspect("own").as_lines()
+    found = inspect("other")
+    assert (found.domain.images, found.domain.foreign) == (20, 20)
+    lines = [line for line in found.as_lines() if line.startswith("domain: ")]
+    assert sum(int(line.split()[1]) for line in lines) == 20
+    assert all("its negative does look like them: try --invert" in line for line in lines)
+    assert found.as_json()["domain"] == {"images": 20, "foreign": 20, "findings": found.domain.findings}
+
+
+def test_a_champion_that_does_not_know_its_domain(inspect, noisy):
+    write("digit.png", noisy[0])
+    found = inspect("digit.png")
+    assert found.domain is None
+    assert not [line for line in found.as_lines() if line.startswith("domain")]

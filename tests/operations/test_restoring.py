@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+import domain_profiles
 import graph_files
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ from PIL import Image
 
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.base.signals import Stopped, heeded
+from domain_denoiser.domain.profile import Finding
 from domain_denoiser.operations.restoring import command, files
 from domain_denoiser.operations.restoring.command import Options
+from domain_denoiser.operations.restoring.foreign import Watch
 from domain_denoiser.runtime.scale import Scale
 
 DIGIT = np.arange(784, dtype=np.uint16).reshape(28, 28).astype(np.uint8)
-OPTIONS = Options(None, None, Scale(), 1, skip_existing=False, dry_run=False)
+OPTIONS = Options(None, None, Scale(), 1, skip_existing=False, dry_run=False, strict=False)
 
 
 @pytest.fixture(autouse=True)
@@ -104,9 +107,9 @@ def test_a_large_array_is_restored_in_parts(run, monkeypatch):
     with Path("noisy.npy").open("wb") as opened:
         np.lib.format.write_array_header_1_0(opened, {"descr": "|u1", "fortran_order": False, "shape": (count, 28, 28)})
         opened.truncate(opened.tell() + count * 784)
-    original = files.Denoiser.restore
+    original = files.Denoiser.judged
     monkeypatch.setattr(
-        files.Denoiser, "restore", lambda self, block, *rest: sizes.append(block.size) or original(self, block, *rest)
+        files.Denoiser, "judged", lambda self, block, *rest: sizes.append(block.size) or original(self, block, *rest)
     )
     run("noisy.npy", "restored.npy")
     assert sum(sizes) == count * 784
@@ -403,3 +406,80 @@ def test_a_folder_is_looked_at_as_often_for_many_files_as_for_few(run, monkeypat
         return len(seen)
 
     assert looks(3) == looks(30) > 0
+
+
+# Images of another kind
+
+
+@pytest.fixture
+def digits_only(project, digits) -> np.ndarray:
+    """The champion knows what digits look like to it; noisy digits that it was not fitted to, uint8 [100, 28, 28]."""
+    profile = domain_profiles.of(digits[:100], domain_profiles.negative)
+    (project / "champion/model.onnx").write_bytes(graph_files.negative(profile=profile))
+    return (domain_profiles.with_noise(digits[100:], 0.3, 2) * 255).round().astype(np.uint8)
+
+
+def test_the_domains_own_images_are_restored_without_a_word(run, digits_only, capsys):
+    for number, digit in enumerate(digits_only[:20]):
+        write(f"in/{number}.png", digit)
+    run("in", "out")
+    run("in/3.png", "3.png", strict=True)
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_a_foreign_image_is_restored_with_a_warning_or_refused(run, refuse, digits_only, capsys):
+    write("negative.png", 255 - digits_only[0])
+    run("negative.png", "out.png")
+    [warning] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert "negative.png does not look like the images that the model was trained for: brightness of the" in warning
+    assert "its negative does look like them: try --invert" in warning
+    np.testing.assert_array_equal(read("out.png"), digits_only[0])
+    refuse("negative.png does not look like .* without --strict it is restored", "negative.png", "2.png", strict=True)
+    run("negative.png", "3.png", strict=True, scale=Scale(invert=True))
+    assert Path("3.png").exists()
+
+
+def test_one_warning_for_a_kind_of_finding_and_folder(run, digits_only, capsys):
+    for folder, number in (("one", 5), ("two", 7)):
+        for index in range(number):
+            write(f"in/{folder}/{index}.png", 255 - digits_only[index])
+    for index in range(10):
+        write(f"in/digits/{index}.png", digits_only[index])
+    assert run("in", "out").broken == []
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert sum("in/one, as 0.png" in line for line in warnings) >= 1
+    assert sum(int(line.split()[1]) for line in warnings) == 12
+    assert all("of 22 images" in line for line in warnings)
+    refused = run("in", "strict", strict=True).broken
+    assert len(refused) == 12
+    assert {path.parent.name for path in Path("strict").rglob("*.png")} == {"digits"}
+
+
+def test_a_foreign_page_refuses_its_file_when_strict(run, digits_only, tree):
+    np.save("pages.npy", np.concatenate([digits_only[:5], 255 - digits_only[5:6]]))
+    np.save("others.npy", digits_only[:5])
+    assert [sentence.split()[0] for sentence in run("pages.npy", "others.npy", "out", strict=True).broken] == [
+        "pages.npy"
+    ]
+    assert tree(Path("out")) == {"others.npy"}
+
+
+def test_as_many_as_by_mistake_are_not_spoken_of():
+    finding = Finding(0, 1.0, 0.0, 0.5)
+    watch = Watch(strict=False)
+    for number in range(10_000):
+        watch.see(Path(f"in/{number}.png"), [finding if number % 200 == 0 else None])
+    assert list(watch.sentences(0.005, lambda path: "")) == []
+    assert len(list(watch.sentences(0.001, lambda path: ""))) == 1
+    assert watch.foreign == 50
+
+
+def test_a_large_image_is_judged_as_a_whole(run, digits_only, capsys, monkeypatch):
+    monkeypatch.setattr("domain_denoiser.runtime.tiles.SIDE", 30)
+    whole = np.concatenate(np.concatenate(digits_only.reshape(10, 10, 28, 28), axis=1), axis=1)
+    write("large.png", np.concatenate([whole, whole], axis=1))
+    write("negative.png", 255 - np.concatenate([whole, whole], axis=1))
+    run("large.png", "out/large.png")
+    assert "warning" not in capsys.readouterr().err
+    run("negative.png", "out/negative.png")
+    assert "warning: negative.png does not look like" in capsys.readouterr().err

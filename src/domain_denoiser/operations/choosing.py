@@ -6,6 +6,8 @@ from typing import NamedTuple
 from domain_denoiser import layout
 from domain_denoiser.base import project, reading
 from domain_denoiser.base.errors import BadInput
+from domain_denoiser.domain import profile
+from domain_denoiser.domain.profile import Profile
 from domain_denoiser.runtime import denoiser
 
 
@@ -81,10 +83,18 @@ def _stored(path: Path, name: str) -> Chosen:
         return _stored(path / layout.GRAPH, name)
     if not (path / layout.SETTINGS).is_file():
         raise BadInput(f"{path} holds no model: {layout.SETTINGS} or {layout.GRAPH} is wanted there, or a .onnx file")
-    from domain_denoiser.networks import exporting, stored
+    from domain_denoiser.networks import stored
+    from domain_denoiser.operations import export
 
     network = stored.load(path, "cpu")
-    return Chosen(exporting.exported(network, stored.load_settings(path)), str(path), name)
+    return Chosen(export.graph(network, stored.load_settings(path), _profile(path)), str(path), name)
+
+
+def _profile(folder: Path) -> Profile | None:
+    path = folder / layout.PROFILE
+    if not path.is_file():
+        return None
+    return profile.parse(reading.content(path, reading.LARGEST_TEXT).decode(errors="replace"), str(path))
 
 
 def _is_path(model: str) -> bool:

@@ -16,9 +16,12 @@ from domain_denoiser.base import temporary
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import images, metrics, noisy_sets
 from domain_denoiser.core.seeds import derive
+from domain_denoiser.domain import profile
+from domain_denoiser.domain.profile import Profile
 from domain_denoiser.evaluation.intervals import paired_difference
 from domain_denoiser.networks import exporting, stored
 from domain_denoiser.networks.architectures import Settings
+from domain_denoiser.operations import export
 from domain_denoiser.params import Constant, Gate, Params
 from domain_denoiser.runs import champion as champions
 from domain_denoiser.runs import dvc_lock, revisions
@@ -69,7 +72,7 @@ def decide(params: Params, model: str | None) -> Decision:
     levels = noisy_sets.load_levels(IMAGES)
     _check_levels(params.gate, [str(sigma) for sigma in levels])
     threads, contents = params.compute.threads, Contents(revisions.head())
-    files = {name: _exported(stage, contents) for name, stage in trained.items()}
+    files = {name: _exported(stage, stages.get(f"recognise@{name}"), contents) for name, stage in trained.items()}
     graphs = {name: Graph(made[champions.GRAPH], f"the graph of {name}", threads) for name, made in files.items()}
     best = next(iter(graphs)) if len(graphs) == 1 else _best_on_val(graphs, params)
     _check_exported(best, files[best], graphs[best], params.seed)
@@ -185,18 +188,32 @@ def _hash_of_gate_images(stages: Mapping[str, Stage]) -> str:
     return made.outs[str(IMAGES)]
 
 
-def _exported(stage: Stage, contents: Contents) -> dict[str, bytes]:
-    """The files of a candidate as they would lie in champion/: what its training wrote, and its graph."""
-    found = {}
-    for path in (champions.SETTINGS, champions.WEIGHTS):
-        wrote = str(layout.MODELS / stage.name.partition("@")[2] / Path(path).name)
-        found[path] = contents.find(wrote, stage.outs.get(wrote, ""))
-        if found[path] is None:
-            raise BadInput(
-                f"{wrote} of dvc.lock is neither here nor in the DVC cache: `dvc pull dvc.yaml`, or `make repro`"
-            )
+def _exported(stage: Stage, profiled: Stage | None, contents: Contents) -> dict[str, bytes]:
+    """The files of a candidate as they would lie in champion/: what its training wrote, and its graph.
+
+    profiled: the stage that made the profile of its domain; None if the pipeline has none.
+    """
+    folder = layout.MODELS / stage.name.partition("@")[2]
+    names = {path: str(folder / Path(path).name) for path in (champions.SETTINGS, champions.WEIGHTS)}
+    found = {path: _content(stage, wrote, contents) for path, wrote in names.items()}
+    domain = None if profiled is None else _profile(stage, profiled, str(folder / layout.PROFILE), contents)
     with _loaded(found) as (network, settings):
-        return found | {champions.GRAPH: exporting.exported(network, settings)}
+        return found | {champions.GRAPH: export.graph(network, settings, domain)}
+
+
+def _content(stage: Stage, wrote: str, contents: Contents) -> bytes:
+    content = contents.find(wrote, stage.outs.get(wrote, ""))
+    if content is None:
+        raise BadInput(
+            f"{wrote} of dvc.lock is neither here nor in the DVC cache: `dvc pull dvc.yaml`, or `make repro`"
+        )
+    return content
+
+
+def _profile(stage: Stage, profiled: Stage, wrote: str, contents: Contents) -> Profile:
+    if any(profiled.deps.get(path, md5) != md5 for path, md5 in stage.outs.items()):
+        raise BadInput(f"{wrote} is of other weights than those of {stage.name}: run `dvc repro`")
+    return profile.parse(_content(profiled, wrote, contents).decode(), wrote)
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def of_models(stages: Mapping[str, Stage], names: Iterable[str]) -> dict[str, St
     return {
         name: stage
         for name, stage in stages.items()
-        if not name.startswith(("train@", "evaluate@", "figures@")) or name.partition("@")[2] in kept
+        if not name.startswith(("train@", "recognise@", "evaluate@", "figures@")) or name.partition("@")[2] in kept
     }
 
 

@@ -4,12 +4,15 @@ import os
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from domain_denoiser import layout
 from domain_denoiser.base import project, reading
 from domain_denoiser.base.errors import BadInput
+from domain_denoiser.domain.profile import Finding
+from domain_denoiser.domain.statistics import SUMS, sums
 from domain_denoiser.formats import arrays, values
 from domain_denoiser.runtime import tiles
 from domain_denoiser.runtime.graphs import Graph
@@ -23,6 +26,17 @@ def _nothing() -> None:
     """Nobody wants to know."""
 
 
+class Judged(NamedTuple):
+    """Restored images, and for each what is unlike the model's own images; None if nothing is."""
+
+    images: np.ndarray  # [N, H, W, C]
+    findings: list[Finding | None]
+
+    def only(self, index: int) -> "Judged":
+        """That one image of them."""
+        return Judged(self.images[index : index + 1], self.findings[index : index + 1])
+
+
 class Denoiser:
     """Restores noisy images by one ONNX graph. Equal images give equal values, whatever the number of threads."""
 
@@ -33,6 +47,8 @@ class Denoiser:
         """
         self._where = where
         self._graph = Graph(content, where, _cores() if threads is None else threads)
+        self.profile = self._graph.profile
+        """What the images look like that it was trained for; None if its file does not say."""
         self.size = self._graph.size
         """Height and width of the images that it takes; None if it takes any size."""
 
@@ -59,24 +75,40 @@ class Denoiser:
         values may be off by 5 % of it, and are clipped. Channels are restored one by one. invert: for dark strokes on a
         light ground. Raises BadInput for anything else.
         """
-        scale = Scale(*value_range, invert).checked("value_range")
-        block = arrays.checked(np.asarray(images), "the array")
-        if block.dtype.kind == "f":
-            values.notes("the array", [block], value_range)
-        elif value_range != (0.0, 1.0):
-            raise BadInput(f"the array holds {block.dtype} values, whose range is known; value_range is for floats")
+        block, scale = _checked(images, value_range, invert)
         return arrays.as_given(self.restore(block, scale), np.shape(images))
 
-    def restore(self, block: np.ndarray, scale: Scale, before_each: Callable[[], None] = _nothing) -> np.ndarray:
-        """Restored images [N, H, W, C] of the type of `block`; large ones are restored in tiles.
+    def foreign(
+        self, images: np.ndarray, value_range: tuple[float, float] = (0.0, 1.0), invert: bool = False
+    ) -> list[str | None]:
+        """For each image what is unlike those that the model was trained for, in words; None if nothing is.
+
+        Everything as in a call. Nothing is foreign to a model whose file has no profile of its domain.
+        """
+        found = self.judged(*_checked(images, value_range, invert)).findings
+        return [None if finding is None else finding.sentence() for finding in found]
+
+    def restore(self, block: np.ndarray, scale: Scale) -> np.ndarray:
+        """Restored images [N, H, W, C] of the type of `block`. As `judged`."""
+        return self.judged(block, scale).images
+
+    def judged(self, block: np.ndarray, scale: Scale, before_each: Callable[[], None] = _nothing) -> Judged:
+        """Images [N, H, W, C] of the type of `block`, restored and judged; large ones are restored in tiles.
 
         before_each: called before each tile; what it raises ends the work.
         Raises BadInput if the denoiser does not take such images.
         """
+        added = np.zeros((len(block), SUMS))
 
-        def piece(some: np.ndarray) -> np.ndarray:
+        def piece(some: np.ndarray, at: slice) -> np.ndarray:
             before_each()
-            return self._piece(some, scale)
+            restored, more = self._piece(some, scale)
+            added[at] += more
+            return restored
+
+        def one(index: int) -> np.ndarray:
+            own = slice(index, index + 1)
+            return tiles.in_tiles(lambda tile: piece(tile[None], own)[0], block[index], reach, tiles.SIDE)
 
         height, width = block.shape[1:3]
         if self.size is not None and (height, width) != self.size:
@@ -90,15 +122,33 @@ class Denoiser:
                 f"so they cannot be cut into tiles, and one piece may have {LARGEST_PIECE}"
             )
         if reach is None or max(height, width) <= tiles.SIDE + 2 * reach.halo:
-            return piece(block)
-        return np.stack([tiles.in_tiles(lambda tile: piece(tile[None])[0], one, reach, tiles.SIDE) for one in block])
+            images = piece(block, slice(None))
+        else:
+            images = np.stack([one(index) for index in range(len(block))])
+        findings = [None] * len(block) if self.profile is None else self.profile.findings(added)
+        return Judged(images, findings)
 
-    def _piece(self, block: np.ndarray, scale: Scale) -> np.ndarray:
-        """Restored images [N, H, W, C], channel by channel."""
+    def _piece(self, block: np.ndarray, scale: Scale) -> tuple[np.ndarray, np.ndarray]:
+        """Restored images [N, H, W, C], channel by channel, and their sums over all channels, float64 [N, 8]."""
         count, height, width, channels = block.shape
-        planes = block.transpose(0, 3, 1, 2).reshape(-1, height, width)
-        restored = scale.from_unit(self._graph.restore(scale.to_unit(planes)), block.dtype)
-        return restored.reshape(count, channels, height, width).transpose(0, 2, 3, 1)
+        planes = scale.to_unit(block.transpose(0, 3, 1, 2).reshape(-1, height, width))
+        restored = self._graph.restore(planes)
+        added = np.zeros((count, SUMS))
+        if self.profile is not None:
+            added = sums(planes, restored).reshape(count, channels, SUMS).sum(1)
+        given = scale.from_unit(restored, block.dtype)
+        return given.reshape(count, channels, height, width).transpose(0, 2, 3, 1), added
+
+
+def _checked(images: np.ndarray, value_range: tuple[float, float], invert: bool) -> tuple[np.ndarray, Scale]:
+    """Images of any accepted shape as [N, H, W, C], and their scale. Raises BadInput if they are none."""
+    scale = Scale(*value_range, invert).checked("value_range")
+    block = arrays.checked(np.asarray(images), "the array")
+    if block.dtype.kind == "f":
+        values.notes("the array", [block], value_range)
+    elif value_range != (0.0, 1.0):
+        raise BadInput(f"the array holds {block.dtype} values, whose range is known; value_range is for floats")
+    return block, scale
 
 
 def _cores() -> int:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from domain_denoiser.base.errors import BadInput
+from domain_denoiser.domain import profile
+from domain_denoiser.domain.profile import Profile
 from domain_denoiser.runtime.tiles import Reach
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 PIXELS = 200_000  # per batch: about 250 images of MNIST's size
 REACH = ("halo", "step")  # metadata of the file: pixels
+PROFILE = "profile"  # metadata of the file: of the domain, in JSON
 NOWHERE = "/dev/null/"  # the folder for external weights: a graph that names weights in other files finds none
 
 
@@ -35,8 +38,11 @@ class Graph:
         self._name = inputs[0].name
         self.size = (shape[2], shape[3]) if isinstance(shape[2], int) and isinstance(shape[3], int) else None
         """Height and width of the images that the graph accepts; None if it accepts any size."""
-        self.reach = _reach(self._session.get_modelmeta().custom_metadata_map, where)
+        notes = self._session.get_modelmeta().custom_metadata_map
+        self.reach = _reach(notes, where)
         """How far its network looks; None if the file does not say: then large images are restored in one piece."""
+        self.profile: Profile | None = profile.parse(notes[PROFILE], where) if PROFILE in notes else None
+        """What the images of its domain look like; None if the file does not say: then no image is called foreign."""
 
     def restore(self, noisy: np.ndarray) -> np.ndarray:
         """Restored images, float32 [N, H, W], clipped to [0, 1].

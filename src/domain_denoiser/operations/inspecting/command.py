@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from domain_denoiser.operations import choosing
 from domain_denoiser.operations.inspecting import cost
 from domain_denoiser.operations.inspecting.cost import Cost
 from domain_denoiser.operations.inspecting.survey import Survey, survey
-from domain_denoiser.operations.restoring.command import counted
+from domain_denoiser.operations.restoring.command import counted, negative
 from domain_denoiser.operations.restoring.plan import find, is_one_file
 from domain_denoiser.runtime import noise_level
 from domain_denoiser.runtime.denoiser import Denoiser
@@ -31,12 +32,21 @@ class Noise(NamedTuple):
     independent: bool | None  # from pixel to pixel; None if there is too little noise to tell
 
 
+class Domain(NamedTuple):
+    """Whether the images look like those that the champion was trained for."""
+
+    images: int  # that were compared
+    foreign: int
+    findings: list[str]  # none if so few are foreign as would be by mistake
+
+
 class Report(NamedTuple):
     """All that there is to say."""
 
     surveyed: Survey
     skipped: int
     noise: Noise | None  # None if there are too few pixels, or all have one bit
+    domain: Domain | None  # None if the champion does not say what its images look like
     cost: Cost
 
     def as_json(self) -> dict[str, object]:
@@ -53,6 +63,7 @@ class Report(NamedTuple):
             "skipped": self.skipped,
             "broken": seen.broken,
             "noise": self.noise and self.noise._asdict(),
+            "domain": self.domain and self.domain._asdict(),
             "restoring": self.cost._asdict(),
         }
 
@@ -68,6 +79,7 @@ class Report(NamedTuple):
             lines = [
                 f"{held}: {_shares(seen.kinds)}, {sizes}, {_shares(colours)}, {_shares(types)}",
                 f"noise: {_described(self.noise)}",
+                *_compared(self.domain),
                 f"restoring by the champion: about {_time(self.cost.seconds)} and {_memory(self.cost.memory_mb)}",
             ]
         lines += [f"{counted(self.skipped, 'other file')} skipped"] * bool(self.skipped)
@@ -84,7 +96,8 @@ def run(sources: Sequence[Path], project: Path | None, scale: Scale) -> Report:
     surveyed.broken[:0] = inputs.broken
     if surveyed.broken and is_one_file(sources):
         raise BadInput(surveyed.broken[0])
-    return Report(surveyed, inputs.skipped, _noise(surveyed), cost.of(surveyed, denoiser, scale))
+    domain = _domain(surveyed, denoiser, scale)
+    return Report(surveyed, inputs.skipped, _noise(surveyed), domain, cost.of(surveyed, denoiser, scale))
 
 
 def _noise(surveyed: Survey) -> Noise | None:
@@ -93,6 +106,21 @@ def _noise(surveyed: Survey) -> Noise | None:
         return None
     independent = noise_level.independent(surveyed.counts) if sigma >= LEAST_SIGMA else None
     return Noise(sigma, surveyed.sampled, noise_level.correlations(surveyed.counts), independent)
+
+
+def _domain(surveyed: Survey, denoiser: Denoiser, scale: Scale) -> Domain | None:
+    if denoiser.profile is None or surveyed.watch.images == 0:
+        return None
+    sentences = surveyed.watch.sentences(denoiser.profile.false_alarms, partial(negative, denoiser, scale))
+    return Domain(surveyed.watch.images, surveyed.watch.foreign, list(sentences))
+
+
+def _compared(domain: Domain | None) -> list[str]:
+    if domain is None:
+        return []
+    if domain.findings:
+        return [f"domain: {sentence}" for sentence in domain.findings]
+    return [f"domain: like the images that the champion was trained for (of {counted(domain.images, 'image')})"]
 
 
 def _described(noise: Noise | None) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from domain_denoiser.operations.inspecting import survey
 from domain_denoiser.operations.inspecting.survey import Survey
 from domain_denoiser.operations.restoring import files
+from domain_denoiser.operations.restoring.foreign import Watch
 from domain_denoiser.operations.restoring.plan import Job
 from domain_denoiser.runtime.denoiser import Denoiser
 from domain_denoiser.runtime.scale import Scale
@@ -48,7 +49,7 @@ def _restoring(tried: list[tuple[Path, str]], denoiser: Denoiser, scale: Scale) 
     with tempfile.TemporaryDirectory() as folder:
         jobs = [Job(path, Path(folder) / f"{number}{suffix}") for number, (path, suffix) in enumerate(tried)]
         started = time.perf_counter()
-        files.restore(denoiser, jobs, scale, lambda path, sentence: None)
+        files.restore(denoiser, jobs, scale, lambda path, sentence: None, Watch(strict=False))
         return time.perf_counter() - started
 
 

@@ -1,15 +1,20 @@
 """What `denoise restore` does: choose the denoiser, plan, restore, and say what became of it."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from domain_denoiser.base.errors import BadInput
+from domain_denoiser.base import progress
+from domain_denoiser.base.errors import BadInput, printable
 from domain_denoiser.operations import choosing
 from domain_denoiser.operations.restoring import files, notes
+from domain_denoiser.operations.restoring.foreign import Watch
 from domain_denoiser.operations.restoring.plan import Plan, is_one_file, plan
 from domain_denoiser.runtime.denoiser import Denoiser
 from domain_denoiser.runtime.scale import Scale
+
+LOOKED_AT = 512  # pixels of the side of what is looked at of an image once more, for a hint
 
 
 class Options(NamedTuple):
@@ -21,6 +26,7 @@ class Options(NamedTuple):
     threads: int | None
     skip_existing: bool
     dry_run: bool
+    strict: bool  # refuse images that are unlike those that the model was trained for
 
 
 class Outcome(NamedTuple):
@@ -42,13 +48,26 @@ def run(sources: Sequence[Path], target: Path, options: Options) -> Outcome:
                 f"{counted(len(lines), 'file')} would be restored by {chosen.name}: {target}{_beside(planned)}"
             )
         else:
-            done = files.restore(denoiser, planned.jobs, options.scale, note)
+            watch = Watch(options.strict)
+            done = files.restore(denoiser, planned.jobs, options.scale, note, watch)
             failed = done.broken
+            if denoiser.profile is not None:
+                hint = partial(negative, denoiser, options.scale)
+                for sentence in watch.sentences(denoiser.profile.false_alarms, hint):
+                    progress.line(f"warning: {printable(sentence)}")
             lines = [f"{counted(done.images, 'image')} restored by {chosen.name}: {target}{_beside(planned)}"]
     broken = [*planned.broken, *failed]
     if broken and is_one_file(sources):
         raise BadInput(broken[0])
     return Outcome(lines, broken)
+
+
+def negative(denoiser: Denoiser, scale: Scale, path: Path) -> str:
+    """How a sentence on a foreign image goes on if its negative looks like what the model was trained for."""
+    block = next(files.fitting(path, denoiser, scale).blocks())[:1, :LOOKED_AT, :LOOKED_AT]
+    if denoiser.judged(block, scale._replace(invert=not scale.invert)).findings != [None]:
+        return ""
+    return f"; its negative does look like them: try {'it without ' if scale.invert else ''}--invert"
 
 
 def scale(value_range: str, invert: bool) -> Scale:

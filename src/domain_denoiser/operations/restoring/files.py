@@ -2,7 +2,7 @@
 
 import errno
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -13,10 +13,12 @@ import numpy as np
 
 from domain_denoiser.base import atomic, progress
 from domain_denoiser.base.errors import BadInput
+from domain_denoiser.domain.profile import Finding
 from domain_denoiser.formats import opening
 from domain_denoiser.formats.image_file import ImageFile
+from domain_denoiser.operations.restoring.foreign import Watch
 from domain_denoiser.operations.restoring.plan import Job
-from domain_denoiser.runtime.denoiser import Denoiser
+from domain_denoiser.runtime.denoiser import Denoiser, Judged
 from domain_denoiser.runtime.scale import Scale
 
 BATCH = 400_000  # pixels of files of one size that are restored together: about 500 of MNIST's images
@@ -41,22 +43,22 @@ class Read(NamedTuple):
     block: np.ndarray | None
 
 
-def restore(denoiser: Denoiser, jobs: list[Job], scale: Scale, note: Note) -> Done:
+def restore(denoiser: Denoiser, jobs: list[Job], scale: Scale, note: Note, watch: Watch) -> Done:
     """Restore each file into its place, where it is there whole or not at all.
 
-    A file that cannot be read costs that file. Raises BadInput if a place cannot be written to, and OSError if the disk
-    is full: those before it are there.
+    A file that cannot be read, or that `watch` refuses, costs that file. Raises BadInput if a place cannot be written
+    to, and OSError if the disk is full: those before it are there.
     """
     images, files, broken, cleared = 0, 0, [], set()
     stopping = threading.Event()
 
-    def restored(block: np.ndarray) -> np.ndarray | BadInput:
+    def restored(block: np.ndarray) -> Judged | BadInput:
         try:
-            return denoiser.restore(block, scale, partial(_go_on, stopping))
+            return denoiser.judged(block, scale, partial(_go_on, stopping))
         except BadInput as error:
             return error
 
-    def compute(group: list[Read]) -> np.ndarray | BadInput | None:
+    def compute(group: list[Read]) -> Judged | BadInput | None:
         if group[0].block is None:
             return None
         blocks = [read.block for read in group]
@@ -72,9 +74,10 @@ def restore(denoiser: Denoiser, jobs: list[Job], scale: Scale, note: Note) -> Do
                         if found is None:
                             parts = (part for _, part in _beside(restored, file.blocks(), computing))
                         else:
-                            parts = [found if isinstance(found, BadInput) else found[index : index + 1]]
+                            parts = [found if isinstance(found, BadInput) else found.only(index)]
                         with _writing(job.place), atomic.one_of_many(job.place, cleared) as temporary:
-                            file.write(temporary, _counted(parts, count), job.place.suffix.lower())
+                            seen = _counted(parts, count, partial(watch.see, job.path))
+                            file.write(temporary, seen, job.place.suffix.lower())
                     except Unwritable:
                         raise
                     except BadInput as error:
@@ -95,13 +98,18 @@ def _go_on(stopping: threading.Event) -> None:
         raise Stopping
 
 
-def _counted(parts: Iterable[np.ndarray | BadInput], count: Callable[[int, int], None]) -> Iterator[np.ndarray]:
+def _counted(
+    parts: Iterable[Judged | BadInput],
+    count: Callable[[int, int], None],
+    see: Callable[[Sequence[Finding | None]], None],
+) -> Iterator[np.ndarray]:
     """The restored blocks of a file, each counted when it was written. Raises the error that took a block's place."""
     for part in parts:
         if isinstance(part, BadInput):
             raise part
-        yield part
-        count(len(part), 0)
+        see(part.findings)
+        yield part.images
+        count(len(part.images), 0)
 
 
 def _naming(path: Path, error: BadInput) -> str:

@@ -1,0 +1,62 @@
+"""What a model's own images look like to it, and from where on an image is foreign: models/<name>/profile.json."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+
+from domain_denoiser import layout, params
+from domain_denoiser.base import atomic, one_writer, progress
+from domain_denoiser.base.errors import one_sentence
+from domain_denoiser.core import compute, images, noisy_sets
+from domain_denoiser.core.seeds import derive
+from domain_denoiser.domain import fitting, foreign
+from domain_denoiser.domain.statistics import sums
+from domain_denoiser.networks import stored
+from domain_denoiser.params import Levels, Regime, Uniform
+
+BATCH = 1_000  # images
+DRAWS = 1
+FOREIGN = 500  # val images that foreign ones of each kind are made of
+
+
+def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.yaml.")]) -> None:
+    read = params.read(Path("params.yaml"))
+    device = compute.prepare(read.compute)
+    network = stored.load(layout.MODELS / name, device)
+    clean = images.load(layout.clean_images("val"))
+    levels = read.noisy["test"].root
+    between = Uniform(law="uniform", noise=levels.noise, low=levels.sigmas[0], high=levels.sigmas[-1])
+    draw = np.random.default_rng(derive(read.seed, "foreign"))
+    own = [(clean, between, f"own {number}") for number in range(DRAWS)] + _at_levels(clean, levels)
+    others = [(make(clean[:FOREIGN], draw), between, kind) for kind, make in foreign.KINDS.items()]
+    found = []
+    for some, regime, called in progress.track([*own, *others], len(own) + len(others), f"recognise {name}", "sets"):
+        parts = noisy_sets.corrupt(some, regime, read.seed, "recognise", called).parts
+        found.append(_restored(network, np.concatenate(list(parts)), device))
+    profile = fitting.fit(np.concatenate(found[: len(own)]), np.concatenate(found[len(own) :]))
+    atomic.write_json(layout.MODELS / name / layout.PROFILE, profile.as_json())
+
+
+def _at_levels(clean: np.ndarray, levels: Levels) -> list[tuple[np.ndarray, Regime, str]]:
+    """Each image at one of the noise levels."""
+    laws = [params.Constant(law="constant", noise=levels.noise, sigma=sigma) for sigma in levels.sigmas]
+    return [(clean[at :: len(laws)], law, f"own {law.sigma}") for at, law in enumerate(laws)]
+
+
+@torch.inference_mode()
+def _restored(network: torch.nn.Module, noisy: np.ndarray, device: torch.device) -> np.ndarray:
+    """The sums of noisy images, uint8 [N, H, W]: float64 [N, 8]."""
+    added = []
+    for start in range(0, len(noisy), BATCH):
+        batch = images.to_float(noisy[start : start + BATCH], device)
+        restored = network(batch).clamp(0.0, 1.0)
+        added.append(sums(*(images.to_unit(each, np.dtype(np.float32)) for each in (batch, restored))))
+    return np.concatenate(added)
+
+
+if __name__ == "__main__":
+    with one_sentence(), one_writer.alone():
+        typer.run(main)

@@ -1,0 +1,89 @@
+"""A profile of digits finds foreign images, says why, and is read as it was written, or refused."""
+
+import copy
+import json
+
+import domain_profiles as made
+import numpy as np
+import pytest
+
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.domain import profile as profiles
+from domain_denoiser.domain.profile import Profile, parse, written
+from domain_denoiser.domain.statistics import NAMES
+
+
+@pytest.fixture(scope="module")
+def profile(digits) -> Profile:
+    return made.of(digits[:100])
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.5, 0.9])
+def test_other_digits_are_of_the_domain(profile, digits, sigma):
+    findings = profile.findings(made.judged(digits[100:], sigma, 3))
+    assert sum(finding is not None for finding in findings) <= 5
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.5, 0.9])
+def test_negatives_are_foreign_by_their_brightness(profile, digits, sigma):
+    findings = profile.findings(made.judged(255 - digits[100:], sigma, 3))
+    assert None not in findings
+    assert {NAMES[finding.statistic] for finding in findings} <= {"noisy_mean", "restored_mean"}
+    for finding in findings:
+        assert finding.low < finding.high < finding.found
+    assert "brightness of the " in findings[0].sentence()
+    assert " expected" in findings[0].sentence()
+
+
+def test_what_stays_of_correlated_noise_is_a_finding(profile, digits):
+    """Blurred noise is not removed pixel by pixel."""
+    drawn = np.random.default_rng(1).standard_normal(digits.shape)
+    blurred = (drawn + np.roll(drawn, 1, axis=2)) / np.sqrt(2)
+    noisy = np.clip(digits / 255.0 + 0.4 * blurred, 0, 1).astype(np.float32)
+    foreign = [found for found in profile.findings(made.sums(noisy, made.smoothed(noisy))) if found is not None]
+    assert len(foreign) > 0.9 * len(digits)
+
+
+def test_an_image_does_not_depend_on_the_others(profile, digits):
+    together = made.judged(np.concatenate([digits[:20], 255 - digits[:20]]), 0.4, 9)
+    assert profile.findings(together) == [profile.findings(one[None])[0] for one in together]
+
+
+def test_it_is_read_as_it_was_written(profile, digits):
+    text = written(profile)
+    again = parse(text, "here")
+    assert written(again) == text
+    added = made.judged(digits, 0.3, 4)
+    np.testing.assert_array_equal(again.scores(added), profile.scores(added))
+
+
+def broken(change) -> str:
+    def made_of(profile: Profile) -> str:
+        values = copy.deepcopy(profile.as_json())
+        change(values)
+        return json.dumps(values)
+
+    return made_of
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        broken(lambda values: values.pop("bins")),
+        broken(lambda values: values.update(bins=5)),
+        broken(lambda values: values["bins"].pop()),
+        broken(lambda values: values["bins"][0].update(mean=[0.0])),
+        broken(lambda values: values["bins"][0].update(precision=[["a"] * 6] * 6)),
+        broken(lambda values: values["bins"][0].update(limit=[1.0])),
+        broken(lambda values: values.update(threshold="high")),
+        broken(lambda values: values.update(threshold=10**400)),
+        broken(lambda values: values.update(statistics=["noisy_mean"])),
+        lambda profile: "[]",
+        lambda profile: "{",
+        lambda profile: written(profile).replace("{", "{" + " " * profiles.LARGEST_TEXT, 1),
+        lambda profile: written(profile).replace('"threshold":', '"threshold":NaN,"other":'),
+    ],
+)
+def test_what_is_none_is_refused_in_a_sentence(profile, text):
+    with pytest.raises(BadInput, match=r"^the file .*"):
+        parse(text(profile), "the file")
