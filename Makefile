@@ -103,13 +103,14 @@ crash: $(READY)  ## kill a small pipeline 200 times, start four at once, and see
 walkthrough: $(READY)  ## type every command of the README in a fresh clone, and write docs/walkthrough.md; an hour and more
 	python benchmarks/walkthrough.py
 
-bench: $(READY)  ## measure what docs/performance.md and docs/inspect.md say, and write it there; takes half an hour
+bench: $(READY)  ## measure what docs/performance.md, inspect.md and domain.md say, and write it there; takes half an hour
 	python benchmarks/epoch.py
 	python benchmarks/quality.py
 	python benchmarks/memory.py
 	python benchmarks/reproduction.py
 	python benchmarks/restoring.py
 	python benchmarks/noise_level.py
+	python benchmarks/foreign.py
 
 lock: $(READY)  ## choose new versions of the dependencies
 	uv pip compile -q --universal --generate-hashes --upgrade --python-version 3.11 --all-extras --no-header pyproject.toml \
