@@ -9,7 +9,7 @@ import pytest
 
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.domain import profile as profiles
-from domain_denoiser.domain.profile import Profile, parse, written
+from domain_denoiser.domain.profile import Finding, Profile, parse, written
 from domain_denoiser.domain.statistics import NAMES
 
 
@@ -87,3 +87,8 @@ def broken(change) -> str:
 def test_what_is_none_is_refused_in_a_sentence(profile, text):
     with pytest.raises(BadInput, match=r"^the file .*"):
         parse(text(profile), "the file")
+
+
+def test_what_is_unusual_only_together_is_said_so():
+    assert Finding(0, 0.2, 0.1, 0.3).sentence() == "each of its statistics is usual, but not all of them together"
+    assert Finding(0, 0.4, 0.1, 0.3).sentence() == "brightness of the noisy image 0.4, 0.1 to 0.3 expected"

@@ -37,6 +37,8 @@ class Finding(NamedTuple):
 
     def sentence(self) -> str:
         """As `brightness of the noisy image 0.82, 0.05 to 0.31 expected`."""
+        if self.low <= self.found <= self.high:
+            return "each of its statistics is usual, but not all of them together"
         return f"{STATISTICS[self.statistic].said} {self.found:.2g}, {self.low:.2g} to {self.high:.2g} expected"
 
 
@@ -83,7 +85,7 @@ class Profile(NamedTuple):
 
 
 def _finding(found: np.ndarray, own: Bin) -> Finding:
-    """The statistic that lies the furthest outside its quantiles, in widths between them; else the least likely one."""
+    """The statistic that lies the furthest outside its quantiles, or the nearest to one, in widths between them."""
     width = np.maximum(own.high - own.low, np.finfo(float).tiny)
     outside = np.maximum(found - own.high, own.low - found) / width
     worst = int(np.argmax(outside))

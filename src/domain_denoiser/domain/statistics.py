@@ -21,10 +21,10 @@ STATISTICS = (
     # sqrt(mean(x (1 - x))): 0 if all is black or white, 0.5 if all is grey; Gini's index of diversity (1912) of pixels.
     Statistic("restored_grey", "greyness of the restored image"),
     # The root of the energy of the gradient (Subbarao, Choi and Nikzad, Optical Engineering 32, 1993).
-    Statistic("restored_edges", "contrast of neighbours in the restored image"),
+    Statistic("restored_edges", "edges in the restored image"),
     # White where the noise alone was removed (Almeida and Figueiredo, IEEE Transactions on Image Processing 22, 2013).
-    Statistic("removed_across", "likeness of neighbours across in what was removed"),
-    Statistic("removed_down", "likeness of neighbours down in what was removed"),
+    Statistic("removed_across", "covariance across of what was removed"),
+    Statistic("removed_down", "covariance down of what was removed"),
 )
 NAMES = tuple(statistic.name for statistic in STATISTICS)
 SUMS = 8  # of an image
