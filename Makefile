@@ -6,7 +6,7 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 
 .PHONY: help setup repro sync retrain pull push propose announce test test-services ui fresh verify doctor study large page \
-  wheel lint workflows crash ablation walkthrough bench lock
+  demo wheel lint workflows crash ablation walkthrough bench lock
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
@@ -78,6 +78,10 @@ large: $(READY)  ## train and measure the large model of the study: about four h
 
 page: $(READY)  ## write reports/report.html from the committed results
 	denoise page
+
+demo: $(READY)  ## serve a page that restores what one draws, on this machine; PORT as in `make ui`; needs npm
+	npm ci --silent --no-fund --ignore-scripts --omit=dev --prefix demo
+	@denoise demo --port '$(PORT)'
 
 wheel: $(READY)  ## build the small install, with the champion inside, in dist/ (docs/release.md)
 	uv build -q --wheel --no-build-isolation --offline

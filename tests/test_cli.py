@@ -118,6 +118,7 @@ def test_completion_is_offered_and_knows_commands(tmp_path):
 COMMANDS = {
     "announce": ["--base", "main"],
     "compare": [],
+    "demo": [],
     "doctor": [],
     "fresh": [],
     "gate": [],

@@ -15,6 +15,8 @@ GATE_REPORT = Path("reports/gate.json")  # the gate's last decision, with its ca
 RETRAINING = Path("reports/retraining")  # the report of the last retraining
 PAGE = Path("reports/report.html")
 CHAMPION = Path("champion")  # the model in use, which git keeps
+DEMO = Path("demo")  # the page that restores in a browser
+SITE = DEMO / "site"  # the same with its models and ONNX Runtime, ready to be served
 
 WEIGHTS, SETTINGS, GRAPH = "model.safetensors", "model.json", "model.onnx"
 HISTORY, PLATFORM = "history.csv", "platform.json"  # platform: the kind of machine that trained it

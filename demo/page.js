@@ -1,0 +1,198 @@
+// The page: what its controls do. All computing is in worker.js.
+
+import { image, opened, show } from "./images.js";
+import { pad } from "./pad.js";
+
+const SIDE = 28; // pixels of the pad and of a test digit
+const FIRST_DIGIT = 3;
+const LARGE = 200; // pixels of a side: from there on, pixels are not shown as squares
+const QUIET_MS = 500; // after the last change, before a screen reader is told
+
+const at = (id) => document.getElementById(id);
+const worker = new Worker("worker.js", { type: "module" });
+const drawing = pad(at("original"), SIDE, { begun: beginStroke, drawn: update });
+
+const { models } = await (await fetch("models.json")).json();
+const digits = await loaded("digits.png");
+let source = null; // what is to be restored: {content, width, height, name, isDrawable}
+let seed = 1;
+let asked = null; // the newest request, as the worker got it
+let [frame, announcing] = [0, 0];
+
+offer();
+listen();
+choose(FIRST_DIGIT);
+at("digits").querySelectorAll("input")[FIRST_DIGIT].checked = true;
+
+/** Fill in what depends on the files of the site: models and digits. */
+function offer() {
+  at("model").append(
+    ...models.map(({ name, size }, i) => new Option(size ? `${name} (${size[1]} x ${size[0]} pixels only)` : name, i)),
+  );
+  for (let digit = 0; digit < digits.width / SIDE; digit++) {
+    const label = document.createElement("label");
+    const input = Object.assign(document.createElement("input"), { type: "radio", name: "digit", value: digit });
+    input.setAttribute("aria-label", `Test digit ${digit}`);
+    const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
+    canvas.getContext("2d").drawImage(digits, -digit * SIDE, 0);
+    label.append(input, canvas);
+    at("digits").append(label);
+  }
+}
+
+function listen() {
+  at("sigma").addEventListener("input", update);
+  at("invert").addEventListener("change", update);
+  at("model").addEventListener("change", update);
+  at("digits").addEventListener("change", ({ target }) => choose(Number(target.value)));
+  at("clear").addEventListener("click", empty);
+  at("save").addEventListener("click", save);
+  at("again").addEventListener("click", () => {
+    seed += 1;
+    update();
+  });
+  at("file").addEventListener("change", ({ target }) => {
+    if (target.files.length > 0) open(target.files[0]);
+    target.value = ""; // so that the same file can be opened again
+  });
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    if (event.dataTransfer.files.length > 0) open(event.dataTransfer.files[0]);
+  });
+  worker.addEventListener("message", ({ data }) => {
+    if (data.id === asked.id) tell(data);
+  });
+  worker.addEventListener("error", () => complain("This browser cannot start the model: it lacks module workers."));
+}
+
+// Where images come from
+
+function take(taken) {
+  source = taken;
+  at("original").classList.toggle("drawable", source.isDrawable);
+  complain(null);
+  update();
+}
+
+function choose(digit) {
+  const canvas = at("digits").querySelectorAll("canvas")[digit];
+  take({ content: canvas, width: SIDE, height: SIDE, name: `test digit ${digit}`, isDrawable: true });
+}
+
+/** Begin a new drawing. */
+function empty() {
+  drawing.clear();
+  at("digits").querySelectorAll("input").forEach((input) => (input.checked = false));
+  take({ content: drawing.ink, width: SIDE, height: SIDE, name: "drawing", isDrawable: true });
+}
+
+/** Whether a stroke may begin: on a file it would hide what somebody opened. */
+function beginStroke() {
+  if (source?.isDrawable && source.content !== drawing.ink) empty();
+  return Boolean(source?.isDrawable);
+}
+
+async function open(file) {
+  try {
+    const content = await opened(file);
+    at("digits").querySelectorAll("input").forEach((input) => (input.checked = false));
+    take({ content, width: content.width, height: content.height, name: file.name, isDrawable: false });
+  } catch (error) {
+    complain(error.message);
+  }
+}
+
+async function loaded(url) {
+  return createImageBitmap(await (await fetch(url)).blob());
+}
+
+// What is asked of the worker
+
+/** Ask for what the controls say; at most once for each frame that the screen shows. */
+function update() {
+  at("figures").setAttribute("aria-busy", "true");
+  cancelAnimationFrame(frame);
+  frame = requestAnimationFrame(ask);
+}
+
+function ask() {
+  const model = models[at("model").value];
+  const [height, width] = model.size ?? [source.height, source.width];
+  asked = {
+    id: (asked?.id ?? 0) + 1,
+    model,
+    image: image(source.content, width, height),
+    sigma: Number(at("sigma").value),
+    seed,
+    invert: at("invert").checked,
+  };
+  at("sigma-says").value = asked.sigma.toFixed(2);
+  show(at("original"), asked.image.values, asked.image);
+  at("figures").classList.toggle("large", Math.max(width, height) > LARGE);
+  at("original").setAttribute("aria-label", `Original: ${source.name}`);
+  at("original-says").textContent = source.isDrawable ? `${source.name} · draw here` : `${source.name} · ${width} x ${height}`;
+  note(model, width, height);
+  worker.postMessage(asked);
+}
+
+/** Say what differs from what people may expect. */
+function note(model, width, height) {
+  const notes = [];
+  if (source.width !== width || source.height !== height) {
+    const size = `${width} x ${height}`;
+    notes.push(`Resized from ${source.width} x ${source.height} to ${size} pixels: ${model.name} takes no other size.`);
+  }
+  if (asked.sigma === 0) notes.push("No noise is added, so PSNR only says how much restoring changes this image.");
+  at("note").textContent = notes.join(" ");
+  at("note").hidden = notes.length === 0;
+}
+
+// What comes back
+
+function tell(answer) {
+  const isUnderWay = answer.done !== undefined;
+  at("figures").classList.toggle("waiting", isUnderWay); // what they show is of an earlier image
+  at("figures").setAttribute("aria-busy", String(isUnderWay));
+  at("progress").hidden = !isUnderWay;
+  if (isUnderWay) at("progress").value = answer.done;
+  else if (answer.error !== undefined) complain(answer.error);
+  else present(answer);
+}
+
+function present({ noisy, restored, milliseconds, decibels, warning }) {
+  const before = `${decibels.noisy.toFixed(1)} dB`;
+  const after = `${decibels.restored.toFixed(1)} dB`;
+  const time = milliseconds < 100 ? `${milliseconds.toFixed(1)} ms` : `${Math.round(milliseconds)} ms`;
+  show(at("noisy"), noisy, asked.image);
+  show(at("restored"), restored, asked.image);
+  at("noisy-psnr").textContent = before;
+  at("noisy-says").textContent = asked.sigma === 0 ? "as it is" : `σ = ${asked.sigma.toFixed(2)}`;
+  at("restored-psnr").textContent = after;
+  at("restored-says").textContent = `${asked.model.name} · ${time}`;
+  at("warning").textContent = warning ?? "";
+  at("warning").hidden = warning === null;
+  at("save").disabled = false;
+  announce(`${asked.model.name} restored ${source.name} in ${time}: PSNR ${before} noisy, ${after} restored.`, warning);
+}
+
+/** Tell screen readers, once no more changes come. */
+function announce(text, warning) {
+  clearTimeout(announcing);
+  const all = [text, warning, at("note").textContent].filter(Boolean).join(" ");
+  announcing = setTimeout(() => (at("status").textContent = all), QUIET_MS);
+}
+
+/** Show an error in one sentence; null takes it away. */
+function complain(text) {
+  at("error").textContent = text ?? "";
+  at("error").hidden = text === null;
+}
+
+function save() {
+  at("restored").toBlob((blob) => {
+    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: "restored.png" });
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
+}
