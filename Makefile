@@ -6,7 +6,7 @@ PYTHON ?= python3
 READY := $(VENV)/.ready
 
 .PHONY: help setup repro sync retrain pull push propose announce test test-services ui fresh verify doctor study large page \
-  demo wheel lint workflows crash ablation walkthrough bench lock
+  demo site wheel lint workflows crash ablation walkthrough bench lock
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
@@ -79,9 +79,15 @@ large: $(READY)  ## train and measure the large model of the study: about four h
 page: $(READY)  ## write reports/report.html from the committed results
 	denoise page
 
-demo: $(READY)  ## serve a page that restores what one draws, on this machine; PORT as in `make ui`; needs npm
+ONNX_RUNTIME_WEB := demo/node_modules/.package-lock.json
+$(ONNX_RUNTIME_WEB): demo/package-lock.json
 	npm ci --silent --no-fund --ignore-scripts --omit=dev --prefix demo
-	@denoise demo --port '$(PORT)'
+
+demo: $(READY) $(ONNX_RUNTIME_WEB)  ## serve a page that restores what one draws; PORT=5001 as for ui; needs npm
+	denoise demo --port '$(PORT)'
+
+site: $(READY) $(ONNX_RUNTIME_WEB)  ## write that page into demo/site, for any server of files
+	denoise demo
 
 wheel: $(READY)  ## build the small install, with the champion inside, in dist/ (docs/release.md)
 	uv build -q --wheel --no-build-isolation --offline

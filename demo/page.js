@@ -127,7 +127,7 @@ function ask() {
     seed,
     invert: at("invert").checked,
   };
-  at("sigma-says").value = asked.sigma.toFixed(2);
+  at("sigma-says").textContent = asked.sigma.toFixed(2);
   show(at("original"), asked.image.values, asked.image);
   at("figures").classList.toggle("large", Math.max(width, height) > LARGE);
   at("original").setAttribute("aria-label", `Original: ${source.name}`);

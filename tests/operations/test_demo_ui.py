@@ -236,7 +236,7 @@ def test_what_is_drawn_is_restored(page: Page) -> None:
     settled(page)
     assert page.get_by_role("radio", checked=True).count() == 0
     drawn = shown(page, "original")
-    assert (drawn[6:22, 13:15] == 255).all()  # the stroke, and nothing of the digit that was there
+    assert (drawn[6:22, 13:15] > 200).all()  # the stroke, and nothing of the digit that was there
     assert drawn[:, :11].max() == drawn[:, 17:].max() == 0
     assert apart(shown(page, "restored"), drawn) < apart(shown(page, "noisy"), drawn)
     page.get_by_role("button", name="Empty pad").click()
@@ -371,7 +371,7 @@ def test_an_image_of_another_kind_comes_with_a_warning(context: BrowserContext, 
 def test_nothing_leaves_the_browser(context: BrowserContext, address: str) -> None:
     """Only files of the site are fetched, and without any network all goes on."""
     asked: list[Request] = []
-    context.on("request", asked.append)
+    context.on("request", lambda request: asked.append(request))
     page = opened(context, address)
     assert {"worker.js", "champion.onnx", "ort/ort-wasm-simd-threaded.wasm"} <= {
         request.url.removeprefix(address) for request in asked
@@ -395,8 +395,14 @@ def test_nothing_leaves_the_browser(context: BrowserContext, address: str) -> No
 
 
 def test_the_browser_refuses_what_would_leave_the_page(page: Page) -> None:
-    refused = page.evaluate("() => fetch('http://127.0.0.2:9/').then(() => '', (error) => error.message)")
-    assert refused == "Failed to fetch. Refused to connect because it violates the document's Content Security Policy."
+    refused = page.evaluate(
+        """(url) => new Promise((resolve) => {
+            document.addEventListener("securitypolicyviolation", (event) => resolve(event.blockedURI));
+            fetch(url).catch(() => {});
+        })""",
+        "http://127.0.0.2:9/",
+    )
+    assert refused == "http://127.0.0.2:9/"
 
 
 @pytest.mark.parametrize("width", [400, 1280])
@@ -406,9 +412,8 @@ def test_axe_finds_nothing_serious(browser: Browser, root: Path, address: str, s
         page = opened(context, address)
         give(page, "broken.png", b"no image")
         expect(page.get_by_role("alert")).to_be_visible()
-        page.evaluate(
-            "() => { for (const id of ['warning', 'note']) Object.assign(document.getElementById(id), { hidden: false, textContent: 'Text' }) }"
-        )
+        for name in ("warning", "note"):
+            page.locator(f"#{name}").evaluate("one => Object.assign(one, { hidden: false, textContent: 'Text' })")
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width
         page.evaluate((root / "demo/node_modules/axe-core/axe.min.js").read_text())
         found = page.evaluate("() => axe.run()")
