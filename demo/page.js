@@ -52,18 +52,18 @@ function listen() {
     update();
   });
   at("file").addEventListener("change", ({ target }) => {
-    if (target.files.length > 0) open(target.files[0]);
+    if (target.files.length > 0) openFile(target.files[0]);
     target.value = ""; // so that the same file can be opened again
   });
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {
     event.preventDefault();
-    if (event.dataTransfer.files.length > 0) open(event.dataTransfer.files[0]);
+    if (event.dataTransfer.files.length > 0) openFile(event.dataTransfer.files[0]);
   });
   worker.addEventListener("message", ({ data }) => {
     if (data.id === asked.id) tell(data);
   });
-  worker.addEventListener("error", () => complain("This browser cannot start the model: it lacks module workers."));
+  worker.addEventListener("error", () => complain("This browser cannot start what restores images."));
 }
 
 // Where images come from
@@ -80,10 +80,14 @@ function choose(digit) {
   take({ content: canvas, width: SIDE, height: SIDE, name: `test digit ${digit}`, isDrawable: true });
 }
 
+function unchoose() {
+  for (const input of at("digits").querySelectorAll("input")) input.checked = false;
+}
+
 /** Begin a new drawing. */
 function empty() {
   drawing.clear();
-  at("digits").querySelectorAll("input").forEach((input) => (input.checked = false));
+  unchoose();
   take({ content: drawing.ink, width: SIDE, height: SIDE, name: "drawing", isDrawable: true });
 }
 
@@ -93,10 +97,10 @@ function beginStroke() {
   return Boolean(source?.isDrawable);
 }
 
-async function open(file) {
+async function openFile(file) {
   try {
     const content = await opened(file);
-    at("digits").querySelectorAll("input").forEach((input) => (input.checked = false));
+    unchoose();
     take({ content, width: content.width, height: content.height, name: file.name, isDrawable: false });
   } catch (error) {
     complain(error.message);

@@ -409,12 +409,13 @@ def demo(
     It runs the champion and the trained models in the browser, and is static: any server of files can serve it.
     `make demo` installs what it needs first. docs/demo.md says more.
     """
+    from domain_denoiser import layout
     from domain_denoiser.operations import demo as demonstrating
 
     root = _go_to_root()
     # The port first: making graphs of trained models takes seconds.
     server = None if port is None else demonstrating.server(root, port)
-    typer.echo(f"{demonstrating.layout.SITE}: {', '.join(demonstrating.write(root))}")
+    typer.echo(f"{layout.SITE}: {', '.join(demonstrating.write(root))}")
     if server is not None:
         typer.echo(f"open http://{demonstrating.HERE}:{port}/")
         server.serve_forever()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from domain_denoiser import cli
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.networks import architectures, stored
 from domain_denoiser.operations import demo
@@ -18,14 +19,19 @@ ROOT = Path(__file__).parents[2]
 MLP = {"architecture": "mlp", "hidden": 4, "output": "sigmoid"}
 
 
+def project(folder: Path) -> Path:
+    """Make a project with the page and the champion there, without ONNX Runtime; return it."""
+    shutil.copytree(ROOT / "demo", folder / "demo", ignore=shutil.ignore_patterns("node_modules", "site"))
+    shutil.copytree(ROOT / "champion", folder / "champion")
+    (folder / ".dvc").mkdir()
+    (folder / "dvc.yaml").touch()
+    return folder
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A project with the page, the champion, and what stands for ONNX Runtime."""
-    shutil.copytree(ROOT / "demo", tmp_path / "demo", ignore=shutil.ignore_patterns("node_modules", "site"))
-    shutil.copytree(ROOT / "champion", tmp_path / "champion")
-    (tmp_path / ".dvc").mkdir()
-    (tmp_path / "dvc.yaml").touch()
-    runtime = tmp_path / "demo/node_modules/onnxruntime-web/dist"
+    """A project with what stands for ONNX Runtime."""
+    runtime = project(tmp_path) / "demo/node_modules/onnxruntime-web/dist"
     runtime.mkdir(parents=True)
     for name in (*demo.RUNTIME, "ort.all.js"):
         (runtime / name).write_text(name)
@@ -96,6 +102,13 @@ def test_what_is_missing_is_said_and_the_last_site_stays(root: Path, tree, missi
         demo.write(root)
     assert tree(root / "demo/site") == before
     assert not list((root / "demo").glob(".writing-*"))
+
+
+def test_the_command_says_what_it_wrote(root: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(root / "champion")
+    cli.demo(port=None)
+    assert capsys.readouterr().out == "demo/site: champion\n"
+    assert (root / "demo/site/models.json").is_file()
 
 
 def test_it_is_served_to_this_machine_with_the_types_that_browsers_want(root: Path) -> None:
