@@ -1,4 +1,4 @@
-// Whether an image looks like those that the model was trained on: its statistics against the model's profile.
+// Whether an image looks like those that the model was trained for: its statistics against the model's profile.
 
 const WORDS = {
   noisy_mean: "brightness of the noisy image",
@@ -67,7 +67,7 @@ export function finding(profile, found) {
 
 /** A finding in words. */
 export function sentence({ name, found, low, high, outside }) {
-  const beginning = "This does not look like the images that the model was trained on";
+  const beginning = "This does not look like the images that the model was trained for";
   if (outside <= 0) return `${beginning}: each of its statistics is usual, but not all of them together.`;
   const range = `${WORDS[name]} ${number(found)}, ${number(low)} to ${number(high)} expected`;
   const isDarkOnLight = name === "noisy_mean" && found > high;

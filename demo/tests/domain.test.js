@@ -75,7 +75,7 @@ test("precision is a matrix: statistics that go together in another way are unus
 
 test("a finding in words", () => {
   const said = (name, value) => sentence({ name, found: value, low: 0.0512, high: 0.309, outside: 1 });
-  const beginning = "This does not look like the images that the model was trained on: ";
+  const beginning = "This does not look like the images that the model was trained for: ";
   assert.equal(
     said("noisy_mean", 0.8234),
     `${beginning}brightness of the noisy image 0.82, 0.051 to 0.31 expected. Dark strokes on a light ground? Try invert.`,

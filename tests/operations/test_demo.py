@@ -14,6 +14,7 @@ from domain_denoiser import cli
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.networks import architectures, stored
 from domain_denoiser.operations import demo
+from domain_denoiser.runtime.graphs import Graph
 
 ROOT = Path(__file__).parents[2]
 MLP = {"architecture": "mlp", "hidden": 4, "output": "sigmoid"}
@@ -57,10 +58,11 @@ def test_trained_models_are_there_with_their_size(root: Path) -> None:
     train(root, "a model")
     assert demo.write(root) == ["champion", "a model"]
     champion, model = json.loads((root / "demo/site/models.json").read_text())["models"]
+    graph = Graph((root / "champion/model.onnx").read_bytes(), "the champion", 1)
     assert champion == {
         "file": "champion.onnx",
         "name": "champion",
-        "profile": None,
+        "profile": graph.profile.as_json(),
         "reach": {"halo": 43, "step": 4},
         "size": None,
     }

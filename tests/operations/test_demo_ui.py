@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import demo as benchmark
+import domain_profiles
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,11 +18,12 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, e
 from test_demo import ROOT, project, train
 
 from domain_denoiser import Denoiser
+from domain_denoiser.domain.profile import Profile
+from domain_denoiser.domain.statistics import NAMES, statistics, sums
 from domain_denoiser.operations import demo
 
 PATIENCE_MS = 60_000
 SIGMA = 0.5
-NAMES = ["noisy_mean", "restored_mean", "restored_grey", "restored_edges", "removed_across", "removed_down"]
 
 
 def needed(program: str, package: str) -> str:
@@ -41,34 +43,50 @@ def test_the_modules_pass_their_own_tests() -> None:
     assert re.search(r"^# pass [1-9]", done.stdout, re.MULTILINE), done.stdout
 
 
+STATISTICS = """
+    import { finding, statistics } from "./domain.js";
+    let text = "";
+    for await (const part of process.stdin) text += part;
+    const { profile, pairs, shape } = JSON.parse(text);
+    const [channels, height, width] = shape;
+    const floats = (values) => Float32Array.from(values);
+    const found = pairs.map((pair) => statistics(...pair.map(floats), { channels, height, width }));
+    console.log(JSON.stringify({ found, findings: found.map((one) => profile && finding(profile, one)) }));
+"""
+
+
+def by_the_page(noisy: np.ndarray, restored: np.ndarray, profile: Profile | None) -> dict:
+    """What domain.js says of images, float32 [N, C, H, W]."""
+    pairs = [[one.ravel().tolist() for one in pair] for pair in zip(noisy, restored)]
+    given = {"profile": profile and profile.as_json(), "pairs": pairs, "shape": noisy.shape[1:]}
+    words = [needed("node", "nodejs"), "--input-type=module", "-e", STATISTICS]
+    done = subprocess.run(words, cwd=ROOT / "demo", input=json.dumps(given), capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
 @pytest.mark.services
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 17, 31), (1, 1, 5), (1, 5, 1), (1, 1, 1)], ids=str)
-def test_statistics_are_those_of_numpy(shape: tuple[int, int, int]) -> None:
-    drawn = np.random.default_rng(sum(shape)).random((2, *shape), dtype=np.float32)
-    noisy, restored = drawn.astype(np.float64)
-    removed, count = noisy - restored, noisy.size
-    edges = sum(np.square(np.diff(restored, axis=axis)).sum() for axis in (1, 2))
-    expected = {
-        "noisy_mean": noisy.sum() / count,
-        "restored_mean": restored.sum() / count,
-        "restored_grey": np.sqrt(max(0.0, restored.sum() / count - np.square(restored).sum() / count)),
-        "restored_edges": np.sqrt(edges / count),
-        "removed_across": (removed[:, :, 1:] * removed[:, :, :-1]).sum() / count,
-        "removed_down": (removed[:, 1:] * removed[:, :-1]).sum() / count,
-        "rms": np.sqrt(np.square(removed).sum() / count),
-    }
-    program = """
-        import { statistics } from "./domain.js";
-        let text = "";
-        for await (const part of process.stdin) text += part;
-        const [noisy, restored, channels, height, width] = JSON.parse(text);
-        const given = [noisy, restored].map((values) => Float32Array.from(values));
-        console.log(JSON.stringify(statistics(...given, {channels, height, width})));
-    """
-    given = json.dumps([drawn[0].ravel().tolist(), drawn[1].ravel().tolist(), *shape])
-    words = [needed("node", "nodejs"), "--input-type=module", "-e", program]
-    done = subprocess.run(words, cwd=ROOT / "demo", input=given, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+def test_statistics_are_those_of_the_package(shape: tuple[int, int, int]) -> None:
+    noisy, restored = np.random.default_rng(sum(shape)).random((2, *shape), dtype=np.float32)
+    [found] = by_the_page(noisy[None], restored[None], None)["found"]
+    expected, removed = statistics(sums(noisy, restored).sum(0, keepdims=True))
+    assert found == pytest.approx({**dict(zip(NAMES, expected[0])), "rms": removed[0]}, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.services
+def test_images_are_judged_as_by_the_package(digits: np.ndarray) -> None:
+    profile = domain_profiles.of(digits[:100])
+    clean = np.concatenate([digits[100:], 255 - digits[100:130]])
+    noisy = domain_profiles.with_noise(clean, np.linspace(0, 1, len(clean))[:, None, None], 3)
+    restored = domain_profiles.smoothed(noisy)
+    expected = profile.findings(sums(noisy, restored))
+    assert 30 <= sum(finding is not None for finding in expected) <= 40
+    found = by_the_page(noisy[:, None], restored[:, None], profile)["findings"]
+    assert [one and one["name"] for one in found] == [one and NAMES[one.statistic] for one in expected]
+    for one, finding in zip(found, expected):
+        if finding is not None:
+            said = [one["found"], one["low"], one["high"]]
+            assert said == pytest.approx([finding.found, finding.low, finding.high], rel=1e-5, abs=1e-7)
 
 
 # The page
@@ -368,7 +386,7 @@ def profile(low: float, high: float) -> dict:
         "low": [low] * count,
         "high": [high] * count,
     }
-    return {"statistics": NAMES, "noise_edges": list(range(1, 8)), "bins": [bins] * 8, "threshold": 1.0}
+    return {"statistics": list(NAMES), "noise_edges": list(range(1, 8)), "bins": [bins] * 8, "threshold": 1.0}
 
 
 def test_an_image_of_another_kind_comes_with_a_warning(context: BrowserContext, address: str) -> None:
@@ -382,7 +400,7 @@ def test_an_image_of_another_kind_comes_with_a_warning(context: BrowserContext, 
     move(page, "Noise", 0)
     give_image(page, np.full((28, 28), 230, np.uint8))
     sentence = (
-        "This does not look like the images that the model was trained on: brightness of the noisy image 0.9, "
+        "This does not look like the images that the model was trained for: brightness of the noisy image 0.9, "
         "-1 to 0.6 expected. Dark strokes on a light ground? Try invert."
     )
     expect(page.locator("#warning")).to_have_text(sentence)

@@ -59,7 +59,7 @@ def _put(site: Path, file: Path, name: str, chosen: choosing.Chosen) -> dict[str
         "name": name,
         "size": graph.size,
         "reach": None if graph.reach is None else graph.reach._asdict(),
-        "profile": None,  # of the domain: no model has one yet
+        "profile": None if graph.profile is None else graph.profile.as_json(),
     }
 
 
