@@ -18,7 +18,6 @@ from domain_denoiser.networks import stored
 from domain_denoiser.params import Levels, Regime, Uniform
 
 BATCH = 1_000  # images
-DRAWS = 1
 FOREIGN = 500  # val images that foreign ones of each kind are made of
 
 
@@ -30,7 +29,7 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
     levels = read.noisy["test"].root
     between = Uniform(law="uniform", noise=levels.noise, low=levels.sigmas[0], high=levels.sigmas[-1])
     draw = np.random.default_rng(derive(read.seed, "foreign"))
-    own = [(clean, between, f"own {number}") for number in range(DRAWS)] + _at_levels(clean, levels)
+    own = [(clean, between, "own"), *_at_levels(clean, levels)]
     others = [(make(clean[:FOREIGN], draw), between, kind) for kind, make in foreign.KINDS.items()]
     found = []
     for some, regime, called in progress.track([*own, *others], len(own) + len(others), f"recognise {name}", "sets"):

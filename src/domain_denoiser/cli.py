@@ -97,7 +97,10 @@ def restore(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse images unlike those that the model was trained for.")
+        bool,
+        typer.Option(
+            "--strict", help="Refuse images unlike those that the model was trained for; --dry-run cannot tell."
+        ),
     ] = False,
     threads: Annotated[
         int | None,

@@ -150,6 +150,7 @@ class Gate(Strict):
     margin_db: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]
     allowed_loss_db: dict[str, Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]]  # at each noise level
     floors_db: Annotated[dict[str, Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]], Field(min_length=1)]
+    profile: bool  # whether the graph of a champion says what the images of its domain look like
 
 
 class Params(Strict):

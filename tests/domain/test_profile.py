@@ -31,6 +31,8 @@ def test_negatives_are_foreign_by_their_brightness(profile, digits, sigma):
     assert {NAMES[finding.statistic] for finding in findings} <= {"noisy_mean", "restored_mean"}
     for finding in findings:
         assert finding.low < finding.high < finding.found
+        assert finding.side == 1
+    assert np.mean([finding.sure for finding in findings]) > 0.9
     assert "brightness of the " in findings[0].sentence()
     assert " expected" in findings[0].sentence()
 
@@ -51,7 +53,7 @@ def test_an_image_does_not_depend_on_the_others(profile, digits):
 
 def test_it_is_read_as_it_was_written(profile, digits):
     text = written(profile)
-    again = parse(text, "here")
+    again = parse(text.encode(), "here")
     assert written(again) == text
     added = made.judged(digits, 0.3, 4)
     np.testing.assert_array_equal(again.scores(added), profile.scores(added))
@@ -66,29 +68,55 @@ def broken(change) -> str:
     return made_of
 
 
+def in_bin(**values):
+    return broken(lambda profile: profile["bins"][0].update(values))
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "said"),
     [
-        broken(lambda values: values.pop("bins")),
-        broken(lambda values: values.update(bins=5)),
-        broken(lambda values: values["bins"].pop()),
-        broken(lambda values: values["bins"][0].update(mean=[0.0])),
-        broken(lambda values: values["bins"][0].update(precision=[["a"] * 6] * 6)),
-        broken(lambda values: values["bins"][0].update(limit=[1.0])),
-        broken(lambda values: values.update(threshold="high")),
-        broken(lambda values: values.update(threshold=10**400)),
-        broken(lambda values: values.update(statistics=["noisy_mean"])),
-        lambda profile: "[]",
-        lambda profile: "{",
-        lambda profile: written(profile).replace("{", "{" + " " * profiles.LARGEST_TEXT, 1),
-        lambda profile: written(profile).replace('"threshold":', '"threshold":NaN,"other":'),
+        (broken(lambda values: values.pop("bins")), "'bins' is missing"),
+        (broken(lambda values: values.update(bins=5)), "a list of bins"),
+        (broken(lambda values: values.update(bins=[])), "numbers of the shape"),
+        (broken(lambda values: values["bins"].pop()), "numbers of the shape"),
+        (broken(lambda values: values["noise_edges"].reverse()), "in no order"),
+        (in_bin(mean=[0.0]), r"numbers of the shape \[6\]"),
+        (in_bin(mean=[1e60] * 6), "too large"),
+        (in_bin(precision=[["1"] * 6] * 6), r"numbers of the shape \[6, 6\]"),
+        (in_bin(limit=[20.0]), "numbers of the shape"),
+        (in_bin(limit=-20.0), "negative"),
+        (in_bin(low=[1.0] * 6, high=[0.0] * 6), "in no order"),
+        (broken(lambda values: values.update(threshold="high")), "numbers of the shape"),
+        (broken(lambda values: values.update(threshold=True)), "numbers of the shape"),
+        (broken(lambda values: values.update(threshold=-1.0)), "negative"),
+        (broken(lambda values: values.update(threshold=10**400)), "numbers of the shape|too large"),
+        (broken(lambda values: values.update(false_alarms=0.0)), "negative, or too large"),
+        (broken(lambda values: values.update(false_alarms=5e6)), "too large"),
+        (broken(lambda values: values.update(statistics=["noisy_mean"])), "of the statistics noisy_mean, "),
+        (lambda profile: "[]", "a list of bins"),
+        (lambda profile: "{", "is not JSON"),
+        (lambda profile: written(profile).replace("{", "{" + " " * profiles.LARGEST, 1), "has more than"),
+        (lambda profile: written(profile).replace('"threshold":', '"threshold":NaN,"other":'), "is not JSON"),
     ],
 )
-def test_what_is_none_is_refused_in_a_sentence(profile, text):
-    with pytest.raises(BadInput, match=r"^the file .*"):
-        parse(text(profile), "the file")
+def test_what_is_none_is_refused_in_a_sentence(profile, text, said):
+    with pytest.raises(BadInput, match=rf"^the file .*({said})"):
+        parse(text(profile).encode(), "the file")
+
+
+def test_the_statistic_that_lies_furthest_outside_is_named(profile):
+    """In widths of what is expected, whatever their order."""
+    own = profile.bins[0]
+    for index in range(len(NAMES)):
+        outside = own.mean + 0.1 * (own.high - own.low)
+        outside[0] = own.high[0] + 0.5 * (own.high[0] - own.low[0])
+        outside[index] = own.low[index] - 2 * (own.high[index] - own.low[index])
+        finding = profiles._finding(outside, own, sure=True)
+        assert (finding.statistic, finding.side) == (index, -1)
 
 
 def test_what_is_unusual_only_together_is_said_so():
-    assert Finding(0, 0.2, 0.1, 0.3).sentence() == "each of its statistics is usual, but not all of them together"
-    assert Finding(0, 0.4, 0.1, 0.3).sentence() == "brightness of the noisy image 0.4, 0.1 to 0.3 expected"
+    assert (
+        Finding(0, 0.2, 0.1, 0.3, False).sentence() == "each of its statistics is usual, but not all of them together"
+    )
+    assert Finding(0, 0.4, 0.1, 0.3, False).sentence() == "brightness of the noisy image 0.4, 0.1 to 0.3 expected"

@@ -223,9 +223,24 @@ def test_whether_images_are_of_the_domain(inspect, project, digits):
     found = inspect("other")
     assert (found.domain.images, found.domain.foreign) == (20, 20)
     lines = [line for line in found.as_lines() if line.startswith("domain: ")]
-    assert sum(int(line.split()[1]) for line in lines) == 20
+    assert sum(int(line.split()[3]) for line in lines) == 20
     assert all("its negative does look like them: try --invert" in line for line in lines)
     assert found.as_json()["domain"] == {"images": 20, "foreign": 20, "findings": found.domain.findings}
+
+
+@pytest.mark.parametrize("names", ["0123456789", "9876543210"])
+def test_images_from_everywhere_are_compared_with_the_domain(inspect, project, digits, names, monkeypatch):
+    """Parts of all that are looked at, and none of a bit is left out."""
+    monkeypatch.setattr(survey, "COMPARED", 28 * 28 * 10)
+    profile = domain_profiles.of(digits[:100], domain_profiles.negative)
+    (project / "champion/model.onnx").write_bytes(graph_files.negative(profile=profile))
+    own = (domain_profiles.with_noise(digits[100:150], 0.3, 2) * 255).round().astype(np.uint8)
+    pages = np.concatenate(own.reshape(10, 5, 28, 28).transpose(0, 2, 1, 3)).reshape(10, 28, 140)
+    for place, name in enumerate(names):
+        write(f"in/{name}.png", pages[place] if place < 5 else 255 - pages[place])
+    assert (inspect("in").domain.images, inspect("in").domain.foreign) == (10, 5)
+    write("bits/one.png", pages[0] < 128)
+    assert inspect("bits").domain.images == 1
 
 
 def test_a_champion_that_does_not_know_its_domain(inspect, noisy):

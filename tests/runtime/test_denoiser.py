@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import domain_profiles
 import graph_files
 import numpy as np
 import pytest
@@ -46,6 +47,17 @@ def test_a_range_and_inverted_images(denoiser):
         denoiser(np.zeros((5, 5), np.uint8), value_range=(0, 255))
 
 
+def test_foreign_images_are_told_in_words(denoiser, digits):
+    profile = domain_profiles.of(digits[:100], domain_profiles.negative)
+    knows = Denoiser(graph_files.negative(profile=profile), "here", 1)
+    noisy = domain_profiles.with_noise(np.stack([digits[100], 255 - digits[100]]), 0.3, 1)
+    first, second = knows.foreign(noisy)
+    assert first is None
+    assert second.startswith("brightness of the ") and second.endswith(" expected")
+    assert knows.foreign(noisy, invert=True)[1] is None
+    assert denoiser.foreign(noisy) == [None, None]
+
+
 @pytest.mark.parametrize(
     "array,wanted",
     [
@@ -79,7 +91,7 @@ def test_a_large_image_by_the_champion_is_equal_in_tiles(monkeypatch, channels):
     monkeypatch.setattr(tiles, "SIDE", 32)
     shapes, original = [], Denoiser._piece
     monkeypatch.setattr(
-        Denoiser, "_piece", lambda self, some, scale: shapes.append(some.shape) or original(self, some, scale)
+        Denoiser, "_piece", lambda self, some, *rest: shapes.append(some.shape) or original(self, some, *rest)
     )
     in_tiles = champion(noisy)
     assert len(shapes) == 5 * 7

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain_denoiser.networks import architectures, exporting, unet
+from domain_denoiser.runtime import tiles
 from domain_denoiser.runtime.graphs import Graph
 from domain_denoiser.runtime.tiles import Reach, cuts, in_tiles
 
@@ -28,7 +29,7 @@ def test_what_is_kept_covers_an_axis_once_and_sees_all_that_it_depends_on(length
 def test_a_mean_over_the_reach_is_equal_in_tiles():
     noisy = np.random.default_rng(0).integers(0, 1000, (50, 37, 2))
 
-    def summed(image: np.ndarray) -> np.ndarray:
+    def summed(image: np.ndarray, kept: tiles.Kept | None = None) -> np.ndarray:
         padded = np.pad(image, ((3, 3), (3, 3), (0, 0)))
         return np.lib.stride_tricks.sliding_window_view(padded, (7, 7), (0, 1)).sum((3, 4))
 
@@ -48,7 +49,7 @@ def test_a_network_restores_tiles_as_the_whole(network, size):
     assert graph.reach == unet.reach(SETTINGS)
     noisy = np.random.default_rng(0).random((*size, 1), dtype=np.float32)
 
-    def restore(tile: np.ndarray) -> np.ndarray:
+    def restore(tile: np.ndarray, kept: tiles.Kept | None = None) -> np.ndarray:
         return graph.restore(tile[None, :, :, 0])[0, :, :, None]
 
     whole = restore(noisy)

@@ -84,5 +84,7 @@ def epochs(total: int, doing: str, images: int, done: int) -> Iterator[Callable[
 
 def line(text: str) -> None:
     """One plain line above whatever bar is shown."""
+    if sys.stderr is None:  # it was closed: nobody listens
+        return
     Bar.write(text, file=sys.stderr)
     sys.stderr.flush()

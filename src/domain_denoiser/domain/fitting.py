@@ -27,7 +27,8 @@ def fit(own: np.ndarray, foreign: np.ndarray) -> Profile:
     unset = Profile(edges, bins, np.inf, 0.0)
     scores, others = unset.scores(own), unset.scores(foreign)
     share = next((share for share in FALSE_ALARMS if _found(scores, others, share) >= FOUND), FALSE_ALARMS[-1])
-    return unset._replace(threshold=float(rounded(np.quantile(scores, 1 - share))), false_alarms=share)
+    threshold = max(float(np.finfo(float).eps), float(rounded(np.quantile(scores, 1 - share))))
+    return unset._replace(threshold=threshold, false_alarms=share)
 
 
 def _edges(removed: np.ndarray) -> np.ndarray:

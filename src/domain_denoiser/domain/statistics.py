@@ -1,6 +1,7 @@
 """A few numbers about an image before and after restoring, by which images of another kind stand out.
 
-They are made of sums over pixels, so those of tiles, or of colour channels, are added.
+They are made of sums over pixels, so those of tiles, or of colour channels, are added. Pairs of neighbours in two tiles
+are left out, a few of thousands.
 """
 
 from typing import NamedTuple
@@ -9,7 +10,7 @@ import numpy as np
 
 
 class Statistic(NamedTuple):
-    """What it is called in files and in sentences; its source is beside it in STATISTICS."""
+    """What it is called in files, and in sentences."""
 
     name: str
     said: str

@@ -94,7 +94,7 @@ def _profile(folder: Path) -> Profile | None:
     path = folder / layout.PROFILE
     if not path.is_file():
         return None
-    return profile.parse(reading.content(path, reading.LARGEST_TEXT).decode(errors="replace"), str(path))
+    return profile.parse(reading.content(path, profile.LARGEST), str(path))
 
 
 def _is_path(model: str) -> bool:

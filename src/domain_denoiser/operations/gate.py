@@ -72,7 +72,8 @@ def decide(params: Params, model: str | None) -> Decision:
     levels = noisy_sets.load_levels(IMAGES)
     _check_levels(params.gate, [str(sigma) for sigma in levels])
     threads, contents = params.compute.threads, Contents(revisions.head())
-    files = {name: _exported(stage, stages.get(f"recognise@{name}"), contents) for name, stage in trained.items()}
+    profiled = {name: stages.get(f"recognise@{name}") if params.gate.profile else None for name in trained}
+    files = {name: _exported(stage, profiled[name], contents) for name, stage in trained.items()}
     graphs = {name: Graph(made[champions.GRAPH], f"the graph of {name}", threads) for name, made in files.items()}
     best = next(iter(graphs)) if len(graphs) == 1 else _best_on_val(graphs, params)
     _check_exported(best, files[best], graphs[best], params.seed)
@@ -191,7 +192,7 @@ def _hash_of_gate_images(stages: Mapping[str, Stage]) -> str:
 def _exported(stage: Stage, profiled: Stage | None, contents: Contents) -> dict[str, bytes]:
     """The files of a candidate as they would lie in champion/: what its training wrote, and its graph.
 
-    profiled: the stage that made the profile of its domain; None if the pipeline has none.
+    profiled: the stage that made the profile of its domain; None if it has none, or is to carry none.
     """
     folder = layout.MODELS / stage.name.partition("@")[2]
     names = {path: str(folder / Path(path).name) for path in (champions.SETTINGS, champions.WEIGHTS)}
@@ -213,7 +214,7 @@ def _content(stage: Stage, wrote: str, contents: Contents) -> bytes:
 def _profile(stage: Stage, profiled: Stage, wrote: str, contents: Contents) -> Profile:
     if any(profiled.deps.get(path, md5) != md5 for path, md5 in stage.outs.items()):
         raise BadInput(f"{wrote} is of other weights than those of {stage.name}: run `dvc repro`")
-    return profile.parse(_content(profiled, wrote, contents).decode(), wrote)
+    return profile.parse(_content(profiled, wrote, contents), wrote)
 
 
 @contextmanager

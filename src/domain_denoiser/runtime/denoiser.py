@@ -17,8 +17,10 @@ from domain_denoiser.formats import arrays, values
 from domain_denoiser.runtime import tiles
 from domain_denoiser.runtime.graphs import Graph
 from domain_denoiser.runtime.scale import Scale
+from domain_denoiser.runtime.tiles import Kept
 
 LARGEST_GRAPH = 2**30  # bytes of a .onnx file
+ALL = slice(None), slice(None)  # rows and columns
 LARGEST_PIECE = 2**24  # pixels of an image that is restored in one piece: `conv` would need 3.7 GB for so many
 
 
@@ -100,15 +102,15 @@ class Denoiser:
         """
         added = np.zeros((len(block), SUMS))
 
-        def piece(some: np.ndarray, at: slice) -> np.ndarray:
+        def piece(some: np.ndarray, kept: Kept, at: slice) -> np.ndarray:
             before_each()
-            restored, more = self._piece(some, scale)
+            restored, more = self._piece(some, scale, kept)
             added[at] += more
             return restored
 
         def one(index: int) -> np.ndarray:
             own = slice(index, index + 1)
-            return tiles.in_tiles(lambda tile: piece(tile[None], own)[0], block[index], reach, tiles.SIDE)
+            return tiles.in_tiles(lambda tile, kept: piece(tile[None], kept, own)[0], block[index], reach, tiles.SIDE)
 
         height, width = block.shape[1:3]
         if self.size is not None and (height, width) != self.size:
@@ -122,20 +124,20 @@ class Denoiser:
                 f"so they cannot be cut into tiles, and one piece may have {LARGEST_PIECE}"
             )
         if reach is None or max(height, width) <= tiles.SIDE + 2 * reach.halo:
-            images = piece(block, slice(None))
+            images = piece(block, ALL, slice(None))
         else:
             images = np.stack([one(index) for index in range(len(block))])
         findings = [None] * len(block) if self.profile is None else self.profile.findings(added)
         return Judged(images, findings)
 
-    def _piece(self, block: np.ndarray, scale: Scale) -> tuple[np.ndarray, np.ndarray]:
-        """Restored images [N, H, W, C], channel by channel, and their sums over all channels, float64 [N, 8]."""
+    def _piece(self, block: np.ndarray, scale: Scale, kept: Kept) -> tuple[np.ndarray, np.ndarray]:
+        """Restored images [N, H, W, C], channel by channel, and the sums over what is kept of all channels: [N, 8]."""
         count, height, width, channels = block.shape
         planes = scale.to_unit(block.transpose(0, 3, 1, 2).reshape(-1, height, width))
         restored = self._graph.restore(planes)
         added = np.zeros((count, SUMS))
         if self.profile is not None:
-            added = sums(planes, restored).reshape(count, channels, SUMS).sum(1)
+            added = sums(planes[:, *kept], restored[:, *kept]).reshape(count, channels, SUMS).sum(1)
         given = scale.from_unit(restored, block.dtype)
         return given.reshape(count, channels, height, width).transpose(0, 2, 3, 1), added
 

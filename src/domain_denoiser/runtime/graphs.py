@@ -38,10 +38,10 @@ class Graph:
         self._name = inputs[0].name
         self.size = (shape[2], shape[3]) if isinstance(shape[2], int) and isinstance(shape[3], int) else None
         """Height and width of the images that the graph accepts; None if it accepts any size."""
-        notes = self._session.get_modelmeta().custom_metadata_map
+        notes = _notes(self._session, where)
         self.reach = _reach(notes, where)
         """How far its network looks; None if the file does not say: then large images are restored in one piece."""
-        self.profile: Profile | None = profile.parse(notes[PROFILE], where) if PROFILE in notes else None
+        self.profile: Profile | None = _profile(notes, where)
         """What the images of its domain look like; None if the file does not say: then no image is called foreign."""
 
     def restore(self, noisy: np.ndarray) -> np.ndarray:
@@ -72,6 +72,13 @@ class Graph:
         return restored[:, 0].clip(0.0, 1.0)
 
 
+def _notes(session: "onnxruntime.InferenceSession", where: str) -> Mapping[str, str]:
+    try:
+        return session.get_modelmeta().custom_metadata_map
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{where} has metadata that is no text") from error
+
+
 def _reach(metadata: Mapping[str, str], where: str) -> Reach | None:
     found = [metadata.get(name) for name in REACH]
     if found == [None, None]:
@@ -79,6 +86,12 @@ def _reach(metadata: Mapping[str, str], where: str) -> Reach | None:
     if not all(text is not None and text.isdecimal() and len(text) < 5 for text in found) or int(found[1]) == 0:
         raise BadInput(f"{where} says {dict(zip(REACH, found))} of itself, but two numbers of pixels are expected")
     return Reach(*map(int, found))
+
+
+def _profile(metadata: Mapping[str, str], where: str) -> Profile | None:
+    if PROFILE not in metadata:
+        return None
+    return profile.parse(metadata[PROFILE].encode(), f"the profile in {where}")
 
 
 def _session(content: bytes, where: str, threads: int) -> "onnxruntime.InferenceSession":

@@ -33,14 +33,22 @@ def cuts(length: int, reach: Reach, side: int) -> Iterator[Cut]:
         yield Cut(slice(max(0, start - overlap), min(stop + overlap, length)), slice(start, stop))
 
 
-def in_tiles(restore: Callable[[np.ndarray], np.ndarray], noisy: np.ndarray, reach: Reach, side: int) -> np.ndarray:
-    """Apply `restore`, which keeps shape and type, to the tiles of one image [H, W, C]; returns [H, W, C]."""
+Kept = tuple[slice, slice]  # rows and columns of a tile
+
+
+def in_tiles(
+    restore: Callable[[np.ndarray, Kept], np.ndarray], noisy: np.ndarray, reach: Reach, side: int
+) -> np.ndarray:
+    """Apply `restore`, which keeps shape and type, to the tiles of one image [H, W, C]; returns [H, W, C].
+
+    It is told what of the tile is kept: each pixel of the image is kept once.
+    """
     restored = np.empty_like(noisy)
     height, width = noisy.shape[:2]
     for rows in cuts(height, reach, side):
         for columns in cuts(width, reach, side):
-            tile = restore(noisy[rows.read, columns.read])
-            restored[rows.kept, columns.kept] = tile[_within(rows), _within(columns)]
+            kept = _within(rows), _within(columns)
+            restored[rows.kept, columns.kept] = restore(noisy[rows.read, columns.read], kept)[kept]
     return restored
 
 

@@ -1,5 +1,6 @@
 """Reads files one after another, and keeps of them what there is to say: numbers alone, whatever there is of them."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from domain_denoiser.runtime.scale import Scale
 
 SAMPLED = 256  # images, at most, that the noise is estimated on
 MIDDLE = 512  # pixels of the side of what is looked at of an image
-COMPARED = 2**21  # pixels times channels, about, that are restored to compare them with the domain
+COMPARED = 2**21  # pixels, about, that are restored to compare them with the domain
 PIECE = tiles.SIDE + tiles.SIDE // 4  # pixels of the side of a piece that is restored for trial: a tile and its overlap
 
 
@@ -34,10 +35,7 @@ class Survey:
     broken: list[str] = field(default_factory=list)  # a sentence on each file that cannot be read
     sampled: int = 0  # images that the noise is estimated on
     counts: Counts | None = None  # of these; None if there are none
-    watch: Watch = field(
-        default_factory=lambda: Watch(strict=False)
-    )  # is told of those that are compared with the domain
-    compared: int = 0  # pixels of these
+    watch: Watch = field(default_factory=lambda: Watch(strict=False))  # is told of the images compared with the domain
     small: dict[Path, str] = field(default_factory=dict)  # files restored together with others, and their new suffix
     small_values: int = 0  # of these: pixels times channels
     values: int = 0  # of all images in other files
@@ -54,7 +52,7 @@ def survey(paths: Sequence[Path], denoiser: Denoiser, scale: Scale, count: Calla
     for path in paths:
         try:
             file = files.fitting(path, denoiser, scale)
-            _add(done, file, denoiser, scale, share if path in chosen else 0)
+            _add(done, file, denoiser, scale, share if path in chosen else 0, COMPARED // len(chosen))
         except BadInput as error:
             done.broken.append(str(error))
             count(1, 0)
@@ -68,14 +66,16 @@ def evenly(paths: Sequence[Path], most: int) -> set[Path]:
     return {paths[index * len(paths) // most] for index in range(most)} if len(paths) > most else set(paths)
 
 
-def _add(done: Survey, file: ImageFile, denoiser: Denoiser, scale: Scale, share: int) -> None:
-    """Add a file, of which `share` images tell the noise, and whether they are of the model's domain.
+def _add(done: Survey, file: ImageFile, denoiser: Denoiser, scale: Scale, share: int, pixels: int) -> None:
+    """Add a file, of which `share` images tell the noise, and `pixels` of them whether they are of the model's domain.
 
     Raises BadInput if it is damaged; then nothing of it is kept.
     """
     sizes: Counter[tuple[int, int]] = Counter()
     counted, sampled, at, findings = None, 0, 0, []
-    gap = -(-file.images // share) if share and file.dtype != np.bool_ else None  # one bit has no room for noise
+    gap = -(-file.images // share) if share else None
+    side = math.isqrt(pixels // max(1, min(share, file.images)))
+    noisy = file.dtype != np.bool_  # one bit has no room for noise
     piece, held, started = done.piece, done.held, time.perf_counter()
     for block in file.blocks():
         number, height, width, _ = block.shape
@@ -83,14 +83,14 @@ def _add(done: Survey, file: ImageFile, denoiser: Denoiser, scale: Scale, share:
         held = max(held, block.nbytes)
         wanted = [] if gap is None else [index for index in range(number) if (at + index) % gap == 0]
         for index in wanted:
-            middle = block[index, *_middle(block.shape)].transpose(2, 0, 1)
-            more = noise_level.counts(scale.to_unit(middle))
-            counted = more if counted is None else counted.with_more(more)
-            if denoiser.profile is not None and done.compared < COMPARED:
-                part = block[index : index + 1] if denoiser.size else block[index : index + 1, *_middle(block.shape)]
+            one = block[index : index + 1]
+            if noisy:
+                more = noise_level.counts(scale.to_unit(one[0, *_middle(one, MIDDLE)].transpose(2, 0, 1)))
+                counted = more if counted is None else counted.with_more(more)
+            if denoiser.profile is not None:
+                part = one if denoiser.size else one[:, *_middle(one, side)]
                 findings += denoiser.judged(part, scale).findings
-                done.compared += part.size
-        sampled, at = sampled + len(wanted), at + number
+        sampled, at = sampled + len(wanted) * noisy, at + number
         piece = _larger(piece, block)
     values = file.channels * sum(height * width * number for (height, width), number in sizes.items())
     if file.images == 1 and values <= files.BATCH:
@@ -105,16 +105,16 @@ def _add(done: Survey, file: ImageFile, denoiser: Denoiser, scale: Scale, share:
     done.channels[file.channels] += file.images
     both = sorted([*sizes, *(done.sizes or ())], key=lambda size: (size[0] * size[1], size))
     done.sizes = (both[0], both[-1])
-    done.watch.see(file.path, findings)
+    done.watch.see(file.path, 0, findings)
     if counted is not None:
         done.sampled += sampled
         done.counts = counted if done.counts is None else done.counts.with_more(counted)
 
 
-def _middle(shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """The rows and columns of the middle of images [N, H, W, C], MIDDLE of each at most."""
-    top, left = (max(0, (side - MIDDLE) // 2) for side in shape[1:3])
-    return slice(top, top + MIDDLE), slice(left, left + MIDDLE)
+def _middle(images: np.ndarray, side: int) -> tuple[slice, slice]:
+    """The rows and columns of the middle of images [N, H, W, C], `side` of each at most."""
+    top, left = (max(0, (length - side) // 2) for length in images.shape[1:3])
+    return slice(top, top + side), slice(left, left + side)
 
 
 def _larger(piece: np.ndarray | None, block: np.ndarray) -> np.ndarray:

@@ -5,8 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from domain_denoiser.base import progress
 from domain_denoiser.base.errors import BadInput, printable
+from domain_denoiser.formats.image_file import ImageFile
 from domain_denoiser.operations import choosing
 from domain_denoiser.operations.restoring import files, notes
 from domain_denoiser.operations.restoring.foreign import Watch
@@ -14,7 +17,7 @@ from domain_denoiser.operations.restoring.plan import Plan, is_one_file, plan
 from domain_denoiser.runtime.denoiser import Denoiser
 from domain_denoiser.runtime.scale import Scale
 
-LOOKED_AT = 512  # pixels of the side of what is looked at of an image once more, for a hint
+LOOKED_AT = 2**20  # pixels times channels of an image that is looked at once more, for a hint
 
 
 class Options(NamedTuple):
@@ -37,10 +40,13 @@ class Outcome(NamedTuple):
 
 
 def run(sources: Sequence[Path], target: Path, options: Options) -> Outcome:
-    """Restore files and folders. Raises BadInput if the output is in the way, or if the only file is none."""
+    """Restore files and folders. Raises BadInput if the output is in the way, if the only file is none, or if
+    foreign images are to be refused by a model that does not know its domain."""
     chosen = choosing.choose(options.model, options.project)
     planned = plan(sources, target, options.skip_existing)
     denoiser = Denoiser(chosen.content, chosen.where, options.threads)
+    if options.strict and denoiser.profile is None:
+        raise BadInput(f"{chosen.where} does not say what its images look like, so --strict can refuse none")
     with notes.once() as note:
         if options.dry_run:
             lines, failed = files.describe(denoiser, planned.jobs, options.scale, note)
@@ -62,12 +68,25 @@ def run(sources: Sequence[Path], target: Path, options: Options) -> Outcome:
     return Outcome(lines, broken)
 
 
-def negative(denoiser: Denoiser, scale: Scale, path: Path) -> str:
+def negative(denoiser: Denoiser, scale: Scale, path: Path, index: int) -> str:
     """How a sentence on a foreign image goes on if its negative looks like what the model was trained for."""
-    block = next(files.fitting(path, denoiser, scale).blocks())[:1, :LOOKED_AT, :LOOKED_AT]
-    if denoiser.judged(block, scale._replace(invert=not scale.invert)).findings != [None]:
+    try:
+        image = _image(files.fitting(path, denoiser, scale), index)
+    except BadInput:  # it has changed since
+        return ""
+    if image is None or denoiser.judged(image, scale._replace(invert=not scale.invert)).findings != [None]:
         return ""
     return f"; its negative does look like them: try {'it without ' if scale.invert else ''}--invert"
+
+
+def _image(file: ImageFile, index: int) -> np.ndarray | None:
+    """One of a file, [1, H, W, C]; None if it is so large that restoring it once more takes a while."""
+    for block in file.blocks():
+        if index < len(block):
+            image = block[index : index + 1]
+            return image if image.size <= LOOKED_AT else None
+        index -= len(block)
+    return None
 
 
 def scale(value_range: str, invert: bool) -> Scale:

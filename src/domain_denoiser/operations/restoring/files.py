@@ -101,15 +101,17 @@ def _go_on(stopping: threading.Event) -> None:
 def _counted(
     parts: Iterable[Judged | BadInput],
     count: Callable[[int, int], None],
-    see: Callable[[Sequence[Finding | None]], None],
+    see: Callable[[int, Sequence[Finding | None]], None],
 ) -> Iterator[np.ndarray]:
     """The restored blocks of a file, each counted when it was written. Raises the error that took a block's place."""
+    first = 0
     for part in parts:
         if isinstance(part, BadInput):
             raise part
-        see(part.findings)
+        see(first, part.findings)
         yield part.images
         count(len(part.images), 0)
+        first += len(part.images)
 
 
 def _naming(path: Path, error: BadInput) -> str:
