@@ -270,9 +270,9 @@ def promote(
 ) -> None:
     """Make a model the champion if the gate lets it pass.
 
-    Writes champion.json and champion/: weights, settings and ONNX graph. Committing and merging them makes the
-    promotion count. --rollback takes the champion before the present one from git, other than one that was rolled back
-    itself.
+    Writes champion.json and champion/: weights, settings, ONNX graph and model card. Committing and merging them makes
+    the promotion count. Of a candidate that is the champion already, only the card is written, if it is another one.
+    --rollback takes the champion before the present one from git, other than one that was rolled back itself.
 
 
     Exit status 0: promoted, 3: kept.
@@ -287,6 +287,9 @@ def promote(
     else:
         decision = _decide(model)
         if not decision.passed:
+            if (same := champion.with_new_card(decision.candidate)) is not None:
+                champion.write(same, decision.files)
+                _say(f"{champion.CARD} of the same champion written; `git add champion champion.json`, and commit")
             raise typer.Exit(3)
         chosen, files = decision.candidate, decision.files
     champion.write(chosen, files)

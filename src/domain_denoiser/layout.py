@@ -18,7 +18,7 @@ CHAMPION = Path("champion")  # the model in use, which git keeps
 DEMO = Path("demo")  # the page that restores in a browser
 SITE = DEMO / "site"  # the same with its models and ONNX Runtime, ready to be served
 
-WEIGHTS, SETTINGS, GRAPH = "model.safetensors", "model.json", "model.onnx"
+WEIGHTS, SETTINGS, GRAPH, CARD = "model.safetensors", "model.json", "model.onnx", "README.md"
 HISTORY, PLATFORM = "history.csv", "platform.json"  # platform: the kind of machine that trained it
 PROFILE = "profile.json"  # what the images of the model's domain look like
 

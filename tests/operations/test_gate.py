@@ -14,6 +14,7 @@ import onnx
 import pandas
 import pytest
 import torch
+import typer
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
@@ -43,6 +44,7 @@ stages:
     foreach: [test]
     do:
       cmd: echo ${item}
+      params: ["noisy.${item}"]
       outs:
       - data/noisy/${item}
   train:
@@ -248,6 +250,25 @@ def test_the_same_weights_with_another_graph_pass_if_they_restore_the_same(proje
     assert gate.decide(project.settings(), None).candidate.reasons == ["the candidate is the champion"]
     figures = {"0.5": {"gain_db": -0.02}, "0.0": {"gain_db": 0.0}}
     assert gate.judge_anew(figures)[0] is False
+
+
+def test_a_champion_of_before_there_were_cards_gets_one_without_another_decision(project, monkeypatch, capsys):
+    first = promote(project)
+    bare = first.candidate.without_card
+    champion.write(bare, {path: first.files[path] for path in bare.files})
+    monkeypatch.setattr(cli, "_go_to_root", lambda: None)
+    for written in (True, False):  # and then there is nothing to do
+        with pytest.raises(typer.Exit) as ended:
+            cli.promote(model=None, rollback=False)
+        assert ended.value.exit_code == 3
+        assert ("champion/README.md of the same champion written" in capsys.readouterr().out) == written
+        assert champion.read() == first.candidate
+        assert champion.wrong(first.candidate) == []
+    assert [check.verdict for check in promoted.check()] == ["ok"]
+    project.corrupt(seed=2)
+    project.write()
+    Path(champion.CARD).write_text("of other gate images than the figures in champion.json")
+    assert champion.with_new_card(gate.decide(project.settings(), None).candidate) is None
 
 
 def test_a_mutant_of_the_code_does_not_touch_the_champion(project, monkeypatch):

@@ -12,6 +12,7 @@ import pytest
 
 from domain_denoiser.base import atomic
 from domain_denoiser.base.errors import BadInput
+from domain_denoiser.operations.verify import promoted
 from domain_denoiser.runs import champion
 from domain_denoiser.runs.champion import Champion
 
@@ -82,7 +83,8 @@ def roll_back() -> str:
 def test_a_promotion_writes_the_champion_and_its_files(repository):
     put("A")
     assert champion.read() == made("A")
-    assert sorted(path.name for path in Path("champion").iterdir()) == ["model.json", "model.onnx", "model.safetensors"]
+    names = ["README.md", "model.json", "model.onnx", "model.safetensors"]
+    assert sorted(path.name for path in Path("champion").iterdir()) == names
     assert champion.graph(made("A")) == b".onnx of A"
 
 
@@ -174,6 +176,58 @@ def test_what_was_merged_counts_by_when_it_came_to_the_branch(repository):
     assert roll_back() == "B"
 
 
+def put_without_card(name: str) -> Champion:
+    """As champions were before there were cards."""
+    bare = made(name).without_card
+    champion.write(bare, {path: files_of(name)[path] for path in bare.files})
+    commit()
+    return bare
+
+
+def test_a_champion_without_a_card_is_read_and_comes_back(repository):
+    bare = put_without_card("A")
+    assert champion.read() == champion.committed() == bare
+    promote("B")
+    chosen, files = champion.previous()
+    champion.write(chosen, files)
+    assert champion.read() == bare
+    assert [check.verdict for check in promoted.check()] == ["ok"]  # the card of B is gone
+    Path(champion.GRAPH).unlink()
+    champion.recover()
+    assert champion.wrong(bare) == []
+
+
+def test_a_new_card_makes_no_new_champion(repository):
+    put_without_card("A")
+    carded = champion.with_new_card(made("A", "the candidate is the champion"))
+    assert carded == made("A")
+    champion.write(carded, files_of("A"))
+    commit()
+    with pytest.raises(BadInput, match="no champion before"):
+        champion.previous()
+    promote("B")
+    assert roll_back() == "A"
+
+
+def test_a_card_is_taken_over_for_the_same_model_alone(repository):
+    assert champion.with_new_card(made("A")) is None  # there is no champion
+    put_without_card("A")
+    assert champion.with_new_card(made("B")) is None
+    elsewhere = made("A").model_copy(update={"gate_images": f"{1:032x}.dir"})
+    assert champion.with_new_card(elsewhere) is None
+    put("A")
+    assert champion.with_new_card(made("A")) is None  # it has that card
+
+
+def test_a_card_that_is_lost_or_changed_comes_back_from_git(repository):
+    promote("A")
+    for damage in (Path.unlink, lambda path: path.write_text("another")):
+        damage(Path(champion.CARD))
+        assert champion.wrong(made("A")) == [champion.CARD]
+        assert champion.recover() != []
+        assert champion.wrong(made("A")) == []
+
+
 def test_where_history_is_cut_off_no_champion_is_taken_for_the_one_before(repository, tmp_path_factory, monkeypatch):
     """What is left of A, B, C, B is C, B; but C was rolled back."""
     promote(*"ABCB")
@@ -233,9 +287,9 @@ def test_a_decision_of_the_old_form_counts_as_none(repository):
     assert champion.challenger() is None
 
 
-@pytest.mark.parametrize("renamed", range(5))
+@pytest.mark.parametrize("renamed", range(6))
 def test_a_promotion_that_is_killed_is_seen_and_put_right(repository, renamed):
-    """Killed before each of the four renames, and after the last."""
+    """Killed before each of the five renames, and after the last."""
     promote("A")
     program = f"""
 import os, signal
@@ -257,10 +311,10 @@ os.kill(os.getpid(), signal.SIGKILL)
     done = subprocess.run([sys.executable, "-c", program], env=environment)
     assert done.returncode == -signal.SIGKILL
     told = champion.recover()
-    assert len(told) == (1 if 0 < renamed < 4 else 0)
+    assert len(told) == (1 if 0 < renamed < 5 else 0)
     assert all(sentence.endswith("taken from git") for sentence in told)
     present = champion.read()
-    assert present == made("B" if renamed == 4 else "A")
+    assert present == made("B" if renamed == 5 else "A")
     assert champion.wrong(present) == []
     assert champion.recover() == []
 

@@ -21,7 +21,7 @@ from domain_denoiser.domain.profile import Profile
 from domain_denoiser.evaluation.intervals import paired_difference
 from domain_denoiser.networks import exporting, stored
 from domain_denoiser.networks.architectures import Settings
-from domain_denoiser.operations import export
+from domain_denoiser.operations import card, export
 from domain_denoiser.params import Constant, Gate, Params
 from domain_denoiser.runs import champion as champions
 from domain_denoiser.runs import dvc_lock, revisions
@@ -81,7 +81,8 @@ def decide(params: Params, model: str | None) -> Decision:
     if present is not None:
         before = _psnr(Graph(champions.graph(present), champions.GRAPH, threads), levels)
         notes = _as_recorded(present, before, gate_images)
-    figures = _figures(before, _psnr(graphs[best], levels), params.seed)
+    restored = _psnr(graphs[best], levels)
+    figures = _figures(before, restored, params.seed)
     hashes = champions.hashes(files[best])
     others = None if present is None else [path for path in hashes if hashes[path] != present.files[path]]
     if others == [champions.GRAPH]:
@@ -97,7 +98,9 @@ def decide(params: Params, model: str | None) -> Decision:
         gain_db=figures[str(params.gate.sigma)]["gain_db"],
         reasons=[*reasons, *notes],
     )
-    return Decision(candidate, files[best], None if present is None else present.key, passed, figures)
+    made = files[best] | {champions.CARD: card.content(candidate, stages, restored, graphs[best].size, params.seed)}
+    candidate = candidate.model_copy(update={"files": champions.hashes(made)})
+    return Decision(candidate, made, None if present is None else present.key, passed, figures)
 
 
 def judge(figures: Figures, rules: Gate, has_champion: bool, same: bool) -> tuple[bool, list[str]]:

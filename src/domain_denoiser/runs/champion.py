@@ -19,8 +19,11 @@ from domain_denoiser.runs import revisions
 PATH = Path("champion.json")
 GATE_REPORT = layout.GATE_REPORT
 FOLDER = layout.CHAMPION
-WEIGHTS, SETTINGS, GRAPH = (str(FOLDER / name) for name in (layout.WEIGHTS, layout.SETTINGS, layout.GRAPH))
-FILES = (SETTINGS, GRAPH, WEIGHTS)
+WEIGHTS, SETTINGS, GRAPH, CARD = (
+    str(FOLDER / name) for name in (layout.WEIGHTS, layout.SETTINGS, layout.GRAPH, layout.CARD)
+)
+MODEL = (SETTINGS, GRAPH, WEIGHTS)
+FILES = (CARD, *MODEL)  # a champion of before there were cards has none
 LARGEST = 4_000_000  # bytes of all files of a champion, as every clone carries every champion there was
 
 MD5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -36,7 +39,9 @@ class Champion(Strict):
 
     model: Name
     key: MD5  # of the run, as the tag `key` in MLflow shows it
-    files: dict[Annotated[str, Field(pattern=r"^champion/model\.(json|onnx|safetensors)$")], MD5]  # path -> MD5
+    files: dict[  # path -> MD5
+        Annotated[str, Field(pattern=r"^champion/(README\.md|model\.(json|onnx|safetensors))$")], MD5
+    ]
     gate_images: Annotated[str, Field(pattern=r"^[0-9a-f]{32}\.dir$")]  # the noisy dataset that decided, DVC's hash
     psnr_db: dict[str, Figure]  # noise level -> mean over the gate images
     gain_db: Figure | None  # over the champion before, at the headline noise level; null for the first
@@ -46,6 +51,11 @@ class Champion(Strict):
     def trained(self) -> dict[str, str]:
         """What of it its training wrote: path -> MD5, as dvc.lock has them."""
         return {str(layout.MODELS / self.model / Path(path).name): self.files[path] for path in (SETTINGS, WEIGHTS)}
+
+    @property
+    def without_card(self) -> "Champion":
+        """What was decided on: the card describes it, and may be made anew without another decision."""
+        return self.model_copy(update={"files": {path: md5 for path, md5 in self.files.items() if path != CARD}})
 
 
 def hashes(files: Mapping[str, bytes]) -> dict[str, str]:
@@ -90,8 +100,8 @@ def _checked(recorded: object, where: str) -> Champion:
             f"{where} is of an old form, which names weights that no clone has: remove {PATH}, then `denoise promote`"
         )
     champion = check(Champion, recorded, where)
-    if set(champion.files) != set(FILES):
-        raise BadInput(f"{where}: files must name {', '.join(FILES)}, but names {', '.join(champion.files)}")
+    if not set(MODEL) <= set(champion.files):
+        raise BadInput(f"{where}: files must name {', '.join(MODEL)}, but names {', '.join(champion.files)}")
     return champion
 
 
@@ -115,6 +125,17 @@ def wrong(champion: Champion) -> list[str]:
     return [path for path, md5 in champion.files.items() if _here(path, md5) is None]
 
 
+def with_new_card(candidate: Champion) -> Champion | None:
+    """The present champion with the candidate's card, if that is the same model on the same gate images, with another
+    card or with none; else None. Raises BadInput if champion.json is not valid.
+    """
+    present = read()
+    if present is None or present.files.get(CARD) == candidate.files[CARD]:
+        return None
+    same = (present.without_card.files, present.gate_images) == (candidate.without_card.files, candidate.gate_images)
+    return present.model_copy(update={"files": candidate.files}) if same else None
+
+
 def write(champion: Champion, files: Mapping[str, bytes]) -> None:
     """Make it the champion: champion/ and champion.json, which changes last, so that what was killed is seen.
 
@@ -126,6 +147,8 @@ def write(champion: Champion, files: Mapping[str, bytes]) -> None:
         for path, content in sorted(files.items()):
             new(Path(path)).write_bytes(content)
         new(PATH).write_text(atomic.as_json(champion.model_dump()))
+    if CARD not in files:  # it was of another champion
+        Path(CARD).unlink(missing_ok=True)
 
 
 def remove() -> None:
@@ -229,14 +252,15 @@ def standing(champions: Iterable[Champion]) -> list[Champion]:
     """Of champions in the order in which they were put in place, those that were not rolled back, oldest first.
 
     A champion that comes back just as it was, figures and all, takes back whatever came after it: A, B, A, C leaves A
-    and C. A model that is promoted anew has other figures and reasons, and is another champion.
+    and C. One that got a new card is the same champion. A model that is promoted anew has other figures and reasons,
+    and is another champion.
     """
     stack: list[Champion] = []
     for champion in champions:
-        if champion in stack:
-            del stack[stack.index(champion) + 1 :]
-        else:
-            stack.append(champion)
+        decided = [one.without_card for one in stack]
+        if champion.without_card in decided:
+            del stack[decided.index(champion.without_card) :]
+        stack.append(champion)
     return stack
 
 

@@ -91,7 +91,7 @@ def _record(stage: Stage, stages: Mapping[str, Stage], find: Find) -> Record:
     return Record(
         key=stage.key,
         model=model,
-        params=_params(stage, model, stages),
+        params=params(stage, model, stages),
         tags=_tags(stage, model),
         inputs=_inputs(stage, stages.get(f"evaluate@{model}")),
         history=rows,
@@ -121,8 +121,10 @@ def platform_of(content: bytes | None) -> Mapping[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _params(stage: Stage, model: str, stages: Mapping[str, Stage]) -> dict[str, str]:
-    """As params.yaml names them, without `models.<name>.`, so that models can be compared by name."""
+def params(stage: Stage, model: str, stages: Mapping[str, Stage]) -> dict[str, str]:
+    """What a training read of params.yaml, by its keys without `models.<name>.`, so that models can be compared by
+    name; and what its noise was.
+    """
     flat = {}
     for key, value in stage.params.items():
         flat |= flattened(key.removeprefix(f"models.{model}"), value)

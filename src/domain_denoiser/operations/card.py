@@ -1,0 +1,128 @@
+"""The champion's model card, champion/README.md, in the form of Hugging Face: what it is, how good, what it is not for.
+
+It holds names, settings, hashes and mean figures, and no pixel of any image: with images of one's own, these enter git.
+It says nothing of the decision, nor of time and place, so that equal models on equal gate images have equal cards.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import jinja2
+import numpy as np
+import yaml
+
+from domain_denoiser import layout
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.core import images, metrics, noisy_sets
+from domain_denoiser.core.seeds import derive
+from domain_denoiser.evaluation.intervals import paired_difference
+from domain_denoiser.runs import dvc_lock, records
+from domain_denoiser.runs.champion import Champion
+from domain_denoiser.runs.dvc_lock import Stage
+
+
+class Domain(NamedTuple):
+    """What a card says of the images that a model was trained on."""
+
+    title: str
+    images: str
+    look: str
+    dataset: str  # its name at Hugging Face
+    authors: str
+    licence: str
+
+
+MNIST = Domain(
+    title="MNIST",
+    images="handwritten digits",
+    look="light strokes on a dark ground, 28 x 28 pixels",
+    dataset="ylecun/mnist",
+    authors="Yann LeCun, Corinna Cortes and Christopher J. C. Burges",
+    licence="CC BY-SA 3.0",
+)
+
+
+class Row(NamedTuple):
+    """Mean PSNR in dB over the gate images at a noise level, and the 95 % interval of that of the restored ones."""
+
+    sigma: str
+    noisy_db: float
+    psnr_db: float
+    low_db: float
+    high_db: float
+
+
+def content(
+    candidate: Champion,
+    stages: Mapping[str, Stage],
+    restored: Mapping[str, np.ndarray],
+    size: tuple[int, int] | None,
+    seed: int,
+) -> bytes:
+    """The card, in Markdown.
+
+    candidate: the model that it describes; stages: those of the dvc.lock that has its training. restored: noise level
+    -> PSNR in dB of each restored gate image, float64 [N]. size: height and width of the images that it takes; None for
+    any. seed: of the bootstrap. Reads the noisy gate images; raises BadInput if they or their noise are not known.
+    """
+    training, figures = stages[f"train@{candidate.model}"], [_row(*level, seed) for level in restored.items()]
+    count = f"{len(next(iter(restored.values()))):,}"
+    environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string(Path(__file__).with_name("card.md").read_text(encoding="utf-8"))
+    text = template.render(
+        front=yaml.safe_dump(_front_matter(candidate.model, MNIST, figures, count), sort_keys=False),
+        model=candidate.model,
+        domain=MNIST,
+        files={Path(path).name: md5 for path, md5 in candidate.files.items()},
+        size="images of any size" if size is None else f"images of {size[1]} x {size[0]} pixels",
+        count=count,
+        gate_images=candidate.gate_images,
+        noise=_noise(stages),
+        rows=figures,
+        params=records.params(training, candidate.model, stages),
+        data={path: md5 for path, md5 in training.deps.items() if layout.is_dataset(path)},
+    )
+    return text.encode()
+
+
+def _row(sigma: str, psnr: np.ndarray, seed: int) -> Row:
+    path = layout.NOISE_LEVELS / noisy_sets.level_file("gate", float(sigma))
+    clean, noisy = (images.to_float(given, "cpu") for given in images.mapped_pair(layout.clean_images("gate"), path))
+    before = metrics.psnr_db(metrics.mse(noisy, clean)).double().mean()
+    mean = paired_difference(np.zeros_like(psnr), psnr, derive(seed, "card", sigma))
+    return Row(sigma, float(before), *mean)
+
+
+def _noise(stages: Mapping[str, Stage]) -> str:
+    """The noise of the gate images, by its name in NOISES."""
+    noise = dvc_lock.param(stages["corrupt@test"].params.get("noisy.test"), "noise")
+    if not isinstance(noise, str):
+        raise BadInput("dvc.lock does not say which noise the gate images have: run `dvc repro`")
+    return noise
+
+
+def _front_matter(model: str, domain: Domain, figures: list[Row], count: str) -> dict[str, object]:
+    """What Hugging Face reads: https://huggingface.co/docs/hub/model-cards."""
+    results = [
+        {
+            "task": {"type": "image-to-image", "name": "Denoising"},
+            "dataset": {
+                "name": f"{domain.title}, {count} gate images, sigma {row.sigma}",
+                "type": domain.dataset,
+                "split": "train",  # the gate images are drawn from it
+                "args": {"sigma": float(row.sigma)},
+            },
+            "metrics": [{"type": "psnr", "name": "mean PSNR in dB", "value": round(row.psnr_db, 2)}],
+        }
+        for row in figures
+    ]
+    return {
+        "license": "mit",
+        "library_name": "onnx",
+        "pipeline_tag": "image-to-image",
+        "tags": ["denoising", "image-restoration", "onnx", domain.title.lower()],
+        "datasets": [domain.dataset],
+        "metrics": ["psnr"],
+        "model-index": [{"name": model, "results": results}],
+    }

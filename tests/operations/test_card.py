@@ -1,0 +1,129 @@
+"""The model card: its figures, its form, and that its examples run."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from domain_denoiser import Denoiser
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.core import images, noisy_sets
+from domain_denoiser.operations import card
+from domain_denoiser.runs import champion
+from domain_denoiser.runs.champion import Champion
+from domain_denoiser.runs.dvc_lock import Stage
+
+GRAPH = (Path(__file__).parents[2] / champion.GRAPH).read_bytes()
+RESTORED = {"0.0": np.linspace(30.0, 50.0, 60), "0.5": np.linspace(10.0, 30.0, 60)}
+STAGES = {
+    "corrupt@test": Stage("corrupt@test", "", {}, {"noisy.test": {"noise": "gaussian"}}, {}),
+    "corrupt@random": Stage("corrupt@random", "", {}, {"noisy.random": {"low": 0.25}}, {"data/noisy/random": "1" * 32}),
+    "train@conv": Stage(
+        "train@conv",
+        "",
+        {"src/code.py": "2" * 32, "data/noisy/random": "1" * 32},
+        {"models.conv": {"regime": "random", "epochs": 5}, "seed": 2018},
+        {},
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def gate_images(tmp_path: Path, digits: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """60 clean ones; at 0.0 as they are, at 0.5 each pixel off by 128: 5.99 dB."""
+    monkeypatch.chdir(tmp_path)
+    clean = digits[:60]
+    noisy = {0.0: clean, 0.5: np.where(clean < 128, clean + 128, clean - 128).astype(np.uint8)}
+    images.save(Path("data/clean/gate_images.npy"), clean)
+    for sigma, corrupted in noisy.items():
+        images.save(Path("data/noisy/test") / noisy_sets.level_file("gate", sigma), corrupted)
+
+
+def made(restored: dict[str, np.ndarray] = RESTORED, stages: dict[str, Stage] = STAGES) -> str:
+    candidate = Champion(
+        model="conv",
+        key="0" * 32,
+        files=champion.hashes({champion.GRAPH: GRAPH, champion.SETTINGS: b"{}", champion.WEIGHTS: b""}),
+        gate_images="3" * 32 + ".dir",
+        psnr_db={},
+        gain_db=None,
+        reasons=[],
+    )
+    return card.content(candidate, stages, restored, None, 2018).decode()
+
+
+def rows(text: str) -> dict[str, list[float]]:
+    """The table of figures: noise level -> noisy, restored, low, high."""
+    found = re.findall(r"^\| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) to ([\d.]+) \|$", text, re.MULTILINE)
+    return {sigma: [float(figure) for figure in figures] for sigma, *figures in found}
+
+
+def front_matter(text: str) -> dict:
+    return yaml.safe_load(text.split("---\n")[1])
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_figures_are_the_means_with_their_intervals():
+    found = rows(made())
+    assert found["0.0"][:2] == [100.0, 40.0]
+    assert found["0.5"][:2] == [5.99, 20.0]
+    for sigma, (_, mean, low, high) in found.items():
+        error = RESTORED[sigma].std() / np.sqrt(60)
+        assert (low, high) == pytest.approx((mean - 1.96 * error, mean + 1.96 * error), abs=0.2 * error)
+
+
+def test_equal_models_have_equal_cards_and_others_have_others():
+    assert made() == made()
+    assert rows(made(RESTORED | {"0.5": RESTORED["0.5"] + 1.0}))["0.5"][1] == 21.0
+    longer = STAGES["train@conv"]._replace(params={"models.conv": {"regime": "random", "epochs": 6}})
+    assert "| `epochs` | 6 |" in made(stages=STAGES | {"train@conv": longer})
+
+
+def test_it_names_settings_and_data_but_no_code():
+    text = made()
+    for line in (
+        "| `epochs` | 5 |",
+        "| `regime.low` | 0.25 |",
+        "| `seed` | 2018 |",
+        f"| `data/noisy/random` | `{'1' * 32}` |",
+    ):
+        assert line in text
+    assert "code.py" not in text
+    assert "CC BY-SA 3.0" in text
+
+
+def test_the_front_matter_has_what_the_hub_reads():
+    front = front_matter(made())
+    assert (front["license"], front["pipeline_tag"], front["library_name"]) == ("mit", "image-to-image", "onnx")
+    [model] = front["model-index"]
+    found = {result["dataset"]["args"]["sigma"]: result["metrics"][0]["value"] for result in model["results"]}
+    assert (model["name"], found) == ("conv", {0.0: 40.0, 0.5: 20.0})
+
+
+def test_its_examples_run_and_agree(digits: np.ndarray):
+    Path("model.onnx").write_bytes(GRAPH)
+    with_package, with_runtime = blocks(made(), "python")
+    restored = Denoiser.load("model.onnx")(noisy := np.float32(digits[:3]) / 255)
+    given = {"noisy": noisy}
+    exec(with_package, given)
+    np.testing.assert_array_equal(given["restored"], restored)
+    given = {"noisy": noisy[:, np.newaxis]}
+    exec(with_runtime, given)
+    np.testing.assert_allclose(given["restored"][:, 0], restored, atol=1e-5)
+    Image.fromarray(digits[0]).save("noisy.png")
+    [command] = blocks(made(), "sh")
+    subprocess.run(command, shell=True, check=True)
+    assert (np.asarray(Image.open("clean.png")) == Denoiser.load("model.onnx")(digits[0])).all()
+
+
+def test_gate_images_of_unknown_noise_are_bad_input():
+    unknown = STAGES["corrupt@test"]._replace(params={})
+    with pytest.raises(BadInput, match="which noise the gate images have"):
+        made(stages=STAGES | {"corrupt@test": unknown})
