@@ -1,4 +1,6 @@
-"""Real servers for tests: PostgreSQL, S3 storage and MLflow, each in a process group that ends with the test."""
+"""Real servers for tests: PostgreSQL, S3 storage, MLflow and a model of it, each in a process group that ends with the
+test.
+"""
 
 import contextlib
 import os
@@ -91,6 +93,17 @@ def mlflow(folder: Path, store: str, artifacts: str, extra: Mapping[str, str] = 
     command += ["--backend-store-uri", store, "--artifacts-destination", artifacts]
     env = environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false", **extra)
     with running(command, folder, lambda: _answers(f"{url}/health"), env=env):
+        yield url
+
+
+@contextlib.contextmanager
+def model(folder: Path, uri: str) -> Iterator[str]:
+    """A model of the store in `folder`, as docs/serving.md says to start it; yields its URL."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [PROGRAMS / "mlflow", "models", "serve", "-m", uri, "--env-manager", "local", "--port", str(port)]
+    env = environment(MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false")
+    with running(command, folder, lambda: _answers(f"{url}/ping"), env=env):
         yield url
 
 
