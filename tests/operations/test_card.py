@@ -43,9 +43,9 @@ def gate_images(tmp_path: Path, digits: np.ndarray, monkeypatch: pytest.MonkeyPa
         images.save(Path("data/noisy/test") / noisy_sets.level_file("gate", sigma), corrupted)
 
 
-def made(restored: dict[str, np.ndarray] = RESTORED, stages: dict[str, Stage] = STAGES) -> str:
+def made(restored: dict[str, np.ndarray] = RESTORED, stages: dict[str, Stage] = STAGES, model: str = "conv") -> str:
     candidate = Champion(
-        model="conv",
+        model=model,
         key="0" * 32,
         files=champion.hashes({champion.GRAPH: GRAPH, champion.SETTINGS: b"{}", champion.WEIGHTS: b""}),
         gate_images="3" * 32 + ".dir",
@@ -105,6 +105,8 @@ def test_the_front_matter_has_what_the_hub_reads():
     [model] = front["model-index"]
     found = {result["dataset"]["args"]["sigma"]: result["metrics"][0]["value"] for result in model["results"]}
     assert (model["name"], found) == ("conv", {0.0: 40.0, 0.5: 20.0})
+    [model] = front_matter(made(stages=STAGES | {"train@no": STAGES["train@conv"]}, model="no"))["model-index"]
+    assert model["name"] == "no"
 
 
 def test_its_examples_run_and_agree(digits: np.ndarray):

@@ -4,13 +4,15 @@ It holds names, settings, hashes and mean figures, and no pixel of any image: wi
 It says nothing of the decision, nor of time and place, so that equal models on equal gate images have equal cards.
 """
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import jinja2
 import numpy as np
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from domain_denoiser import layout
 from domain_denoiser.base.errors import BadInput
@@ -71,7 +73,7 @@ def content(
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(Path(__file__).with_name("card.md").read_text(encoding="utf-8"))
     text = template.render(
-        front=yaml.safe_dump(_front_matter(candidate.model, MNIST, figures, count), sort_keys=False),
+        front=_front_matter(candidate.model, MNIST, figures, count),
         model=candidate.model,
         domain=MNIST,
         files={Path(path).name: md5 for path, md5 in candidate.files.items()},
@@ -102,7 +104,7 @@ def _noise(stages: Mapping[str, Stage]) -> str:
     return noise
 
 
-def _front_matter(model: str, domain: Domain, figures: list[Row], count: str) -> dict[str, object]:
+def _front_matter(model: str, domain: Domain, figures: list[Row], count: str) -> str:
     """What Hugging Face reads: https://huggingface.co/docs/hub/model-cards."""
     results = [
         {
@@ -117,12 +119,16 @@ def _front_matter(model: str, domain: Domain, figures: list[Row], count: str) ->
         }
         for row in figures
     ]
-    return {
+    front = {
         "license": "mit",
         "library_name": "onnx",
         "pipeline_tag": "image-to-image",
         "tags": ["denoising", "image-restoration", "onnx", domain.title.lower()],
         "datasets": [domain.dataset],
         "metrics": ["psnr"],
-        "model-index": [{"name": model, "results": results}],
+        # In YAML 1.1, as it is read there, a model called `no` would be none.
+        "model-index": [{"name": DoubleQuotedScalarString(model), "results": results}],
     }
+    written = io.StringIO()
+    YAML().dump(front, written)
+    return written.getvalue()
