@@ -257,11 +257,11 @@ def test_a_champion_of_before_there_were_cards_gets_one_without_another_decision
     bare = first.candidate.without_card
     champion.write(bare, {path: first.files[path] for path in bare.files})
     monkeypatch.setattr(cli, "_go_to_root", lambda: None)
-    for written in (True, False):  # and then there is nothing to do
+    for has_work in (True, False):  # and then there is nothing to do
         with pytest.raises(typer.Exit) as ended:
             cli.promote(model=None, rollback=False)
         assert ended.value.exit_code == 3
-        assert ("champion/README.md of the same champion written" in capsys.readouterr().out) == written
+        assert ("champion/README.md of the same champion written" in capsys.readouterr().out) == has_work
         assert champion.read() == first.candidate
         assert champion.wrong(first.candidate) == []
     assert [check.verdict for check in promoted.check()] == ["ok"]
