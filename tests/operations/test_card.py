@@ -4,6 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import domain_profiles
+import graph_files
 import numpy as np
 import pytest
 import yaml
@@ -16,6 +18,7 @@ from domain_denoiser.operations import card
 from domain_denoiser.runs import champion
 from domain_denoiser.runs.champion import Champion
 from domain_denoiser.runs.dvc_lock import Stage
+from domain_denoiser.runtime.graphs import Graph
 
 GRAPH = (Path(__file__).parents[2] / champion.GRAPH).read_bytes()
 RESTORED = {"0.0": np.linspace(30.0, 50.0, 60), "0.5": np.linspace(10.0, 30.0, 60)}
@@ -43,7 +46,12 @@ def gate_images(tmp_path: Path, digits: np.ndarray, monkeypatch: pytest.MonkeyPa
         images.save(Path("data/noisy/test") / noisy_sets.level_file("gate", sigma), corrupted)
 
 
-def made(restored: dict[str, np.ndarray] = RESTORED, stages: dict[str, Stage] = STAGES, model: str = "conv") -> str:
+def made(
+    restored: dict[str, np.ndarray] = RESTORED,
+    stages: dict[str, Stage] = STAGES,
+    model: str = "conv",
+    graph: bytes = GRAPH,
+) -> str:
     candidate = Champion(
         model=model,
         key="0" * 32,
@@ -53,7 +61,7 @@ def made(restored: dict[str, np.ndarray] = RESTORED, stages: dict[str, Stage] = 
         gain_db=None,
         reasons=[],
     )
-    return card.content(candidate, stages, restored, None, 2018).decode()
+    return card.content(candidate, stages, restored, Graph(graph, "here", 1), 2018).decode()
 
 
 def rows(text: str) -> dict[str, list[float]]:
@@ -129,3 +137,10 @@ def test_gate_images_of_unknown_noise_are_bad_input():
     unknown = STAGES["corrupt@test"]._replace(params={})
     with pytest.raises(BadInput, match="which noise the gate images have"):
         made(stages=STAGES | {"corrupt@test": unknown})
+
+
+def test_it_says_that_the_model_knows_its_domain_if_it_does(digits):
+    profile = domain_profiles.of(digits[:60], domain_profiles.negative)
+    for given, said in ((None, False), (profile, True)):
+        assert ("--strict" in made(graph=graph_files.negative(profile=given))) == said
+    assert "It takes images of 7 x 5 pixels" in made(graph=graph_files.negative((5, 7)))

@@ -206,12 +206,13 @@ def test_the_graph_carries_the_profile_of_its_domain(project, digits):
     decision = promote(project)
     assert all("exported anew: +0.0000 dB" in reason for reason in decision.candidate.reasons)
     assert written(Graph(decision.files[champion.GRAPH], "here", 1).profile) == written(profile)
+    assert Graph(gate.decide(project.settings(profile=False), None).files[champion.GRAPH], "here", 1).profile is None
     lock = Path("dvc.lock").read_text()
     before, after = lock.split("  recognise@random:")
     md5 = decision.candidate.files[champion.WEIGHTS]
     Path("dvc.lock").write_text(f"{before}  recognise@random:{after.replace(md5, 32 * 'f', 1)}")
     with pytest.raises(BadInput, match="profile.json is of other weights than those of train@random: run `dvc repro`"):
-        gate.decide(project.settings(), "random")
+        gate.decide(project.settings(profile=True), "random")
 
 
 def test_a_first_champion_must_reach_the_floors(project):
@@ -433,7 +434,11 @@ def test_a_damaged_champion_is_taken_from_git(project, monkeypatch, capsys):
 
 
 RULES = params.Gate(
-    sigma=0.5, margin_db=0.02, allowed_loss_db={"0.0": 1.8, "0.1": 0.1, "0.5": 0.1}, floors_db={"0.5": 18.0}
+    sigma=0.5,
+    margin_db=0.02,
+    allowed_loss_db={"0.0": 1.8, "0.1": 0.1, "0.5": 0.1},
+    floors_db={"0.5": 18.0},
+    profile=True,
 )
 
 

@@ -22,6 +22,7 @@ from domain_denoiser.evaluation.intervals import paired_difference
 from domain_denoiser.runs import dvc_lock, records
 from domain_denoiser.runs.champion import Champion
 from domain_denoiser.runs.dvc_lock import Stage
+from domain_denoiser.runtime.graphs import Graph
 
 
 class Domain(NamedTuple):
@@ -59,14 +60,14 @@ def content(
     candidate: Champion,
     stages: Mapping[str, Stage],
     restored: Mapping[str, np.ndarray],
-    size: tuple[int, int] | None,
+    graph: Graph,
     seed: int,
 ) -> bytes:
     """The card, in Markdown.
 
     candidate: the model that it describes; stages: those of the dvc.lock that has its training. restored: noise level
-    -> PSNR in dB of each restored gate image, float64 [N]. size: height and width of the images that it takes; None for
-    any. seed: of the bootstrap. Reads the noisy gate images; raises BadInput if they or their noise are not known.
+    -> PSNR in dB of each restored gate image, float64 [N]. graph: its own. seed: of the bootstrap. Reads the noisy gate
+    images; raises BadInput if they or their noise are not known.
     """
     training, figures = stages[f"train@{candidate.model}"], [_row(*level, seed) for level in restored.items()]
     count = f"{len(next(iter(restored.values()))):,}"
@@ -77,7 +78,8 @@ def content(
         model=candidate.model,
         domain=MNIST,
         files={Path(path).name: md5 for path, md5 in candidate.files.items()},
-        size="images of any size" if size is None else f"images of {size[1]} x {size[0]} pixels",
+        size="images of any size" if graph.size is None else f"images of {graph.size[1]} x {graph.size[0]} pixels",
+        knows_its_domain=graph.profile is not None,
         count=count,
         gate_images=candidate.gate_images,
         noise=_noise(stages),
