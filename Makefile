@@ -70,7 +70,7 @@ study: $(READY)  ## the long pipeline beside it: other methods, seeds, domains (
 	cp study/pipeline.yaml study/dvc.yaml  # DVC looks at every dvc.yaml there is (docs/decisions/study-beside.md)
 	dvc repro study/dvc.yaml; status=$$?; rm study/dvc.yaml; exit $$status
 
-large: $(READY)  ## train and measure the large model of the study: about four hours on two cores with AVX2
+large: $(READY)  ## train and measure the large model of the study (docs/study.md)
 	@denoise recover
 	cp study/pipeline.yaml study/dvc.yaml
 	cp study/large/pipeline.yaml study/large/dvc.yaml

@@ -95,8 +95,8 @@ def folders(found: list, false_alarms: float) -> str:
     warned = []
     for start in range(0, len(found) - FOLDER + 1, FOLDER):
         watch = Watch(strict=False)
-        watch.see(Path("folder/image.png"), found[start : start + FOLDER])
-        warned.append(any(watch.sentences(false_alarms, lambda path: "")))
+        watch.see(Path("folder/image.png"), 0, found[start : start + FOLDER])
+        warned.append(any(watch.sentences(false_alarms, lambda path, index: "")))
     return f"{100 * np.mean(warned):.1f}"
 
 

@@ -15,7 +15,7 @@ from domain_denoiser.domain.statistics import NAMES, STATISTICS, statistics
 
 LARGEST = 2**17  # bytes; one of twelve bins has 9 thousand on a line, twice as many indented
 LARGEST_NUMBER = 1e50  # so that no product of a few overflows
-SURE = 2.0  # thresholds: of 10,000 test digits at six noise levels, one in three thousand lies further away
+SURE = 2.0  # thresholds: hardly any image of the domain lies further away
 DIGITS = 9  # significant, of each number of the file
 
 
