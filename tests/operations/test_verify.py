@@ -50,7 +50,7 @@ TRAINED = MODELS[1:]
 EVALUATED = {
     "evaluate-noisy",
     "summarise",
-    *(f"{stage}@{name}" for stage in ("recognise", "evaluate", "figures") for name in TRAINED),
+    *(f"{stage}@{name}" for stage in ("evaluate", "figures") for name in TRAINED),
 }
 
 
