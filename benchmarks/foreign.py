@@ -94,9 +94,9 @@ def folders(found: list, false_alarms: float) -> str:
     """The share of folders, in per cent, of which `denoise restore` would warn."""
     warned = []
     for start in range(0, len(found) - FOLDER + 1, FOLDER):
-        watch = Watch(strict=False)
+        watch = Watch(strict=False, hint=lambda path, index: "")
         watch.see(Path("folder/image.png"), 0, found[start : start + FOLDER])
-        warned.append(any(watch.sentences(false_alarms, lambda path, index: "")))
+        warned.append(any(watch.sentences(false_alarms)))
     return f"{100 * np.mean(warned):.1f}"
 
 

@@ -162,7 +162,11 @@ def _restore(given: Files) -> int:
     written = Path(f"{OUTPUT}{source.suffix}")
     planned = plan([source], written, skip_existing=False)
     done = restoring.restore(
-        _denoiser("mlp" in str(source)), planned.jobs, Scale(), lambda path, sentence: None, Watch(strict=False)
+        _denoiser("mlp" in str(source)),
+        planned.jobs,
+        Scale(),
+        lambda path, sentence: None,
+        Watch(strict=False, hint=lambda path, index: ""),
     )
     if not done.files:  # else the others are there
         raise BadInput([*planned.broken, *done.broken][0])

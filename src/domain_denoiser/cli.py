@@ -99,7 +99,7 @@ def restore(
     strict: Annotated[
         bool,
         typer.Option(
-            "--strict", help="Refuse images unlike those that the model was trained for; --dry-run cannot tell."
+            "--strict", help="Refuse images unlike those that the model was trained for, and one in a hundred others."
         ),
     ] = False,
     threads: Annotated[
@@ -114,7 +114,7 @@ def restore(
     folders, other files are skipped. Images unlike those that the model was trained for are named in a warning.
 
 
-    Exit status 0: all restored, 1: some files could not be, and are named, 2: bad input.
+    Exit status 0: all restored, 1: some files could not be, and are named, 2: bad input, or the only file could not be.
     """
     from domain_denoiser.operations.restoring import command
 

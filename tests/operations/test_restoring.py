@@ -439,7 +439,7 @@ def test_a_foreign_image_is_restored_with_a_warning_or_refused(run, refuse, digi
     assert "negative.png does not look like the images that the model was trained for: brightness of the" in warning
     assert warning.endswith("; its negative does look like them: try --invert")
     np.testing.assert_array_equal(read("out.png"), digits_only[0])
-    refuse("negative.png does not look like .* without --strict it is restored", "negative.png", "2.png", strict=True)
+    refuse("negative.png does not look like .*: try --invert$", "negative.png", "2.png", strict=True)
     run("negative.png", "3.png", strict=True, scale=Scale(invert=True))
     assert Path("3.png").exists()
     assert warnings(capsys) == []
@@ -453,6 +453,8 @@ def test_the_hint_is_what_helps_with_that_image(run, digits_only, capsys):
     write("noise.png", noise)
     run("noise.png", "2.png")
     assert "--invert" not in warnings(capsys)[0]
+    with pytest.raises(BadInput, match="expected; without --strict it is restored all the same$"):
+        run("noise.png", "3.png", strict=True)
     for name, others in (("last", [*digits_only[:3], 255 - digits_only[3]]), ("noise", [*digits_only[:3], noise])):
         np.save(f"{name}.npy", np.stack(others))
         run(f"{name}.npy", f"{name}-out.npy")
@@ -513,14 +515,14 @@ def test_a_model_that_does_not_know_its_domain_cannot_be_strict(refuse):
 
 def test_as_many_as_by_mistake_are_not_spoken_of_unless_one_is_sure():
     finding = Finding(0, 1.0, 0.0, 0.5, sure=False)
-    watch = Watch(strict=False)
+    watch = Watch(strict=False, hint=lambda path, index: "")
     for number in range(10_000):
         watch.see(Path(f"in/{number}.png"), 0, [finding if number % 150 == 0 else None])
-    assert list(watch.sentences(0.005, lambda path, index: "")) == []
-    assert len(list(watch.sentences(0.001, lambda path, index: ""))) == 1
+    assert list(watch.sentences(0.005)) == []
+    assert len(list(watch.sentences(0.001))) == 1
     assert (watch.images, watch.foreign) == (10_000, 67)
     watch.see(Path("in/other.png"), 0, [finding._replace(sure=True)])
-    assert len(list(watch.sentences(0.005, lambda path, index: ""))) == 1
+    assert len(list(watch.sentences(0.005))) == 1
 
 
 @pytest.mark.parametrize("reach", [(0, 1), (12, 4)])

@@ -47,7 +47,7 @@ class Finding(NamedTuple):
         """As `brightness of the noisy image 0.82, 0.05 to 0.31 expected`."""
         if self.side == 0:
             return "each of its statistics is usual, but not all of them together"
-        return f"{STATISTICS[self.statistic].said} {self.found:.2g}, {self.low:.2g} to {self.high:.2g} expected"
+        return f"{STATISTICS[self.statistic].said} {self.found:.3g}, {self.low:.3g} to {self.high:.3g} expected"
 
 
 class Profile(NamedTuple):

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from domain_denoiser.operations import choosing
 from domain_denoiser.operations.inspecting import cost
 from domain_denoiser.operations.inspecting.cost import Cost
 from domain_denoiser.operations.inspecting.survey import Survey, survey
-from domain_denoiser.operations.restoring.command import counted, negative
+from domain_denoiser.operations.restoring.command import counted
 from domain_denoiser.operations.restoring.plan import find, is_one_file
 from domain_denoiser.runtime import noise_level
 from domain_denoiser.runtime.denoiser import Denoiser
@@ -96,7 +95,7 @@ def run(sources: Sequence[Path], project: Path | None, scale: Scale) -> Report:
     surveyed.broken[:0] = inputs.broken
     if surveyed.broken and is_one_file(sources):
         raise BadInput(surveyed.broken[0])
-    domain = _domain(surveyed, denoiser, scale)
+    domain = _domain(surveyed, denoiser)
     return Report(surveyed, inputs.skipped, _noise(surveyed), domain, cost.of(surveyed, denoiser, scale))
 
 
@@ -108,10 +107,10 @@ def _noise(surveyed: Survey) -> Noise | None:
     return Noise(sigma, surveyed.sampled, noise_level.correlations(surveyed.counts), independent)
 
 
-def _domain(surveyed: Survey, denoiser: Denoiser, scale: Scale) -> Domain | None:
+def _domain(surveyed: Survey, denoiser: Denoiser) -> Domain | None:
     if denoiser.profile is None or surveyed.watch.images == 0:
         return None
-    sentences = surveyed.watch.sentences(denoiser.profile.false_alarms, partial(negative, denoiser, scale))
+    sentences = surveyed.watch.sentences(denoiser.profile.false_alarms)
     return Domain(surveyed.watch.images, surveyed.watch.foreign, list(sentences))
 
 

@@ -49,7 +49,9 @@ def _restoring(tried: list[tuple[Path, str]], denoiser: Denoiser, scale: Scale) 
     with tempfile.TemporaryDirectory() as folder:
         jobs = [Job(path, Path(folder) / f"{number}{suffix}") for number, (path, suffix) in enumerate(tried)]
         started = time.perf_counter()
-        files.restore(denoiser, jobs, scale, lambda path, sentence: None, Watch(strict=False))
+        files.restore(
+            denoiser, jobs, scale, lambda path, sentence: None, Watch(strict=False, hint=lambda path, index: "")
+        )
         return time.perf_counter() - started
 
 

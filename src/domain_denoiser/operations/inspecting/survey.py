@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.formats.image_file import ImageFile
 from domain_denoiser.operations.restoring import files
+from domain_denoiser.operations.restoring.command import negative
 from domain_denoiser.operations.restoring.foreign import Watch
 from domain_denoiser.runtime import noise_level, tiles
 from domain_denoiser.runtime.denoiser import Denoiser
@@ -28,6 +30,8 @@ PIECE = tiles.SIDE + tiles.SIDE // 4  # pixels of the side of a piece that is re
 class Survey:
     """What the files hold; counters are by image, `kinds` by file."""
 
+    watch: Watch  # is told of the images that are compared with the domain
+
     kinds: Counter[str] = field(default_factory=Counter)
     sizes: tuple[tuple[int, int], tuple[int, int]] | None = None  # height and width of the smallest, of the largest
     types: Counter[str] = field(default_factory=Counter)
@@ -35,7 +39,6 @@ class Survey:
     broken: list[str] = field(default_factory=list)  # a sentence on each file that cannot be read
     sampled: int = 0  # images that the noise is estimated on
     counts: Counts | None = None  # of these; None if there are none
-    watch: Watch = field(default_factory=lambda: Watch(strict=False))  # is told of the images compared with the domain
     small: dict[Path, str] = field(default_factory=dict)  # files restored together with others, and their new suffix
     small_values: int = 0  # of these: pixels times channels
     values: int = 0  # of all images in other files
@@ -46,7 +49,7 @@ class Survey:
 
 def survey(paths: Sequence[Path], denoiser: Denoiser, scale: Scale, count: Callable[[int, int], None]) -> Survey:
     """Read all images of the files. `count` is told of each file, as `progress.counter` wants it."""
-    done = Survey()
+    done = Survey(Watch(False, partial(negative, denoiser, scale)))
     chosen = evenly(paths, SAMPLED)
     share = SAMPLED // max(1, len(chosen))  # images of a file
     for path in paths:

@@ -53,13 +53,13 @@ def run(sources: Sequence[Path], target: Path, options: Options) -> Outcome:
             lines.append(
                 f"{counted(len(lines), 'file')} would be restored by {chosen.name}: {target}{_beside(planned)}"
             )
+            lines += ["--strict may refuse some of them: only restoring tells"] * options.strict
         else:
-            watch = Watch(options.strict)
+            watch = Watch(options.strict, partial(negative, denoiser, options.scale))
             done = files.restore(denoiser, planned.jobs, options.scale, note, watch)
             failed = done.broken
             if denoiser.profile is not None:
-                hint = partial(negative, denoiser, options.scale)
-                for sentence in watch.sentences(denoiser.profile.false_alarms, hint):
+                for sentence in watch.sentences(denoiser.profile.false_alarms):
                     progress.line(f"warning: {printable(sentence)}")
             lines = [f"{counted(done.images, 'image')} restored by {chosen.name}: {target}{_beside(planned)}"]
     broken = [*planned.broken, *failed]

@@ -23,7 +23,7 @@ class Kind(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The first image of a kind, its place in its file, and how many there are."""
+    """An image of a kind, the first that is sure if one is, its place in its file, and how many there are."""
 
     path: Path
     index: int
@@ -34,9 +34,12 @@ class Found(NamedTuple):
 class Watch:
     """Is told of every restored image."""
 
-    def __init__(self, strict: bool) -> None:
-        """strict: raise BadInput for a file with a foreign image."""
-        self._strict = strict
+    def __init__(self, strict: bool, hint: Callable[[Path, int], str]) -> None:
+        """strict: raise BadInput for a file with a foreign image.
+
+        hint: what may help with an image of a file, appended to the sentence on it; or nothing.
+        """
+        self._strict, self._hint = strict, hint
         self._images: Counter[Path] = Counter()  # by folder
         self._kinds: dict[Kind, Found] = {}
         self._sure = False
@@ -50,11 +53,13 @@ class Watch:
             self._sure |= finding.sure
             kind = Kind(path.parent, finding.statistic if finding.side else None, finding.side)
             found = self._kinds.get(kind, Found(path, index, finding, 0))
+            if finding.sure and not found.finding.sure:
+                found = found._replace(path=path, index=index, finding=finding)
             self._kinds[kind] = found._replace(images=found.images + 1)
             if self._strict:
+                hint = self._hint(path, index) or "; without --strict it is restored all the same"
                 raise BadInput(
-                    f"{path} does not look like the images that the model was trained for: {finding.sentence()}; "
-                    "without --strict it is restored all the same"
+                    f"{path} does not look like the images that the model was trained for: {finding.sentence()}{hint}"
                 )
 
     @property
@@ -67,18 +72,17 @@ class Watch:
         """How many of them are foreign."""
         return sum(found.images for found in self._kinds.values())
 
-    def sentences(self, false_alarms: float, hint: Callable[[Path, int], str]) -> Iterator[str]:
+    def sentences(self, false_alarms: float) -> Iterator[str]:
         """At most SENTENCES, the most images first, and one on the rest.
 
         Nothing if so few images are foreign as would be by mistake, and none for sure; nothing if each was refused.
-        false_alarms: the share of the domain's own images that is called foreign; hint: what may help with an image of
-        a file, appended to the sentence.
+        false_alarms: the share of the domain's own images that is called foreign.
         """
         if self._strict or not (self._sure or self._unlikely(false_alarms)):
             return
         ordered = sorted(self._kinds.items(), key=lambda item: -item[1].images)
         for kind, found in ordered[:SENTENCES]:
-            yield f"{self._subject(kind, found)}: {found.finding.sentence()}{hint(found.path, found.index)}"
+            yield f"{self._subject(kind, found)}: {found.finding.sentence()}{self._hint(found.path, found.index)}"
         if rest := sum(found.images for _, found in ordered[SENTENCES:]):
             yield f"{rest} more images do not look like those that the model was trained for"
 
