@@ -236,7 +236,7 @@ def test_a_gate_a_promotion_and_the_way_back(changed: Pipeline) -> None:
 
     def train(epochs: int) -> None:
         changed.params(lambda values: values["models"]["random"].update(epochs=epochs))
-        changed.run("dvc", "repro", "train@random")
+        changed.run("dvc", "repro", "recognise@random")
 
     def promote() -> int:
         return changed.run("denoise", "promote", "--model", "random", check=False).returncode
