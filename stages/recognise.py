@@ -27,9 +27,12 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
     network = stored.load(layout.MODELS / name, device)
     clean = images.load(layout.clean_images("val"))
     levels = read.noisy["test"].root
-    between = Uniform(law="uniform", noise=levels.noise, low=levels.sigmas[0], high=levels.sigmas[-1])
+    at_levels = _at_levels(clean, levels)
+    between = at_levels[0][1]  # where there is one noise level
+    if len(levels.sigmas) > 1:
+        between = Uniform(law="uniform", noise=levels.noise, low=levels.sigmas[0], high=levels.sigmas[-1])
     draw = np.random.default_rng(derive(read.seed, "foreign"))
-    own = [(clean, between, "own"), *_at_levels(clean, levels)]
+    own = [(clean, between, "own"), *at_levels]
     others = [(make(clean[:FOREIGN], draw), between, kind) for kind, make in foreign.KINDS.items()]
     found = []
     for some, regime, called in progress.track([*own, *others], len(own) + len(others), f"recognise {name}", "sets"):
