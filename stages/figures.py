@@ -14,6 +14,8 @@ from domain_denoiser.runs import live
 if TYPE_CHECKING:
     import numpy as np
 
+SHOWN = 10  # images at most, one of each digit or file
+
 
 def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.yaml.")]) -> None:
     read = params.read(Path("params.yaml"))
@@ -46,7 +48,7 @@ def shown(regime: Regime) -> "tuple[np.ndarray, np.ndarray, list[float]]":
     labels = images.load_array(layout.clean_labels("test"))
     if labels.shape != clean.shape[:1]:
         raise BadInput(f"{layout.CLEAN} has test images {list(clean.shape)}, but labels {list(labels.shape)}")
-    chosen = figures.first_of_each(labels)
+    chosen = figures.first_of_each(labels)[:SHOWN]
     folder = layout.NOISE_LEVELS
     low, high = (regime.sigma, regime.sigma) if isinstance(regime, Constant) else (regime.low, regime.high)
     sigmas = figures.levels_shown(low, high, noisy_sets.load_levels(folder), len(chosen))

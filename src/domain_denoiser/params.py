@@ -22,6 +22,8 @@ Sigma = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Seconds = Annotated[float, Field(gt=0.0, le=86_400.0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)]
+Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 Checked = TypeVar("Checked", bound=BaseModel)
@@ -49,7 +51,9 @@ class Split(Strict):
     gate: Count
 
 
-class Data(Strict):
+class Sources(Strict):
+    """Where the four IDX files of a dataset come from."""
+
     sources: Annotated[
         list[Annotated[str, Field(pattern=r"^(torchvision|npm:[a-z0-9][a-z0-9._-]*@[0-9][0-9A-Za-z.-]*|dir:.+)$")]],
         Field(min_length=1),
@@ -57,14 +61,73 @@ class Data(Strict):
     timeout_s: Seconds
     limit_s: Seconds
     sha256: dict[Literal[IDX_FILES], Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
-    split: Split
 
     @model_validator(mode="after")
-    def every_file_has_a_checksum(self) -> "Data":
+    def every_file_has_a_checksum(self) -> "Sources":
         missing = [name for name in IDX_FILES if name not in self.sha256]
         if missing:
             raise ValueError(f"must name every file, but lacks {', '.join(missing)}")
         return self
+
+
+class Idx(Strict):
+    """MNIST, or a dataset in files of its form."""
+
+    kind: Literal["idx"]
+    origin: Annotated[str, Field(pattern=r"^data/[A-Za-z0-9._-]+\.yaml$")]  # a file with Sources
+    split: Split
+
+
+class Shares(Strict):
+    """Shares of the files; the others are to train on."""
+
+    val: Share
+    gate: Share
+    test: Share
+
+    @model_validator(mode="after")
+    def some_are_left(self) -> "Shares":
+        if self.val + self.gate + self.test > 0.9:
+            raise ValueError("must leave a tenth of the files to train on")
+        return self
+
+
+class Most(Split):
+    """Maximum numbers of tiles; drawn, if there are more."""
+
+    test: Count
+
+
+class Images(Strict):
+    """A folder of image files, which are cut into tiles."""
+
+    kind: Literal["images"]
+    origin: Annotated[str, Field(pattern=r"^data/[A-Za-z0-9_-]+$")]  # the folder
+    tile: Annotated[list[Annotated[int, Field(ge=16, le=1024)]], Field(min_length=2, max_length=2)]  # height and width
+    shares: Shares
+    most: Most
+
+
+class Domain(Strict):
+    """What the images are, in words."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+    title: Line
+    images: Line
+    look: Line
+    dataset: Line | None
+    authors: Line | None
+    licence: Line | None
+
+    @property
+    def experiment(self) -> str:
+        """The name of the experiment in MLflow."""
+        return f"{self.name}-denoising"
+
+    @property
+    def registered(self) -> str:
+        """The name of the registered model in MLflow."""
+        return f"{self.name}-denoiser"
 
 
 class Constant(Strict):
@@ -154,9 +217,10 @@ class Gate(Strict):
 
 
 class Params(Strict):
+    domain: Domain
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
     compute: Compute
-    data: Data
+    data: Annotated[Idx | Images, Field(discriminator="kind")]
     noisy: dict[Name, Law]
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     gate: Gate

@@ -30,7 +30,7 @@ def main(domain: Annotated[str, typer.Argument(help="A name of study_params.Doma
             progress.line(f"{domain} {name}: {len(part)} images")
 
 
-def made(domain: str, fashion: params.Data, seed: int) -> dict[str, np.ndarray]:
+def made(domain: str, fashion: study_params.Fashion, seed: int) -> dict[str, np.ndarray]:
     """The training, val and test images: as many as of digits, but Fashion-MNIST as its params split it."""
     digits = {part: images.load(layout.clean_images(part)) for part in ("train", "val", "test")}
     if domain in OF_DIGITS:
@@ -40,7 +40,7 @@ def made(domain: str, fashion: params.Data, seed: int) -> dict[str, np.ndarray]:
     if domain == "fashion":
         from domain_denoiser.data import sources
 
-        train, test = domains.fashion(fashion, progress.line)
+        train, test = domains.fashion(fashion, "study/params.yaml's domains.fashion.sources", progress.line)
         split = sources.split(train, fashion.split, seed)
         return {"train": split["train"].images, "val": split["val"].images, "test": test.images}
     raise BadInput(f"{domain!r} is not a domain; one of {', '.join([*OF_DIGITS, 'letters', 'fashion'])} is expected")

