@@ -92,11 +92,9 @@ def committed() -> dict:
 
 
 @pytest.fixture
-def values(committed, idx_files) -> dict:
-    """The committed params.yaml, but with the sample as its data and two epochs; free to be changed."""
+def values(committed) -> dict:
+    """The committed params.yaml, but with the sample's split and two epochs; free to be changed."""
     varied = copy.deepcopy(committed)
-    varied["data"]["sources"] = [f"dir:{SAMPLE}"]
-    varied["data"]["sha256"] = {name: hashlib.sha256(content).hexdigest() for name, content in idx_files.items()}
     varied["data"]["split"] = {"train": 1000, "val": 100, "gate": 100}
     for model in varied["models"].values():
         model["epochs"] = 2
@@ -116,21 +114,20 @@ def write_params(tmp_path):
     return write
 
 
-@pytest.fixture
-def data(values) -> params.Data:
-    """The `data` of params.yaml for the sample."""
-    return params.Data.model_validate(values["data"])
+@pytest.fixture(scope="session")
+def sample_sources(idx_files) -> params.Sources:
+    """Where the sample comes from, as data/mnist.yaml says it of MNIST."""
+    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in idx_files.items()}
+    given = {"sources": [f"dir:{SAMPLE}"], "timeout_s": 1.0, "limit_s": 60.0, "sha256": checksums}
+    return params.Sources.model_validate(given)
 
 
 @pytest.fixture(scope="session")
-def sample(idx_files) -> "tuple[sources.Labelled, sources.Labelled]":
+def sample(sample_sources) -> "tuple[sources.Labelled, sources.Labelled]":
     """The sample's training and test images with their labels."""
     from domain_denoiser.data import sources
 
-    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in idx_files.items()}
-    split = {"train": 1000, "val": 100, "gate": 100}
-    given = {"sources": [f"dir:{SAMPLE}"], "timeout_s": 1.0, "limit_s": 60.0, "sha256": checksums, "split": split}
-    return sources.obtain(params.Data.model_validate(given), lambda line: None)
+    return sources.obtain(sample_sources, "the sample", lambda line: None)
 
 
 @pytest.fixture(scope="session")

@@ -91,12 +91,16 @@ MADE = (
 
 
 def clone(target: Path) -> Pipeline:
-    """This checkout as it lies here, with what is not committed yet, as a repository without a past or results."""
+    """This checkout as it lies here, with what is not committed yet, as a repository without a past or results.
+
+    Its MNIST is the sample.
+    """
     listed = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
     for name in subprocess.run(listed, cwd=CHECKOUT, check=True, capture_output=True).stdout.decode().split("\0"):
         if name and not name.startswith(MADE) and (CHECKOUT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(CHECKOUT / name, target / name)
+    YAML().dump(sample_sources(), target / "data/mnist.yaml")
     pipeline = Pipeline(target, "")
     pipeline.run("git", "init", "-q")
     pipeline.run("git", "config", "user.name", "Tester")
@@ -104,12 +108,16 @@ def clone(target: Path) -> Pipeline:
     return pipeline
 
 
-def small(values: dict) -> None:
-    """Make params.yaml describe the sample, and trainings of two epochs."""
-    values["data"]["sources"] = ["dir:tests/data/mnist"]
-    values["data"]["sha256"] = {
+def sample_sources() -> dict:
+    """What data/mnist.yaml holds where MNIST is the sample."""
+    checksums = {
         path.stem: hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest() for path in SAMPLE.glob("*.gz")
     }
+    return {"sources": ["dir:tests/data/mnist"], "timeout_s": 1.0, "limit_s": 60.0, "sha256": checksums}
+
+
+def small(values: dict) -> None:
+    """Make params.yaml describe the sample, and trainings of two epochs."""
     values["data"]["split"] = {"train": 1000, "val": 100, "gate": 100}
     for model in values["models"].values():
         model["epochs"] = 2

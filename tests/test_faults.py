@@ -58,7 +58,7 @@ def write_project(root: Path, values: dict, seed: int) -> None:
     (root / ".dvc").mkdir()
     (root / "dvc.yaml").write_text("stages: {}\n")
     (root / "idx").mkdir()
-    pixels = np.random.default_rng(2018)
+    pixels, checksums = np.random.default_rng(2018), {}
     for prefix, count in IMAGES.items():
         images = pixels.integers(0, 256, (count, 28, 28), np.uint8).tobytes()
         labels = (np.arange(count) % 10).astype(np.uint8).tobytes()
@@ -69,8 +69,11 @@ def write_project(root: Path, values: dict, seed: int) -> None:
             name = f"{prefix}-{kind}-ubyte"
             whole = struct.pack(f">HBB{len(sizes)}I", 0, 8, len(sizes), *sizes) + content
             (root / "idx" / f"{name}.gz").write_bytes(gzip.compress(whole, mtime=0))
-            values["data"]["sha256"][name] = hashlib.sha256(whole).hexdigest()
-    values["data"] |= {"sources": ["dir:idx"], "split": {"train": 24, "val": 8, "gate": 8}}
+            checksums[name] = hashlib.sha256(whole).hexdigest()
+    (root / "data").mkdir()
+    given = {"sources": ["dir:idx"], "timeout_s": 1.0, "limit_s": 60.0, "sha256": checksums}
+    YAML().dump(given, root / "data/mnist.yaml")
+    values["data"]["split"] = {"train": 24, "val": 8, "gate": 8}
     fixed = values["models"]["fixed"] | {"epochs": 2, "hidden": 16}
     values |= {"seed": seed, "models": {"fixed": fixed}, "compute": {"device": "cpu", "threads": 1}}
     YAML().dump(values, root / "params.yaml")

@@ -57,14 +57,7 @@ def test_values_of_the_sample_are_valid(values, write_params):
         ("compute.device", "gpu", "'cpu' or 'cuda'"),
         ("compute.threads", 0, "greater than or equal to 1"),
         ("compute", "cpu", "dictionary"),
-        ("data.sources", [], "at least 1 item"),
-        ("data.sources", "torchvision", "list"),
-        ("data.sources.0", "ftp:example", "torchvision|npm:"),
-        ("data.sources.0", "npm:--global@1", "torchvision|npm:"),
-        ("data.sources.0", "npm:../evil@1.0.0", "torchvision|npm:"),
-        ("data.timeout_s", 0.0, "greater than 0"),
-        ("data.limit_s", math.inf, "finite"),
-        ("data.sha256.t10k-images-idx3-ubyte", "abc", "[0-9a-f]{64}"),
+        ("data.origin", "../mnist.yaml", "match pattern"),
         ("data.split.gate", 0, "greater than or equal to 1"),
         ("noisy.fixed.sigma", 1.5, "less than or equal to 1"),
         ("noisy.fixed.sigma", -0.1, "greater than or equal to 0"),
@@ -100,7 +93,6 @@ def test_wrong_value_is_answered_with_key_value_and_what_is_allowed(values, writ
 @pytest.mark.parametrize(
     ("section", "name", "wanted"),
     [
-        ("data.sha256", "other-file", "'train-images-idx3-ubyte'"),
         ("noisy", "Fixed", "[a-z]"),
         ("models", "../evil", "[a-z]"),
     ],
@@ -155,16 +147,11 @@ def test_unknown_key_is_refused(values, write_params, key):
 
 
 @pytest.mark.parametrize(
-    "key", ["seed", "compute", "data.timeout_s", "data.split.val", "noisy.fixed.sigma", "models.fixed.beta2"]
+    "key", ["seed", "compute", "data.origin", "data.split.val", "noisy.fixed.sigma", "models.fixed.beta2"]
 )
 def test_missing_key_has_no_default(values, write_params, key):
     at(values, key, remove=True)
     assert said(params.read, write_params(values)).endswith(f": {key} is missing")
-
-
-def test_missing_checksum_is_named(values, write_params):
-    at(values, "data.sha256.t10k-labels-idx1-ubyte", remove=True)
-    assert "data must name every file, but lacks t10k-labels-idx1-ubyte" in said(params.read, write_params(values))
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,7 @@ ROOMS = (
     "core",
     "data",
     "domain",
+    "formats",
     "training",
     "evaluation",
 )  # dependencies as a whole; of the others a stage names files

