@@ -253,6 +253,19 @@ def read(path: Path) -> Params:
     return check(Params, parsing.parse(reading.content(path, reading.LARGEST_TEXT), str(path)), str(path))
 
 
+class _OfDomain(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    domain: Domain
+
+
+def read_domain(path: Path) -> Domain:
+    """What a params.yaml says of the domain, whatever else is in it: names must not hang on the other values.
+
+    Raises BadInput with the key, the value found and what is allowed.
+    """
+    return check(_OfDomain, parsing.parse(reading.content(path, reading.LARGEST_TEXT), str(path)), str(path)).domain
+
+
 def check(schema: type[Checked], value: object, where: str) -> Checked:
     """Validate `value`. Raises BadInput, whose message starts with `where`."""
     try:

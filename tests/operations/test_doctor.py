@@ -225,6 +225,20 @@ def test_a_store_of_another_version_or_folder(
         assert said in check.said and fix in check.fix
 
 
+@pytest.mark.parametrize(("domain", "fine"), [("mnist", True), ("cells", False), ("no name!", True)])
+def test_a_store_is_looked_at_for_the_domain_of_params_yaml(project: Path, domain: str, fine: bool) -> None:
+    """Another domain's experiment in it keeps its files where it likes. Of an invalid name another line tells."""
+    with contextlib.closing(sqlite3.connect("mlflow.db")) as store:
+        store.execute("CREATE TABLE experiments (name, artifact_location)")
+        here, elsewhere = ((folder / "mlartifacts").as_uri() for folder in (project, Path("/elsewhere")))
+        rows = [("mnist-denoising", here), ("cells-denoising", elsewhere)]
+        store.executemany("INSERT INTO experiments VALUES (?, ?)", rows)
+        store.commit()
+    edit("params.yaml", "name: mnist ", f"name: {domain} ")
+    assert about(services.tracking).fine is fine
+    assert about(machine.settings).fine is (domain != "no name!")
+
+
 def test_git_itself_is_missed(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as without:
         without.setenv("PATH", str(tmp_path))

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from mlflow.tracking import MlflowClient
 from ruamel.yaml import YAML
 
+from domain_denoiser.base import process_identity
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.networks import architectures, stored
 from domain_denoiser.networks.mlp import Settings as MlpSettings
@@ -23,6 +25,16 @@ AVX2 = {"system": "Linux", "cpu_capability": "AVX2"}
 AVX512 = {"system": "Linux", "cpu_capability": "AVX512"}
 KINDS = ("model.safetensors", "model.json")
 MLP = MlpSettings(architecture="mlp", hidden=2, output="sigmoid")
+DOMAIN = {
+    "name": "mnist",
+    "title": "MNIST",
+    "images": "digits",
+    "look": "light on dark",
+    "dataset": None,
+    "authors": None,
+    "licence": None,
+}
+REGISTERED = "mnist-denoiser"
 UNET = UnetSettings(architecture="unet", fine_channels=2, coarse_channels=2, coarse_blocks=1, fine_blocks=1)
 
 
@@ -38,7 +50,7 @@ class Project:
     """The working directory: a repository with a params.yaml, models, and the dvc.lock that says so."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.entries = root, {}
+        self.root, self.entries, self.domain = root, {}, DOMAIN
         (root / ".dvc").mkdir()
         (root / ".dvc/config").touch()
         (root / ".gitignore").write_text("/models/*/*.safetensors\n/models/*/*.json\nmlflow.db*\nmlartifacts\n/.dvc\n")
@@ -67,7 +79,8 @@ class Project:
         """dvc.lock, and a params.yaml with these models."""
         with (self.root / "dvc.lock").open("w") as lock:
             YAML().dump({"schema": "2.0", "stages": self.entries}, lock)
-        (self.root / "params.yaml").write_text(json.dumps({"seed": seed, "models": dict.fromkeys(names, {})}))
+        values = {"domain": self.domain, "seed": seed, "models": dict.fromkeys(names, {})}
+        (self.root / "params.yaml").write_text(json.dumps(values))
 
     def commit(self) -> str:
         git("add", "-A")
@@ -210,7 +223,7 @@ def test_the_champion_of_an_earlier_state_is_shown_and_registered(project: Proje
     shutil.move(project.root.with_name("elsewhere"), project.root / "champion")
     said = synced(project)
     assert said.missing == ()
-    version = connected(project).client.get_model_version_by_alias(registry.NAME, "champion")
+    version = connected(project).client.get_model_version_by_alias(REGISTERED, "champion")
     assert version.tags["key"] == promoted.key == old
     assert synced(project).registered == ()
 
@@ -223,7 +236,7 @@ def test_a_champion_whose_training_no_commit_has_is_shown_from_its_files(project
     said = synced(project)
     assert shown(project) == {f"conv-{new[:8]}": "current", f"conv-{old[:8]}": "champion"}
     assert said.missing == ()
-    version = connected(project).client.get_model_version_by_alias(registry.NAME, "champion")
+    version = connected(project).client.get_model_version_by_alias(REGISTERED, "champion")
     assert version.tags["key"] == old
 
 
@@ -239,8 +252,8 @@ def test_a_champion_of_the_old_form_hides_no_run(project: Project) -> None:
 def test_a_registered_model_without_a_version_goes(project: Project) -> None:
     project.train("conv")
     store = connected(project)
-    store.client.create_registered_model(registry.NAME)
-    assert synced(project).registered == (f"registered model {registry.NAME} removed: it has no version",)
+    store.client.create_registered_model(REGISTERED)
+    assert synced(project).registered == (f"registered model {REGISTERED} removed: it has no version",)
     assert store.client.search_registered_models() == []
 
 
@@ -291,10 +304,123 @@ def test_the_champion_of_another_kind_of_machine_is_registered_with_its_own_weig
     promoted = project.promote("conv")
     synced(project)
     client = connected(project).client
-    version = client.get_model_version_by_alias(registry.NAME, "champion")
+    version = client.get_model_version_by_alias(REGISTERED, "champion")
     assert version.tags["key"] == key
     logged = client.get_logged_model(version.source.removeprefix("models:/"))
     assert logged.tags["md5"] == promoted.files["champion/model.safetensors"]
+
+
+def rows(path: Path) -> set[tuple[str, tuple[tuple[str, object], ...]]]:
+    """Every row of every table of a store: the table, and the row's columns with their values."""
+    found = set()
+    with sqlite3.connect(path) as store:
+        store.row_factory = sqlite3.Row
+        for (table,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            found |= {(table, tuple(dict(row).items())) for row in store.execute(f"SELECT * FROM {table}")}
+    return found
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def owned(store: mlflow_store.Store) -> set[object]:
+    """By what rows are tied to a domain: the ids of its runs and logged models, and its names."""
+    runs = [run.info.run_id for run in store.client.search_runs([store.experiment])]
+    models = [model.model_id for model in store.client.search_logged_models([store.experiment])]
+    return {*runs, *models, store.domain.experiment, store.domain.registered}
+
+
+def tied(row: tuple[str, tuple[tuple[str, object], ...]], store: mlflow_store.Store, ids: set[object]) -> bool:
+    return any(value in ids or (name, str(value)) == ("experiment_id", store.experiment) for name, value in row[1])
+
+
+@pytest.mark.usefixtures("networks")
+@pytest.mark.parametrize("shared", [True, False], ids=["one store, two projects", "a project of another domain now"])
+def test_the_domains_of_a_store_touch_nothing_of_each_other(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    path = project.root / "mlflow.db"
+    if shared:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shutil.move(path, tmp_path / 'shared.db')}")
+        path = tmp_path / "shared.db"
+    project.train("conv", seed=1)
+    project.commit()
+    key = project.train("conv", seed=2, bytes_seed=2)
+    project.promote("conv")
+    project.commit()
+    synced(project, *sync.all_commits())
+    digits = connected(project)
+    assert digits.local is not shared
+    # All that a sync of digits itself would put right.
+    run = mlflow_store.runs_by_key(digits)[key].info.run_id
+    for name, value in (process_identity.tags(os.getpid()) | {"process.start_ticks": "1"}).items():
+        digits.client.set_tag(run, name, value)
+    digits.client.update_run(run, status="RUNNING", name="renamed by hand")
+    digits.client.set_experiment_tag(digits.experiment, "mlflow.note.content", "A note of somebody.")
+    digits.client.update_registered_model(REGISTERED, "Another note.")
+    digits.client.set_registered_model_alias(REGISTERED, "challenger", "1")
+    digits.client.create_registered_model("mnist-denoiser-2")  # whose name begins alike
+    before, kept = rows(path), files(project.root / "mlartifacts")
+    ids = owned(digits) | {"mnist-denoiser-2"}
+
+    cells = project
+    if shared:
+        (tmp_path / "cells").mkdir()
+        monkeypatch.chdir(tmp_path / "cells")
+        cells = Project(tmp_path / "cells")
+    cells.domain = DOMAIN | {"name": "cells"}
+    # The same work; with other bytes, where no commit says that it gave the first ones.
+    assert cells.train("conv", seed=2, bytes_seed=3 if shared else 2) == key
+    store = connected(cells)
+    store.client.create_registered_model("cells-denoiser")
+    assert (
+        bool(registry.publish(store, [], None, None)[0]) is store.local
+    )  # the registered model without a version goes
+    cells.promote("conv")
+    cells.commit()
+    said = synced(cells, *sync.all_commits())
+    assert "run created" in said.outcomes[0].did and said.contradictions == []
+    assert "alias champion on version 1" in said.registered
+    cells.train("conv", seed=4, bytes_seed=4)
+    (cells.root / "champion.json").unlink()
+    assert "alias champion removed" in synced(cells).registered
+    store.client.delete_experiment(store.experiment)
+    assert connected(cells).experiment == store.experiment
+
+    after = rows(path)
+    assert before - after == set()
+    assert not [row for row in after - before if tied(row, digits, ids)]
+    assert files(project.root / "mlartifacts").items() >= kept.items()
+    assert [row for row in after - before if tied(row, store, owned(store))]  # so there was something to look at
+
+
+def test_the_domain_is_that_of_the_present_params_yaml_at_the_root(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of an old commit, nor of the copy that a queued experiment runs in."""
+    old = project.train("conv", seed=1)
+    (project.root / "params.yaml").write_text(json.dumps({"models": {"conv": {}}}))  # before there were domains
+    project.commit()
+    new = project.train("conv", seed=2)
+    project.commit()
+    synced(project, *sync.all_commits())
+    assert set(mlflow_store.runs_by_key(connected(project))) == {old, new}
+    copied = tmp_path / "copy"
+    copied.mkdir()
+    (copied / "params.yaml").write_text(json.dumps({"domain": DOMAIN | {"name": "cells"}}))
+    monkeypatch.chdir(copied)
+    store = connected(project)
+    assert store.domain.name == "mnist"
+    assert [found.name for found in store.client.search_experiments()] == ["mnist-denoising", "Default"]
+
+
+def test_a_params_yaml_without_a_domain_is_one_sentence(project: Project) -> None:
+    project.train("conv")
+    for domain, said in ((None, "domain is None"), ({"name": "Cells!"}, "domain.name is 'Cells!'")):
+        (project.root / "params.yaml").write_text(json.dumps({"domain": domain and DOMAIN | domain}))
+        with pytest.raises(BadInput, match=f"params.yaml: {said}"):
+            connected(project)
 
 
 def test_a_training_that_never_ended_gives_way(project: Project) -> None:
@@ -327,6 +453,7 @@ def test_a_logged_model_takes_every_size_that_the_network_takes(project: Project
 
 
 def test_a_moved_project_is_told_the_command_that_helps(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.write([])
     connected(project)
     moved = project.root.with_name("moved here")
     project.root.rename(moved)
@@ -358,6 +485,7 @@ def test_a_database_that_cannot_be_had_is_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str, wanted: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    (tmp_path / "params.yaml").write_text(json.dumps({"domain": DOMAIN}))
     with pytest.raises(BadInput, match=wanted) as told:
         mlflow_store.connect(tmp_path, retries=0, timeout_s=2)
     assert "secret" not in str(told.value)

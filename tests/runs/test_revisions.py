@@ -262,7 +262,7 @@ def test_tags_are_taken_away_only_where_all_history_is_seen(
     monkeypatch.setattr(mlflow_store, "runs_by_key", lambda store: {"k": run})
     monkeypatch.setattr(mlflow_store, "rename", lambda store, run: False)
     monkeypatch.setattr(mlflow_store, "set_tags", lambda store, run, tags: written.update(tags))
-    store = mlflow_store.Store(None, "", "", local=True, lock=None)
+    store = mlflow_store.Store(None, "", "", local=True, lock=None, domain=None)
     sync.retag(store, sync.History({}, {"k": ["222222222222" + "0" * 28]}, {}, (), gap))
     assert written["commits"] == ("222222222222" if gap is None else "111111111111 222222222222")
 

@@ -18,7 +18,9 @@ from mlflow.tracking import MlflowClient
 from pipeline import Pipeline, clean_environment
 from servers import free_port
 
-from domain_denoiser.runs import dvc_lock, mlflow_store, registry, sync
+from domain_denoiser.runs import dvc_lock, mlflow_store, sync
+
+REGISTERED = "mnist-denoiser"
 
 
 @pytest.fixture
@@ -277,8 +279,8 @@ def test_an_interrupted_sync_is_repaired_by_the_next(changed: Pipeline) -> None:
     key = champion(changed)["key"]
     did(changed)
     client = open_store(changed)
-    assert client.get_model_version_by_alias(registry.NAME, "champion").tags["key"] == key
-    assert len(client.search_model_versions(f"name = '{registry.NAME}'")) == 1
+    assert client.get_model_version_by_alias(REGISTERED, "champion").tags["key"] == key
+    assert len(client.search_model_versions(f"name = '{REGISTERED}'")) == 1
 
 
 @pytest.mark.services
@@ -319,8 +321,8 @@ def aliases(pipeline: Pipeline) -> dict[str, str]:
     """Alias -> key, after a sync."""
     did(pipeline)
     client = open_store(pipeline)
-    named = client.get_registered_model(registry.NAME).aliases
-    return {alias: client.get_model_version(registry.NAME, version).tags["key"] for alias, version in named.items()}
+    named = client.get_registered_model(REGISTERED).aliases
+    return {alias: client.get_model_version(REGISTERED, version).tags["key"] for alias, version in named.items()}
 
 
 def start_server(folder: Path, port: int) -> subprocess.Popen:

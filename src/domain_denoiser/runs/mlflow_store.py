@@ -20,8 +20,8 @@ from domain_denoiser.base import atomic, checksum, temporary
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.base.secrets import masked
 from domain_denoiser.core.metrics import METRICS
-from domain_denoiser.params import STEPS_OF_SIGMA
-from domain_denoiser.runs import addresses
+from domain_denoiser.params import STEPS_OF_SIGMA, Domain, read_domain
+from domain_denoiser.runs import addresses, dvc_lock
 from domain_denoiser.runs.records import Record
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
     from mlflow.models import ModelSignature
 
-EXPERIMENT = "mnist-denoising"
 DESCRIPTION = """Denoisers of images of one domain. A run is one training: its model, and the beginning of its key.
 The key follows from what the training read: command, data, code, params.
 
@@ -57,13 +56,17 @@ class Origin(NamedTuple):
 
 
 class Store(NamedTuple):
-    """A tracking store and the experiment in it."""
+    """A tracking store and what of it is the project's: an experiment and a registered model, named after the domain.
+
+    Others in the same store belong to projects of other domains.
+    """
 
     client: "MlflowClient"
     uri: str
     experiment: str  # its id
     local: bool  # whether it is the project's own, beside dvc.yaml
     lock: FileLock  # held while runs are looked up and written, so that equal work never makes two runs
+    domain: Domain
 
 
 class Differences(NamedTuple):
@@ -88,9 +91,11 @@ class Outcome(NamedTuple):
 def connect(root: Path, retries: int, timeout_s: int) -> Store:
     """The store that MLFLOW_TRACKING_URI names, else SQLite at the project's root.
 
-    retries, timeout_s: of each call to a server. Raises BadInput if the store does not answer, or is
-    that of a project elsewhere.
+    root: of the project whose params.yaml names the domain, also for a queued experiment, which runs in a copy of it.
+    retries, timeout_s: of each call to a server. Raises BadInput if params.yaml has no domain, and if the store does
+    not answer or is that of a project elsewhere.
     """
+    domain = read_domain(root / dvc_lock.PARAMS)
     os.environ |= {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -117,17 +122,18 @@ def connect(root: Path, retries: int, timeout_s: int) -> Store:
         _ask_database(uri, min(timeout_s, 10))
         _make_whole(uri)
         client = MlflowClient(uri)
-        found = client.get_experiment_by_name(EXPERIMENT)
+        found = client.get_experiment_by_name(domain.experiment)
         if found is None:
             tags = {"mlflow.note.content": DESCRIPTION}
-            return Store(client, uri, _create_experiment(client, artifacts, tags), uri == own, lock)
+            created = _create_experiment(client, domain.experiment, artifacts, tags)
+            return Store(client, uri, created, uri == own, lock, domain)
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
         if artifacts is not None and found.artifact_location != artifacts:
             raise BadInput(_of_another_place(uri, own, found.artifact_location, root))
         if found.tags.get("mlflow.note.content") != DESCRIPTION:
             client.set_experiment_tag(found.experiment_id, "mlflow.note.content", DESCRIPTION)
-    return Store(client, uri, found.experiment_id, uri == own, lock)
+    return Store(client, uri, found.experiment_id, uri == own, lock, domain)
 
 
 def one_sentence_if_it_fails(store: Store) -> AbstractContextManager[None]:
@@ -199,14 +205,14 @@ def _one_sentence(uri: str) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, f"the tracking store at {masked(uri)}") from error
 
 
-def _create_experiment(client: "MlflowClient", artifacts: str | None, tags: Mapping[str, str]) -> str:
+def _create_experiment(client: "MlflowClient", name: str, artifacts: str | None, tags: Mapping[str, str]) -> str:
     """The id of a new experiment, or of the one that another machine made at this moment."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return client.create_experiment(EXPERIMENT, artifact_location=artifacts, tags=dict(tags))
+        return client.create_experiment(name, artifact_location=artifacts, tags=dict(tags))
     except MlflowException:
-        found = client.get_experiment_by_name(EXPERIMENT)
+        found = client.get_experiment_by_name(name)
         if found is None:
             raise
         return found.experiment_id

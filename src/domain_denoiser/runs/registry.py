@@ -10,7 +10,6 @@ from domain_denoiser.runs.mlflow_store import Store
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-NAME = "mnist-denoiser"
 DESCRIPTION = "Denoisers that passed the gate. champion.json in git decides; `denoise sync` brings the decision here."
 
 
@@ -36,7 +35,7 @@ def publish(
                 continue
             did += _registered(store)
             versions[identity] = store.client.create_model_version(
-                NAME,
+                store.domain.registered,
                 source=f"models:/{model_id}",
                 run_id=run.info.run_id,
                 tags={"key": model.key, "model": model.model, **model.trained},
@@ -76,23 +75,23 @@ def weights_md5(files: Mapping[str, str]) -> str:
 
 def _registered(store: Store) -> list[str]:
     """Make the registered model unless it is there; what was done."""
-    if store.client.search_registered_models(f"name = '{NAME}'"):
+    if store.client.search_registered_models(f"name = '{store.domain.registered}'"):
         return []
-    store.client.create_registered_model(NAME, description=DESCRIPTION)
-    return [f"registered model {NAME}"]
+    store.client.create_registered_model(store.domain.registered, description=DESCRIPTION)
+    return [f"registered model {store.domain.registered}"]
 
 
 def _without_empty(store: Store) -> list[str]:
     """Take away the registered model, which has no version: a sync was interrupted, or the files are gone."""
-    if not store.client.search_registered_models(f"name = '{NAME}'"):
+    if not store.client.search_registered_models(f"name = '{store.domain.registered}'"):
         return []
-    store.client.delete_registered_model(NAME)
-    return [f"registered model {NAME} removed: it has no version"]
+    store.client.delete_registered_model(store.domain.registered)
+    return [f"registered model {store.domain.registered} removed: it has no version"]
 
 
 def _versions(store: Store) -> dict[Identity, "ModelVersion"]:
     """The registered versions; of equal ones the oldest."""
-    found = store.client.search_model_versions(f"name = '{NAME}'", max_results=10_000)
+    found = store.client.search_model_versions(f"name = '{store.domain.registered}'", max_results=10_000)
     newest_first = sorted(found, key=lambda version: -int(version.version))
     return {
         Identity(version.tags["key"], weights_md5(version.tags)): version
@@ -104,13 +103,13 @@ def _versions(store: Store) -> dict[Identity, "ModelVersion"]:
 def _set_alias(
     store: Store, alias: str, model: Champion | None, versions: Mapping[Identity, "ModelVersion"]
 ) -> list[str]:
-    current = store.client.get_registered_model(NAME).aliases.get(alias)
+    current = store.client.get_registered_model(store.domain.registered).aliases.get(alias)
     found = None if model is None else versions.get(_identity(model))
     version = None if found is None else str(found.version)
     if version is None and current is not None:  # better none than one on another model
-        store.client.delete_registered_model_alias(NAME, alias)
+        store.client.delete_registered_model_alias(store.domain.registered, alias)
         return [f"alias {alias} removed"]
     if version is None or version == str(current):
         return []
-    store.client.set_registered_model_alias(NAME, alias, version)
+    store.client.set_registered_model_alias(store.domain.registered, alias, version)
     return [f"alias {alias} on version {version}"]

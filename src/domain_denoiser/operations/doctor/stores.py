@@ -8,17 +8,18 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from domain_denoiser import params
+from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations.checks import OK, WRONG, Check
 
 MIGRATIONS = "store/db_migrations/versions"
-EXPERIMENT = "mnist-denoising"
 
 
 def check(path: Path, root: Path) -> Check:
     """A store that can be written: is it of the MLflow that is installed, and of the project in `root`?"""
     with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=1)) as store:
         version = _value(store, "SELECT version_num FROM alembic_version")
-        artifacts = _value(store, f"SELECT artifact_location FROM experiments WHERE name = '{EXPERIMENT}'")
+        artifacts = _value(store, "SELECT artifact_location FROM experiments WHERE name = ?", _experiment(root))
     quoted = shlex.quote(str(path))
     anew = f"mv {quoted} {shlex.quote(f'{path}.old')} && denoise sync --all-commits"  # nothing is known to it alone
     newest, known = migrations()
@@ -34,9 +35,17 @@ def check(path: Path, root: Path) -> Check:
     return Check(OK, f"tracking store: {path}")
 
 
-def _value(store: sqlite3.Connection, query: str) -> str | None:
+def _experiment(root: Path) -> str | None:
+    """Its name; None if params.yaml does not give it, which `machine.settings` says."""
     try:
-        found = store.execute(query).fetchone()
+        return params.read_domain(root / "params.yaml").experiment
+    except BadInput:
+        return None
+
+
+def _value(store: sqlite3.Connection, query: str, *given: str | None) -> str | None:
+    try:
+        found = store.execute(query, given).fetchone()
     except sqlite3.OperationalError:  # no such table: MLflow has not been there yet
         return None
     return None if found is None else found[0]
