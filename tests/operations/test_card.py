@@ -15,12 +15,15 @@ from domain_denoiser import Denoiser
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import images, noisy_sets
 from domain_denoiser.operations import card
+from domain_denoiser.params import Domain, read_domain
 from domain_denoiser.runs import champion
 from domain_denoiser.runs.champion import Champion
 from domain_denoiser.runs.dvc_lock import Stage
 from domain_denoiser.runtime.graphs import Graph
 
-GRAPH = (Path(__file__).parents[2] / champion.GRAPH).read_bytes()
+ROOT = Path(__file__).parents[2]
+GRAPH = (ROOT / champion.GRAPH).read_bytes()
+MNIST = read_domain(ROOT / "params.yaml")
 RESTORED = {"0.0": np.linspace(30.0, 50.0, 60), "0.5": np.linspace(10.0, 30.0, 60)}
 STAGES = {
     "corrupt@test": Stage("corrupt@test", "", {}, {"noisy.test": {"noise": "gaussian"}}, {}),
@@ -51,6 +54,7 @@ def made(
     stages: dict[str, Stage] = STAGES,
     model: str = "conv",
     graph: bytes = GRAPH,
+    domain: Domain = MNIST,
 ) -> str:
     candidate = Champion(
         model=model,
@@ -61,7 +65,7 @@ def made(
         gain_db=None,
         reasons=[],
     )
-    return card.content(candidate, stages, restored, Graph(graph, "here", 1), 2018).decode()
+    return card.content(candidate, domain, stages, restored, Graph(graph, "here", 1), 2018).decode()
 
 
 def rows(text: str) -> dict[str, list[float]]:
@@ -144,3 +148,35 @@ def test_it_says_that_the_model_knows_its_domain_if_it_does(digits):
     for given, said in ((None, False), (profile, True)):
         assert ("--strict" in made(graph=graph_files.negative(profile=given))) == said
     assert "It takes images of 7 x 5 pixels" in made(graph=graph_files.negative((5, 7)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "datasets", "target", "ending"),
+    [
+        ({}, ["ylecun/mnist"], ("ylecun/mnist", "train"), f" MNIST: {MNIST.authors}, CC BY-SA 3.0.\n"),
+        ({"dataset": None}, None, ("mnist", None), f" MNIST: {MNIST.authors}, CC BY-SA 3.0.\n"),
+        ({"authors": None}, ["ylecun/mnist"], ("ylecun/mnist", "train"), " MNIST: CC BY-SA 3.0.\n"),
+        ({"licence": None}, ["ylecun/mnist"], ("ylecun/mnist", "train"), f" MNIST: {MNIST.authors}.\n"),
+        ({"dataset": None, "authors": None, "licence": None}, None, ("mnist", None), "\n"),
+    ],
+)
+def test_what_is_not_known_of_a_domain_is_left_out(
+    changed: dict[str, None], datasets: list[str] | None, target: tuple[str, str | None], ending: str
+) -> None:
+    text = made(domain=MNIST.model_copy(update=changed))
+    front = front_matter(text)
+    assert front.get("datasets") == datasets
+    [model] = front["model-index"]
+    assert {(found["dataset"]["type"], found["dataset"].get("split")) for found in model["results"]} == {target}
+    assert text.endswith(f"\nThe code of Domain Denoiser: MIT.{ending}")
+    assert text.count("None") == 1  # of the example
+
+
+def test_it_is_about_the_domain_that_it_is_given() -> None:
+    cells = MNIST.model_copy(update={"name": "cells", "title": "Cells: day 2", "images": "cells", "look": "round"})
+    text = made(domain=cells.model_copy(update={"dataset": None, "authors": None, "licence": None}))
+    assert not re.search("mnist|digit|stroke", text, re.IGNORECASE)
+    assert "# conv: a denoiser for cells\n" in text and "60 images of Cells: day 2 that were not trained on" in text
+    front = front_matter(text)
+    assert front["tags"][-1] == "cells"
+    assert front["model-index"][0]["results"][0]["dataset"]["name"] == "Cells: day 2, 60 gate images, sigma 0.0"

@@ -19,31 +19,11 @@ from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import images, metrics, noisy_sets
 from domain_denoiser.core.seeds import derive
 from domain_denoiser.evaluation.intervals import paired_difference
+from domain_denoiser.params import Domain
 from domain_denoiser.runs import dvc_lock, records
 from domain_denoiser.runs.champion import Champion
 from domain_denoiser.runs.dvc_lock import Stage
 from domain_denoiser.runtime.graphs import Graph
-
-
-class Domain(NamedTuple):
-    """What a card says of the images that a model was trained on."""
-
-    title: str
-    images: str
-    look: str
-    dataset: str  # its name at Hugging Face
-    authors: str
-    licence: str
-
-
-MNIST = Domain(
-    title="MNIST",
-    images="handwritten digits",
-    look="light strokes on a dark ground, 28 x 28 pixels",
-    dataset="ylecun/mnist",
-    authors="Yann LeCun, Corinna Cortes and Christopher J. C. Burges",
-    licence="CC BY-SA 3.0",
-)
 
 
 class Row(NamedTuple):
@@ -58,6 +38,7 @@ class Row(NamedTuple):
 
 def content(
     candidate: Champion,
+    domain: Domain,
     stages: Mapping[str, Stage],
     restored: Mapping[str, np.ndarray],
     graph: Graph,
@@ -65,18 +46,19 @@ def content(
 ) -> bytes:
     """The card, in Markdown.
 
-    candidate: the model that it describes; stages: those of the dvc.lock that has its training. restored: noise level
-    -> PSNR in dB of each restored gate image, float64 [N]. graph: its own. seed: of the bootstrap. Reads the noisy gate
-    images; raises BadInput if they or their noise are not known.
+    candidate: the model that it describes; domain: what its images are; stages: those of the dvc.lock that has its
+    training. restored: noise level -> PSNR in dB of each restored gate image, float64 [N]. graph: its own. seed: of the
+    bootstrap. Reads the noisy gate images; raises BadInput if they or their noise are not known.
     """
     training, figures = stages[f"train@{candidate.model}"], [_row(*level, seed) for level in restored.items()]
     count = f"{len(next(iter(restored.values()))):,}"
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(Path(__file__).with_name("card.md").read_text(encoding="utf-8"))
     text = template.render(
-        front=_front_matter(candidate.model, MNIST, figures, count),
+        front=_front_matter(candidate.model, domain, figures, count),
         model=candidate.model,
-        domain=MNIST,
+        domain=domain,
+        rights=", ".join(said for said in (domain.authors, domain.licence) if said is not None),
         files={Path(path).name: md5 for path, md5 in candidate.files.items()},
         size="images of any size" if graph.size is None else f"images of {graph.size[1]} x {graph.size[0]} pixels",
         knows_its_domain=graph.profile is not None,
@@ -113,8 +95,8 @@ def _front_matter(model: str, domain: Domain, figures: list[Row], count: str) ->
             "task": {"type": "image-to-image", "name": "Denoising"},
             "dataset": {
                 "name": f"{domain.title}, {count} gate images, sigma {row.sigma}",
-                "type": domain.dataset,
-                "split": "train",  # the gate images are drawn from it
+                "type": domain.name if domain.dataset is None else domain.dataset,  # the hub wants one
+                **({} if domain.dataset is None else {"split": "train"}),  # the gate images are drawn from it
                 "args": {"sigma": float(row.sigma)},
             },
             "metrics": [{"type": "psnr", "name": "mean PSNR in dB", "value": round(row.psnr_db, 2)}],
@@ -125,8 +107,8 @@ def _front_matter(model: str, domain: Domain, figures: list[Row], count: str) ->
         "license": "mit",
         "library_name": "onnx",
         "pipeline_tag": "image-to-image",
-        "tags": ["denoising", "image-restoration", "onnx", domain.title.lower()],
-        "datasets": [domain.dataset],
+        "tags": ["denoising", "image-restoration", "onnx", domain.name],
+        **({} if domain.dataset is None else {"datasets": [domain.dataset]}),
         "metrics": ["psnr"],
         # In YAML 1.1, as it is read there, a model called `no` would be none.
         "model-index": [{"name": DoubleQuotedScalarString(model), "results": results}],

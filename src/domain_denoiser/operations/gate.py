@@ -98,7 +98,8 @@ def decide(params: Params, model: str | None) -> Decision:
         gain_db=figures[str(params.gate.sigma)]["gain_db"],
         reasons=[*reasons, *notes],
     )
-    made = files[best] | {champions.CARD: card.content(candidate, stages, restored, graphs[best], params.seed)}
+    described = card.content(candidate, params.domain, stages, restored, graphs[best], params.seed)
+    made = files[best] | {champions.CARD: described}
     candidate = candidate.model_copy(update={"files": champions.hashes(made)})
     return Decision(candidate, made, None if present is None else present.key, passed, figures)
 
