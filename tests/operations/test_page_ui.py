@@ -43,6 +43,7 @@ def written(tmp_path, monkeypatch) -> Path:
     (tmp_path / "reports/study/figures").mkdir()
     for name in ("psnr_against_noise", "domains", "digits", "worst", "encoder_weights"):
         (tmp_path / f"reports/study/figures/{name}.png").write_bytes(PIXEL)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
     page.write(tmp_path / page.PAGE)
     return tmp_path / page.PAGE
 

@@ -10,12 +10,12 @@ import jinja2
 import pandas
 from ruamel.yaml import YAML
 
-from domain_denoiser import layout
+from domain_denoiser import layout, params
 from domain_denoiser.base import atomic, checksum, reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.evaluation import summary
 from domain_denoiser.runs import listings
-from domain_denoiser.runs.dvc_lock import Stage, locked
+from domain_denoiser.runs.dvc_lock import PARAMS, Stage, locked
 
 PAGE = layout.PAGE
 STUDY = layout.STUDY_REPORTS
@@ -70,14 +70,22 @@ class Run(NamedTuple):
 def write(path: Path) -> int:
     """Write the page to `path` from what lies in the working directory; return its size in bytes.
 
-    Raises BadInput if a result is missing.
+    Sections about the study are left out where there is none. Raises BadInput if a result is missing, or if params.yaml
+    does not say what the images are.
     """
     stages = {lock: _locked(Path(lock)) for lock in LOCKS}
     makers = {out: (lock, stage) for lock, found in stages.items() for stage in found.values() for out in stage.outs}
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     behind = [LOCKS[lock] for lock, found in stages.items() if is_stale(found)]
-    content = template.render(sections=sections(makers), runs=runs(makers), stale=behind) + "\n"
+    told = template.render(
+        sections=sections(makers),
+        runs=runs(makers),
+        stale=behind,
+        has_study=STUDY.is_dir(),
+        domain=params.read_domain(Path(PARAMS)),
+    )
+    content = told + "\n"
     with atomic.file(path) as temporary:
         temporary.write_text(content, encoding="utf-8")
     return len(content.encode())
@@ -96,12 +104,17 @@ def _hash(path: Path) -> str:
 
 def sections(makers: Mapping[str, tuple[str, Stage]]) -> list[Section]:
     """What page.yaml says, with the tables and pictures of the working directory."""
-    told = []
+    told, has_study = [], STUDY.is_dir()
     for section in YAML(typ="safe").load(Path(__file__).with_name("page.yaml").read_bytes()):
         if "optional" in section and not _table_file(section["optional"]).exists():
             continue
         names = section.get("tables", [])
         pictures = [STUDY / f"figures/{name}.png" for name in section.get("pictures", [])]
+        files = [*map(_table_file, names), *pictures]
+        if not has_study:
+            if any(path.is_relative_to(STUDY) for path in files):
+                continue
+            section |= section.get("without_study", {})
         told.append(
             Section(
                 section["title"],
@@ -109,7 +122,7 @@ def sections(makers: Mapping[str, tuple[str, Stage]]) -> list[Section]:
                 section["limits"],
                 [_picture(section["title"], path) for path in pictures],
                 [_table_of(name) for name in names],
-                [_source(path, makers) for path in [*map(_table_file, names), *pictures]],
+                [_source(path, makers) for path in files],
             )
         )
     return told
