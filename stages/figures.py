@@ -49,6 +49,8 @@ def shown(regime: Regime) -> "tuple[np.ndarray, np.ndarray, list[float]]":
     if labels.shape != clean.shape[:1]:
         raise BadInput(f"{layout.CLEAN} has test images {list(clean.shape)}, but labels {list(labels.shape)}")
     chosen = figures.first_of_each(labels)[:SHOWN]
+    if len(chosen) < SHOWN:  # of few files: tiles from all over them
+        chosen = [index * len(labels) // SHOWN for index in range(min(SHOWN, len(labels)))]
     folder = layout.NOISE_LEVELS
     low, high = (regime.sigma, regime.sigma) if isinstance(regime, Constant) else (regime.low, regime.high)
     sigmas = figures.levels_shown(low, high, noisy_sets.load_levels(folder), len(chosen))

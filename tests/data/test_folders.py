@@ -51,9 +51,20 @@ def test_each_tile_is_the_part_of_the_image_that_it_says(folder):
             assert folders.names(folder)[made.labels()[made.tiles.index(tile)]] == tile.file
 
 
-def test_tiles_lie_side_by_side_in_the_middle(folder):
-    tiles = [tile for made in folders.cut(folder, data(), 2018).values() for tile in made.tiles if tile.file == "0.png"]
-    assert [(tile.top, tile.left) for tile in tiles] == [(2, 0), (2, 20), (2, 40), (2, 60), (2, 80)]
+SIDES = st.tuples(st.integers(16, 200), st.integers(16, 200))
+
+
+@given(SIDES, SIDES, st.sampled_from(SPLITS))
+def test_tiles_lie_in_the_middle_of_the_image(image, tile, split):
+    """Side by side, or to train on half over each other; no room for one more is left."""
+    found = folders.grid(image, tile, split)
+    for length, side, starts in zip(image, tile, found):
+        step = side // 2 if split == "train" else side
+        assert starts == list(range(starts[0], starts[0] + step * len(starts), step)) if starts else length < side
+        if starts:
+            before, after = starts[0], length - (starts[-1] + side)
+            assert 0 <= before <= after <= before + 1
+            assert before + after < step
 
 
 def test_of_more_tiles_than_wanted_some_are_drawn(folder):
@@ -124,7 +135,12 @@ def test_every_image_of_a_file_is_cut(tmp_path):
     for number, stack in enumerate(stacks):
         np.save(tmp_path / f"{number}.npy", stack)
     found = folders.cut(tmp_path, data(), 1)
-    assert sum(len(made.tiles) for made in found.values()) == 5 * 3 * 4
+    assert {name: len(made.tiles) for name, made in found.items()} == {
+        "train": 2 * 27,
+        "val": 12,
+        "gate": 12,
+        "test": 12,
+    }
     for made in found.values():
         for tile, pixels in zip(made.tiles, np.concatenate(list(folders.pixels(made)))):
             whole = stacks[int(tile.file[0]), tile.image]

@@ -109,7 +109,7 @@ def planes(path: Path) -> Iterator[np.ndarray]:
 
 
 def cut(folder: Path, data: Images, seed: int) -> dict[str, Cut]:
-    """Split -> its tiles: all that fit side by side in the middle of each image, or `most` of them, drawn.
+    """Split -> its tiles: those of a grid in the middle of each image, or `most` of them, drawn.
 
     Raises BadInput if an image is smaller than a tile, cannot be read or has not 8 bits, and as `assigned`.
     """
@@ -117,13 +117,29 @@ def cut(folder: Path, data: Images, seed: int) -> dict[str, Cut]:
     numbers = {name: number for number, name in enumerate(files)}
     found, size = {}, (data.tile[0], data.tile[1])
     for split, chosen in assigned(groups(folder, files), data.shares, seed).items():
-        tiles = [tile for name in chosen for tile in _tiles(folder, name, size)]
+        tiles = [tile for name in chosen for tile in _tiles(folder, name, size, split)]
         most = getattr(data.most, split)
         if len(tiles) > most:
             drawn = np.random.default_rng(derive(seed, "tiles", split)).choice(len(tiles), most, replace=False)
             tiles = [tiles[index] for index in np.sort(drawn)]
         found[split] = Cut(folder, size, numbers, tiles)
     return found
+
+
+def grid(image: tuple[int, int], tile: tuple[int, int], split: str) -> tuple[list[int], list[int]]:
+    """Where the rows and the columns of a split's tiles begin in an image; none if it is smaller than a tile.
+
+    image, tile: height and width, pixels. Tiles to train on overlap by half, so that a network sees an edge at more
+    places; those to test on lie side by side.
+    """
+    down, across = (_starts(length, side, side // 2 if split == "train" else side) for length, side in zip(image, tile))
+    return down, across
+
+
+def _starts(length: int, side: int, step: int) -> list[int]:
+    number = (length - side) // step + 1 if length >= side else 0
+    first = (length - side - step * (number - 1)) // 2
+    return [first + step * place for place in range(number)]
 
 
 def pixels(made: Cut) -> Iterator[np.ndarray]:
@@ -136,19 +152,18 @@ def pixels(made: Cut) -> Iterator[np.ndarray]:
                 yield np.stack([image[t.channel, t.top : t.top + height, t.left : t.left + width] for t in tiles])
 
 
-def _tiles(folder: Path, name: str, size: tuple[int, int]) -> Iterator[Tile]:
+def _tiles(folder: Path, name: str, size: tuple[int, int], split: str) -> Iterator[Tile]:
     for image, (channels, height, width) in enumerate(_shapes(folder / name)):
-        down, across = height // size[0], width // size[1]
-        if not (down and across):
+        tops, lefts = grid((height, width), size, split)
+        if not (tops and lefts):
             raise BadInput(
                 f"{folder / name} has {width} x {height} pixels, but tiles of {size[1]} x {size[0]} are cut: leave it "
                 "out, or make data.tile of params.yaml smaller"
             )
-        top, left = (height - down * size[0]) // 2, (width - across * size[1]) // 2
         for channel in range(channels):
-            for row in range(down):
-                for column in range(across):
-                    yield Tile(name, image, channel, top + row * size[0], left + column * size[1])
+            for top in tops:
+                for left in lefts:
+                    yield Tile(name, image, channel, top, left)
 
 
 def _shapes(path: Path) -> Iterator[tuple[int, int, int]]:
