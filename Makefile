@@ -65,12 +65,12 @@ verify: $(READY)  ## check that what lies here is what dvc.lock says; evaluates 
 doctor: $(READY)  ## check Python, packages, disk, memory, git, DVC's remote and MLflow's server
 	denoise doctor
 
-study: $(READY)  ## the long pipeline beside it: other methods, seeds, domains (docs/study.md)
+study: of-mnist $(READY)  ## the long pipeline beside it: other methods, seeds, domains (docs/study.md)
 	@denoise recover
 	cp study/pipeline.yaml study/dvc.yaml  # DVC looks at every dvc.yaml there is (docs/decisions/study-beside.md)
 	dvc repro study/dvc.yaml; status=$$?; rm study/dvc.yaml; exit $$status
 
-large: $(READY)  ## train and measure the large model of the study (docs/study.md)
+large: of-mnist $(READY)  ## train and measure the large model of the study (docs/study.md)
 	@denoise recover
 	cp study/pipeline.yaml study/dvc.yaml
 	cp study/large/pipeline.yaml study/large/dvc.yaml
@@ -78,6 +78,11 @@ large: $(READY)  ## train and measure the large model of the study (docs/study.m
 
 page: $(READY)  ## write reports/report.html from the committed results
 	denoise page
+
+.PHONY: of-mnist
+of-mnist:
+	@grep -Eq '^  kind: *idx\b' params.yaml || { \
+	  echo "error: the study is of MNIST, but data.kind of params.yaml is another: make study in a clone of it" >&2; exit 1; }
 
 ONNX_RUNTIME_WEB := demo/node_modules/.package-lock.json
 $(ONNX_RUNTIME_WEB): demo/package-lock.json

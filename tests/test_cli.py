@@ -122,6 +122,7 @@ COMMANDS = {
     "doctor": [],
     "fresh": [],
     "gate": [],
+    "init": ["images"],
     "inspect": ["noisy.png"],
     "page": [],
     "promote": [],

@@ -165,6 +165,30 @@ def inspect(
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder with clean images, 8 bits each.")],
+    name: Annotated[
+        str | None, typer.Option(help="Of the domain, in MLflow and on pages; else after the folder.")
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="photos|documents|small", help="Sizes and noise; else by the sizes of the images."),
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="About how long `conv` is to train on this machine.")] = 5.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+) -> None:
+    """Make this clone the project of a folder of images.
+
+    Reads every image, says what there is and what would be trained; then copies the images into data/images, under DVC,
+    writes params.yaml from a preset, removes the results of the old domain, and stages all of it. Commits nothing.
+    """
+    from domain_denoiser.operations.init import command
+
+    for line in command.run(folder, command.Options(name, preset, minutes, dry_run)):
+        _say(line)
+
+
+@app.command()
 def sync(
     rev: Annotated[
         list[str], typer.Option(help="Also of this commit, branch, tag or experiment; may be repeated.")

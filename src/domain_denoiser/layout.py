@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+PARAMS = Path("params.yaml")
+PRESETS = Path("presets")  # those that `denoise init` makes it of
+IMAGES = Path("data/images")  # a folder of one's own
+IMAGES_TRACKED = Path("data/images.dvc"), Path("data/.gitignore")  # what `dvc add` writes for it
 CLEAN = Path("data/clean")
 NOISY = Path("data/noisy")
 NOISE_LEVELS = NOISY / "test"  # test and gate images at every noise level
@@ -26,6 +30,20 @@ STUDY_LEVELS = Path("data/study/levels")
 STUDY_DOMAINS = Path("data/study/domains")
 STUDY_MODELS = MODELS / "study"
 STUDY_REPORTS = Path("reports/study")
+
+# What git has of one domain, and of no other. data/mnist.yaml is not among them: it says where MNIST comes from, which
+# stays true, and params.yaml may name it again.
+DOMAIN_PATHS = (
+    PARAMS,
+    *IMAGES_TRACKED,
+    Path("dvc.lock"),
+    Path("champion.json"),
+    CHAMPION,
+    MODELS,
+    Path("reports"),
+    Path("study/dvc.lock"),
+    Path("study/large/dvc.lock"),
+)
 
 
 def clean_images(split: str) -> Path:

@@ -76,7 +76,7 @@ class Report(NamedTuple):
             sizes = " to ".join(dict.fromkeys(f"{width} x {height}" for height, width in seen.sizes))
             held = f"{counted(seen.types.total(), 'image')} in {counted(seen.kinds.total(), 'file')}"
             lines = [
-                f"{held}: {_shares(seen.kinds)}, {sizes}, {_shares(colours)}, {_shares(types)}",
+                f"{held}: {shares(seen.kinds)}, {sizes}, {shares(colours)}, {shares(types)}",
                 f"noise: {_described(self.noise)}",
                 *_compared(self.domain),
                 f"restoring by the champion: about {_time(self.cost.seconds)} and {_memory(self.cost.memory_mb)}",
@@ -133,7 +133,7 @@ def _described(noise: Noise | None) -> str:
     return f"sigma at least {noise.sigma:.2f} of the range ({of}), not independent from pixel to pixel"
 
 
-def _shares(counter: Counter[str]) -> str:
+def shares(counter: Counter[str]) -> str:
     """The only one, or each with its number, the most frequent first."""
     if len(counter) == 1:
         return next(iter(counter))

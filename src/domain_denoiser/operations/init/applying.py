@@ -1,0 +1,45 @@
+"""Makes a clone the project of other images. All that it changes is in git, or new."""
+
+import shutil
+from collections.abc import Iterator
+
+from domain_denoiser import layout
+from domain_denoiser.base import atomic, processes, progress
+from domain_denoiser.data.folders import GROUPS
+from domain_denoiser.operations import recover
+from domain_denoiser.operations.init.listing import Folder
+
+# What is ignored by git besides the images is left: it is in DVC's cache, or can be made again.
+BACK = (
+    f"git restore --source=HEAD --staged --worktree . && git clean -fdxq {layout.IMAGES} && "
+    f"git clean -fdq {layout.IMAGES.parent}"
+)
+
+
+def apply(folder: Folder, content: str) -> Iterator[str]:
+    """Copy the images, remove what belongs to the old domain, write params.yaml, and stage all of it.
+
+    content: of params.yaml. Yields a sentence on what was removed that git does not have. Whatever stops it, the way
+    back is told. Raises Failed if git or DVC fails.
+    """
+    try:
+        _copy(folder)
+        old = [str(path) for path in layout.DOMAIN_PATHS if path != layout.PARAMS]
+        processes.output("git", "rm", "-r", "--quiet", "--ignore-unmatch", "--", *old)
+        with atomic.file(layout.PARAMS) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+        processes.must("dvc", "add", "--quiet", str(layout.IMAGES))
+        yield from recover.fix()
+        processes.output("git", "add", "--", str(layout.PARAMS), *map(str, layout.IMAGES_TRACKED))
+    except BaseException:
+        progress.line(f"not finished; what was here before comes back with: {BACK}")
+        raise
+
+
+def _copy(folder: Folder) -> None:
+    """Into data/images, which is there as a whole or not at all."""
+    beside = [GROUPS] if (folder.path / GROUPS).exists() else []
+    with atomic.folder(layout.IMAGES) as target:
+        for name in progress.track([*folder.files, *beside], len(folder.files) + len(beside), "copying", "files"):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder.path / name, target / name)

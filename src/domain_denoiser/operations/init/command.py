@@ -1,0 +1,156 @@
+"""What `denoise init` does: look, plan, say it, and make the clone the project of these images."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from domain_denoiser.base import progress
+from domain_denoiser.base.errors import BadInput, printable
+from domain_denoiser.data import folders
+from domain_denoiser.operations.init import applying, listing, presets, refusals, speed, standing
+from domain_denoiser.operations.init import survey as surveying
+from domain_denoiser.operations.init.listing import Folder
+from domain_denoiser.operations.init.survey import Survey
+from domain_denoiser.operations.inspecting.command import COLOURS, TYPES, shares
+from domain_denoiser.operations.restoring.command import counted
+from domain_denoiser.params import Domain, Params
+
+MOST_EPOCHS = 100_000  # as params.Training has it
+LONGEST = 150  # characters of the folder's name in a sentence
+
+
+class Options(NamedTuple):
+    """The options of `denoise init`."""
+
+    name: str | None
+    preset: str | None
+    minutes: float
+    dry_run: bool
+
+
+class Plan(NamedTuple):
+    """What the project will be."""
+
+    folder: Folder
+    params: Params
+    content: str  # of params.yaml
+    lines: list[str]  # about it, for people
+
+
+def run(path: Path, options: Options) -> Iterator[str]:
+    """Yields lines for people. Raises BadInput for what cannot be a domain, or a clone that is not clean."""
+    standing.check(path)
+    planned = plan(path, options)
+    yield from planned.lines
+    if options.dry_run:
+        yield "nothing was written, as --dry-run says"
+        return
+    yield from applying.apply(planned.folder, planned.content)
+    yield "all of it is staged; next:"
+    yield f"  git commit -m 'The domain {planned.params.domain.name}'"
+    yield "  make repro"
+
+
+def plan(path: Path, options: Options) -> Plan:
+    """Read all images, choose, and measure. Changes nothing. Raises BadInput for what cannot be a domain."""
+    if not (math.isfinite(options.minutes) and options.minutes > 0):
+        raise BadInput(f"--minutes is {options.minutes}, but a number above 0 is wanted")
+    if options.preset not in (None, *presets.NAMES):
+        raise BadInput(f"--preset is {options.preset!r}, but one of {', '.join(presets.NAMES)} is wanted")
+    name = _name(path, options.name)
+    folder = listing.listed(path)
+    with progress.counter(len(folder.files), "reading", "files") as count:
+        seen = surveying.survey(folder, count)
+    refusals.check_images(folder, seen)
+    preset = options.preset or presets.fitting(seen)
+    text, given = presets.read(preset)
+    tile = presets.tile(preset, given, seen)
+    refusals.check_sizes(folder, seen, preset, tile)
+    assigned = folders.assigned(refusals.groups(folder), given.data.shares, given.seed)
+    refusals.check_duplicates(folder, seen, {file: split for split, files in assigned.items() for file in files})
+    tiles = _tiles(seen, assigned, given, tile)
+    without = presets.unfit(given, tile, str(presets.path(preset)))
+    rate = speed.tiles_per_second(given, presets.MEASURED, tile)
+    schedule = speed.schedule(tiles["train"], rate, options.minutes, MOST_EPOCHS)
+    fewer = schedule.tiles < tiles["train"]
+    filling = presets.Filling(
+        _domain(name, path, seen), tile, without, schedule.epochs, schedule.tiles if fewer else None
+    )
+    content = presets.filled(text, filling)
+    lines = [
+        *_surveyed(folder, seen),
+        *(
+            f"{split}: {counted(len(files), 'file')}, "
+            + counted(schedule.tiles if split == "train" else tiles[split], "tile")
+            for split, files in assigned.items()
+        ),
+        f"preset {preset}{'' if options.preset else ', by the sizes of the images'}: tiles of {tile[1]} x {tile[0]}, "
+        f"levels of noise {', '.join(str(sigma) for sigma in given.noisy['test'].root.sigmas)}",
+        *_left_out(without),
+        f"training {presets.MEASURED}: {rate:,.0f} tiles a second here, so {counted(schedule.epochs, 'epoch')} of "
+        f"{counted(schedule.tiles, 'tile')} take about {_time(schedule.epochs * schedule.tiles / rate)}",
+        *[f"that is fewer than the {tiles['train']} tiles there are: a greater --minutes takes more"] * fewer,
+        f"domain: {name}, {filling.domain.look}",
+    ]
+    return Plan(folder, presets.checked(content, "params.yaml of this domain"), content, lines)
+
+
+def _name(path: Path, name: str | None) -> str:
+    """The name of the domain. Raises BadInput if it is none that params.yaml takes."""
+    chosen = re.sub(r"[^a-z0-9]+", "-", path.resolve().name.lower()).strip("-") if name is None else name
+    try:
+        _checked(chosen, "x", "x")
+    except ValidationError as error:
+        rule = "a letter, then letters, digits or -, lower-case, 40 characters at most"
+        way = "take another --name" if name else f"--name names a domain out of {path}"
+        raise BadInput(f"{chosen!r} cannot be the name of a domain ({rule}): {way}") from error
+    return chosen
+
+
+def _domain(name: str, path: Path, seen: Survey) -> Domain:
+    [channels] = {image.channels for image in seen.images}
+    return _checked(
+        name,
+        f"images of {printable(path.resolve().name)[:LONGEST]}",
+        f"{COLOURS[channels]}, {seen.sizes()} pixels",
+    )
+
+
+def _checked(name: str, images: str, look: str) -> Domain:
+    return Domain(name=name, title=name, images=images, look=look, dataset=None, authors=None, licence=None)
+
+
+def _tiles(seen: Survey, assigned: dict[str, list[str]], given: Params, tile: tuple[int, int]) -> dict[str, int]:
+    """How many tiles each split has, as data.folders cuts them."""
+    of_file = Counter()
+    for image in seen.images:
+        of_file[image.file] += image.tiles(tile)
+    return {
+        split: min(getattr(given.data.most, split), sum(of_file[file] for file in files))
+        for split, files in assigned.items()
+    }
+
+
+def _surveyed(folder: Folder, seen: Survey) -> Iterator[str]:
+    types = Counter({TYPES[name]: number for name, number in seen.types.items()})
+    [channels] = {image.channels for image in seen.images}
+    held = f"{counted(len(seen.images), 'image')} in {counted(len(folder.files), 'file')}"
+    yield f"{held}: {shares(seen.kinds)}, {seen.sizes()}, {COLOURS[channels]}, {shares(types)}"
+    if folder.others:
+        yield f"{counted(folder.others, 'other file')} skipped"
+    if folder.links:
+        yield f"{counted(folder.links, 'link')} skipped: only files are copied"
+
+
+def _left_out(without: list[str]) -> Iterator[str]:
+    if without:
+        yield f"left out: {', '.join(without)}, as the network of the post takes images of 28 x 28 only"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
