@@ -9,7 +9,7 @@ from pathlib import Path
 import hostile_files
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pipeline import Pipeline, clone
@@ -113,6 +113,8 @@ def test_the_preset_is_chosen_by_the_sizes(plan, sizes, preset, tile, models):
     assert made.params.data.tile == tile
     assert set(made.params.models) == models
     assert any(line.startswith(f"preset {preset}, by the sizes") for line in made.lines)
+    beside = "beside it, by the preset: plain, 30 epochs; fixed, 30 epochs; random, 30 epochs"
+    assert (beside in made.lines) == (len(models) == 4)
     assert any(line.startswith("left out: plain, fixed, random") for line in made.lines) == (
         preset == "small" and len(models) == 1
     )
@@ -291,7 +293,6 @@ def test_images_that_look_alike_are_refused_unless_they_are_of_one_group(plan):
     files, noise = several(5), np.random.default_rng(0).integers(-3, 4, (64, 80))
     files["4.png"] = encoded((picture(0) + noise).astype(np.uint8))
     grouped = files | {"groups.csv": b"file,group\n0.png,a\n4.png,a\n1.png,b\n2.png,c\n3.png,d\n"}
-    plan(grouped)
     made = plan(grouped)
     assert cut_by_the_stage(made) == told(made)
     with pytest.raises(BadInput, match=r"0.png and .*4.png look like the same image"):
@@ -353,6 +354,22 @@ def contents() -> st.SearchStrategy[bytes]:
 
 NAMES = [f"{at} é{suffix}" for at in range(6) for suffix in (".png", ".PNG")]
 NAMES += ["in here/0.jpg", "in here/1.npy", "a/b/c.TIFF", "notes.txt", "\udcff.png", "a\nb.png", "-rf.png"]
+
+
+@st.composite
+def sound(draw: st.DrawFn) -> dict[str, bytes]:
+    """Files that a domain can be made of, if they are large enough for the preset and no two are one image."""
+    channels, side = draw(st.sampled_from([1, 3])), draw(st.sampled_from([16, 28, 40, 64, 70]))
+    forms = st.sampled_from(["PNG", "TIFF", "BMP", "JPEG"])
+    number, more = draw(st.integers(4, 9)), st.integers(0, 70)
+    names = [name for name in NAMES if "\udcff" not in name and not name.endswith(".txt")]
+    files = {
+        name: encoded(picture(at, side + draw(more), side + draw(more), channels), draw(forms))
+        for at, name in enumerate(names[:number])
+    }
+    return files | draw(st.dictionaries(st.sampled_from(NAMES), contents(), max_size=draw(st.sampled_from([0, 0, 1]))))
+
+
 TABLES = (
     st.none()
     | st.binary(max_size=80)
@@ -366,9 +383,9 @@ TABLES = (
 
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
 @given(
-    st.dictionaries(st.sampled_from(NAMES), contents(), max_size=9),
-    TABLES,
-    st.sampled_from([None, None, *presets.NAMES]),
+    sound() | st.dictionaries(st.sampled_from(NAMES), contents(), max_size=9),
+    st.booleans().flatmap(lambda grouped: TABLES if grouped else st.none()),
+    st.sampled_from([None, presets.SMALL, *presets.NAMES]),
 )
 def test_any_folder_gives_a_plan_or_a_sentence(files, table, preset):
     with pytest.MonkeyPatch.context() as patched, tempfile.TemporaryDirectory() as folder:
@@ -381,7 +398,9 @@ def test_any_folder_gives_a_plan_or_a_sentence(files, table, preset):
         try:
             made = command.plan(path, options(preset=preset))
         except BadInput:
+            event("refused")
             return
+        event("planned")
         assert told(made) == cut_by_the_stage(made)
 
 

@@ -82,6 +82,7 @@ def plan(path: Path, options: Options) -> Plan:
         _domain(name, path, seen), tile, without, schedule.epochs, schedule.tiles if fewer else None
     )
     content = presets.filled(text, filling)
+    made = presets.checked(content, "params.yaml of this domain")
     lines = [
         *_surveyed(folder, seen),
         *(
@@ -94,10 +95,11 @@ def plan(path: Path, options: Options) -> Plan:
         *_left_out(without),
         f"training {presets.MEASURED}: {rate:,.0f} tiles a second here, so {counted(schedule.epochs, 'epoch')} of "
         f"{counted(schedule.tiles, 'tile')} take about {_time(schedule.epochs * schedule.tiles / rate)}",
+        *_beside(made),
         *[f"that is fewer than the {tiles['train']} tiles there are: a greater --minutes takes more"] * fewer,
         f"domain: {name}, {filling.domain.look}",
     ]
-    return Plan(folder, presets.checked(content, "params.yaml of this domain"), content, lines)
+    return Plan(folder, made, content, lines)
 
 
 def _name(path: Path, name: str | None) -> str:
@@ -107,7 +109,7 @@ def _name(path: Path, name: str | None) -> str:
         _checked(chosen, "x", "x")
     except ValidationError as error:
         rule = "a letter, then letters, digits or -, lower-case, 40 characters at most"
-        way = "take another --name" if name else f"--name names a domain out of {path}"
+        way = "take another --name" if name is not None else f"--name names a domain out of {path}"
         raise BadInput(f"{chosen!r} cannot be the name of a domain ({rule}): {way}") from error
     return chosen
 
@@ -150,6 +152,15 @@ def _surveyed(folder: Folder, seen: Survey) -> Iterator[str]:
 def _left_out(without: list[str]) -> Iterator[str]:
     if without:
         yield f"left out: {', '.join(without)}, as the network of the post takes images of 28 x 28 only"
+
+
+def _beside(made: Params) -> Iterator[str]:
+    """The other models, whose time is not measured."""
+    others = [
+        f"{name}, {counted(model.epochs, 'epoch')}" for name, model in made.models.items() if name != presets.MEASURED
+    ]
+    if others:
+        yield f"beside it, by the preset: {'; '.join(others)}"
 
 
 def _time(seconds: float) -> str:
