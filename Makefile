@@ -24,10 +24,10 @@ retrain: $(READY)  ## pull, reproduce, sync, gate, report, push (docs/retraining
 	denoise retrain || [ $$? -eq 3 ]  # 3: finished, but kept from promotion
 
 pull: $(READY)  ## bring here what the DVC remote has of dvc.lock
-	dvc pull dvc.yaml
+	dvc pull --with-deps dvc.yaml
 
 push: $(READY)  ## take to the DVC remote what dvc.lock names
-	dvc push dvc.yaml
+	dvc push --with-deps dvc.yaml
 
 propose: $(READY)  ## commit the results of a retraining on a branch, and push it
 	denoise propose

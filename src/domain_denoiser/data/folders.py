@@ -62,10 +62,13 @@ def groups(folder: Path, files: Sequence[str]) -> dict[str, str]:
     if not path.exists():
         return {name: name for name in files}
     content = reading.content(path, reading.LARGEST_TABLE).decode("utf-8-sig", errors="replace")
-    table = csv.DictReader(io.StringIO(content))
-    if not {"file", "group"} <= set(table.fieldnames or ()):
-        raise BadInput(f"{path} has the columns {table.fieldnames or '(none)'}, but file and group are wanted")
-    listed = {row["file"]: row["group"] for row in table}
+    table = csv.DictReader(io.StringIO(content, newline=""))
+    try:
+        if not {"file", "group"} <= set(table.fieldnames or ()):
+            raise BadInput(f"{path} has the columns {table.fieldnames or '(none)'}, but file and group are wanted")
+        listed = {row["file"]: row["group"] for row in table}
+    except csv.Error as error:
+        raise BadInput(f"{path} is no table: {error}") from error
     if missing := [name for name in files if not listed.get(name)]:
         raise BadInput(f"{path} names no group of {missing[0]} ({len(missing)} files in all)")
     return {name: listed[name] for name in files}

@@ -129,13 +129,11 @@ def _checked(name: str, images: str, look: str) -> Domain:
 
 def _tiles(seen: Survey, assigned: dict[str, list[str]], given: Params, tile: tuple[int, int]) -> dict[str, int]:
     """How many tiles each split has, as data.folders cuts them."""
-    of_file = Counter()
+    split_of, found = {file: split for split, files in assigned.items() for file in files}, Counter()
     for image in seen.images:
-        of_file[image.file] += image.tiles(tile)
-    return {
-        split: min(getattr(given.data.most, split), sum(of_file[file] for file in files))
-        for split, files in assigned.items()
-    }
+        split = split_of[image.file]
+        found[split] += image.tiles(tile, split)
+    return {split: min(getattr(given.data.most, split), found[split]) for split in assigned}
 
 
 def _surveyed(folder: Folder, seen: Survey) -> Iterator[str]:

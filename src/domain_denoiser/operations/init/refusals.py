@@ -1,6 +1,5 @@
 """What keeps a folder from being a domain, each in one sentence with the way on."""
 
-import csv
 from collections import Counter
 from collections.abc import Mapping
 
@@ -53,10 +52,7 @@ def check_sizes(folder: Folder, seen: Survey, preset: str, tile: tuple[int, int]
 
 def groups(folder: Folder) -> dict[str, str]:
     """The group of each file. Raises BadInput if there are too few, or groups.csv is amiss."""
-    try:
-        found = folders.groups(folder.path, folder.files)
-    except csv.Error as error:
-        raise BadInput(f"{folder.path / folders.GROUPS} is no table: {error}") from error
+    found = folders.groups(folder.path, folder.files)
     number = len(set(found.values()))
     if number < folders.FEWEST:
         table = (folder.path / folders.GROUPS).exists()

@@ -24,9 +24,10 @@ class Image(NamedTuple):
     digest: bytes  # of its pixels: equal images have equal ones
     look: int | None  # its difference hash; None if it has none
 
-    def tiles(self, size: tuple[int, int]) -> int:
-        """How many tiles of a height and width it is cut into, all channels together."""
-        return self.channels * (self.size[0] // size[0]) * (self.size[1] // size[1])
+    def tiles(self, size: tuple[int, int], split: str) -> int:
+        """How many tiles of a height and width it is cut into in a split, all channels together."""
+        tops, lefts = folders.grid(self.size, size, split)
+        return self.channels * len(tops) * len(lefts)
 
 
 @dataclass

@@ -7,7 +7,9 @@ from domain_denoiser.runs import dvc_project
 from domain_denoiser.runs.cache import Contents
 
 NO_REMOTE = "no DVC remote is configured"
-PIPELINE = "dvc.yaml"  # not the study beside it, whose results may never have been made or shared
+# Not the study beside it, whose results may never have been made or shared; with a folder of one's own images, which is
+# no output of dvc.yaml.
+PIPELINE = ("--with-deps", "dvc.yaml")
 
 
 def remote() -> str | None:
@@ -22,7 +24,7 @@ def pull() -> None:
         print(f"{NO_REMOTE}: nothing is pulled")
     else:
         # --force: an interrupted stage may have left files that no cache knows.
-        processes.must("dvc", "pull", "--allow-missing", "--force", PIPELINE)
+        processes.must("dvc", "pull", "--allow-missing", "--force", *PIPELINE)
 
 
 def push() -> None:
@@ -30,7 +32,7 @@ def push() -> None:
     if remote() is None:
         print(f"{NO_REMOTE}: nothing is pushed")
     else:
-        processes.must("dvc", "push", PIPELINE)
+        processes.must("dvc", "push", *PIPELINE)
 
 
 def fetch(commit: str, files: Mapping[str, str]) -> None:
