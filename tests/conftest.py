@@ -1,4 +1,4 @@
-"""What the tests of single modules share: the small real MNIST sample, and the committed params.yaml to vary."""
+"""What the tests of single modules share: the small real MNIST sample, and MNIST's params.yaml to vary."""
 
 import copy
 import gzip
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from hypothesis import settings as hypothesis_settings
+from pipeline import PARAMS
 from ruamel.yaml import YAML
 
 from domain_denoiser import params
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "tests/data/mnist"
 SERVERS = {"team", "server", "browser", "mounting", "studied"}  # fixtures
 PIPELINES = {"pipeline", "studied"}
+CHAMPION = {"page_address"}  # of the page with the champion in git
 WITHOUT_A_PIPELINE = {"test_bad_inputs.py", "test_publishing.py"}  # the longest of these
 
 # The processes that tests start import the package of this checkout, as pytest itself does.
@@ -41,12 +43,20 @@ hypothesis_settings.register_profile("thorough", max_examples=200, **repeatable)
 hypothesis_settings.load_profile("quick")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever asks for a server, a browser, a team of clones or the study takes part of `make test-services`.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a project of other images what is marked `mnist` has nothing to look at, so it is left out, and not skipped.
+
+    Whoever asks for a server, a browser, a team of clones or the study takes part of `make test-services`.
 
     The files that work on a pipeline take longest, so they come first: no process is left alone with one at the end.
     Two of the others come between, for the process that would wait until the pipeline is made.
     """
+    for item in items:
+        if CHAMPION & set(item.fixturenames):
+            item.add_marker(pytest.mark.mnist)
+    if params.read_domain(ROOT / "params.yaml").name != "mnist":
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("mnist")])
+        items[:] = [item for item in items if not item.get_closest_marker("mnist")]
     for item in items:
         if SERVERS & set(item.fixturenames):
             item.add_marker(pytest.mark.services)
@@ -87,13 +97,13 @@ def idx_files() -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def committed() -> dict:
-    """What the committed params.yaml holds. Vary a copy: `values`."""
-    return YAML(typ="safe").load((ROOT / "params.yaml").read_bytes())
+    """What MNIST's params.yaml holds, whatever this project is of. Vary a copy: `values`."""
+    return YAML(typ="safe").load(PARAMS.read_bytes())
 
 
 @pytest.fixture
 def values(committed) -> dict:
-    """The committed params.yaml, but with the sample's split and two epochs; free to be changed."""
+    """MNIST's params.yaml, but with the sample's split and two epochs; free to be changed."""
     varied = copy.deepcopy(committed)
     varied["data"]["split"] = {"train": 1000, "val": 100, "gate": 100}
     for model in varied["models"].values():

@@ -23,6 +23,7 @@ import hostile_files as files
 import numpy as np
 import torch
 from hypothesis import strategies as st
+from pipeline import PARAMS
 from ruamel.yaml import YAML
 from safetensors.torch import save as safetensors_bytes
 
@@ -40,7 +41,6 @@ from domain_denoiser.runs import champion, dvc_lock, records
 from domain_denoiser.runtime.denoiser import Denoiser
 from domain_denoiser.runtime.scale import Scale
 
-ROOT = Path(__file__).parent.parent
 MEMORY = 2**30  # bytes above what the program has before it reads the input
 PATIENCE_S = 60  # no input takes so long, however busy the machine is
 
@@ -309,7 +309,7 @@ def _json(value: object) -> bytes:
 def kinds() -> dict[str, Kind]:
     """By name."""
     torch.set_num_threads(1)
-    written = (ROOT / "params.yaml").read_bytes()
+    written = PARAMS.read_bytes()
     values = YAML(typ="safe").load(written)
     # What these libraries set aside when they are first used is not counted.
     tables.parse(files.csv(tables.COLUMNS, IMAGES), "here")

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 CHECKOUT = Path(__file__).parent.parent
 SAMPLE = CHECKOUT / "tests/data/mnist"
+PARAMS = SAMPLE / "params.yaml"  # MNIST's, which the tests work with whatever images this project is of
 BIN = Path(sys.executable).parent
 PATIENCE_S = 900  # a command that takes so long hangs, however busy the machine is
 
@@ -80,26 +81,30 @@ def clean_environment(root: Path, real: bool = False) -> dict[str, str]:
     return kept | {"PATH": f"{first}:{os.environ['PATH']}", "PYTHONPATH": str(root / "src")}
 
 
-MADE = (
+OWN = (
+    "params.yaml",
+    "data/",
     "dvc.lock",
     "study/dvc.lock",
     "champion.json",
     "champion/",
     "models/",
     "reports/",
-)  # what a reproduction makes, which a new project has not
+)  # what this project is of and what was made of it, which a new project has not
 
 
 def clone(target: Path) -> Pipeline:
     """This checkout as it lies here, with what is not committed yet, as a repository without a past or results.
 
-    Its MNIST is the sample.
+    It is of MNIST, and its MNIST is the sample.
     """
     listed = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
     for name in subprocess.run(listed, cwd=CHECKOUT, check=True, capture_output=True).stdout.decode().split("\0"):
-        if name and not name.startswith(MADE) and (CHECKOUT / name).is_file():
+        if name and not name.startswith(OWN) and (CHECKOUT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(CHECKOUT / name, target / name)
+    shutil.copy2(PARAMS, target / "params.yaml")
+    (target / "data").mkdir()
     YAML().dump(sample_sources(), target / "data/mnist.yaml")
     pipeline = Pipeline(target, "")
     pipeline.run("git", "init", "-q")
@@ -125,6 +130,32 @@ def small(values: dict) -> None:
     small = {"fine_channels": 4, "coarse_channels": 4, "fine_blocks": 1, "coarse_blocks": 1}
     values["models"]["conv"].update(small | {"learning_rate": 0.00001})
     values["compute"]["threads"] = 1  # several test processes on two cores would wait for each other
+
+
+def of_images(values: dict) -> None:
+    """Make params.yaml describe a folder of images of one's own, with one model and noise levels that MNIST has not."""
+    values["domain"] = {
+        "name": "cells",
+        "title": "Cells",
+        "images": "cells of yeast",
+        "look": "round",
+        "dataset": None,
+        "authors": None,
+        "licence": None,
+    }
+    values["data"] = {
+        "kind": "images",
+        "origin": "data/images",
+        "tile": [32, 32],
+        "shares": {"val": 0.1, "gate": 0.1, "test": 0.2},
+        "most": {"train": 400, "val": 100, "gate": 100, "test": 100},
+    }
+    values["noisy"] = {
+        "wide": {"law": "uniform", "noise": "gaussian", "low": 0.0, "high": 0.25},
+        "test": {"law": "levels", "noise": "gaussian", "sigmas": [0.0, 0.1]},
+    }
+    values["models"] = {"small": values["models"]["conv"] | {"regime": "wide"}}
+    values["gate"].update(sigma=0.1, allowed_loss_db={"0.0": 0.2, "0.1": 0.2}, floors_db={"0.1": 15.0})
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -73,8 +73,8 @@ def test_few_lines_of_yaml_that_stand_for_billions_of_values(merged: bool) -> No
     assert "line 1 uses the YAML anchor 'l0'" in refused(parsing.parse, laughs, "params.yaml")
 
 
-def test_number_of_thousands_of_digits() -> None:
-    given = {"seed": 16**10_000}
+def test_number_of_thousands_of_digits(committed: dict) -> None:
+    given = committed | {"seed": 16**10_000}
     sentence = refused(params.check, params.Params, given, "params.yaml")
     assert sentence.startswith("params.yaml: seed is a number of thousands of digits, but input should be")
 

@@ -180,6 +180,7 @@ def test_folder_without_a_project(denoise, tmp_path, tree, name):
     assert tree(tmp_path) == set()
 
 
+@pytest.mark.mnist
 @pytest.mark.parametrize(
     ("words", "status", "wanted"),
     [

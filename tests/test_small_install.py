@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 from test_cli import COMMANDS
 
+pytestmark = pytest.mark.mnist  # whose champion is in the wheel
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LARGEST_MB = 250

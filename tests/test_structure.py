@@ -1,6 +1,7 @@
 """The house as the design draws it: imports point one way, and dvc.yaml declares what each stage reads."""
 
 import ast
+import copy
 import shutil
 import subprocess
 import sys
@@ -13,12 +14,15 @@ import mutants
 import pytest
 from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
+from pipeline import PARAMS, of_images
+from ruamel.yaml import YAML
 
+from domain_denoiser import params
 from domain_denoiser.networks import architectures
 
 PACKAGE = "domain_denoiser"
 ROOT = Path(__file__).parent.parent
-STUDY = ("study/pipeline.yaml", "study/large/pipeline.yaml")
+STUDY = ("study/params.yaml", "study/pipeline.yaml", "study/large/pipeline.yaml")
 GRAPH = grimp.build_graph(PACKAGE, exclude_type_checking_imports=True, cache_dir=None)
 # What cannot change a stage's bytes. params is a schema without defaults: its values are tracked instead.
 EXEMPT = {
@@ -37,6 +41,7 @@ class Stage(NamedTuple):
     deps: set[str]
     params: set[str]
     outs: set[str]
+    architectures: set[str]  # modules: those of the models that its command names
 
     @property
     def script(self) -> str:
@@ -48,23 +53,25 @@ def of(dep: ParamsDependency) -> str:
     return "study:" if dep.def_path == "study/params.yaml" else ""
 
 
-def resolved() -> list[Stage]:
-    """The stages of the pipeline and of the study, in a copy where the study's file has the name that DVC knows."""
+def resolved(given: Path, *more: str) -> list[Stage]:
+    """The stages of dvc.yaml with these params, and of more files, in a copy where each has the name that DVC knows."""
     with tempfile.TemporaryDirectory() as folder:
-        copied(Path(folder))
+        copied(Path(folder), given, *more)
         return stages_in(folder)
 
 
-def copied(folder: Path) -> None:
-    """Copy there what DVC reads of the pipeline and the study."""
-    for name in ("dvc.yaml", "params.yaml", "study/params.yaml", *STUDY):
+def copied(folder: Path, given: Path, *more: str) -> None:
+    """Copy there what DVC reads of the pipeline and of more files."""
+    for name in ("dvc.yaml", *more):
         target = folder / name.replace("pipeline.yaml", "dvc.yaml")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, target)
+    shutil.copy(given, folder / "params.yaml")
     Repo.init(str(folder), no_scm=True).close()
 
 
 def stages_in(folder: str) -> list[Stage]:
+    models = YAML(typ="safe").load(Path(folder, "params.yaml").read_bytes())["models"]
     with Repo(folder) as repo:
         return [
             Stage(
@@ -73,12 +80,15 @@ def stages_in(folder: str) -> list[Stage]:
                 {dep.def_path for dep in stage.deps if not hasattr(dep, "params")},
                 {f"{of(dep)}{param}" for dep in stage.deps for param in getattr(dep, "params", ())},
                 {out.def_path for out in stage.outs},
+                {f"{PACKAGE}.networks.{models[word]['architecture']}" for word in stage.cmd.split() if word in models},
             )
             for stage in repo.index.stages
         ]
 
 
-STAGES = resolved()
+STAGES = resolved(PARAMS, *STUDY)  # of MNIST
+# Of this project, if that is of other images; the study is of MNIST alone.
+OWN = resolved(ROOT / "params.yaml") if PARAMS.read_bytes() != (ROOT / "params.yaml").read_bytes() else []
 # networks.architectures imports an architecture only when it is asked for.
 ARCHITECTURES = {f"{PACKAGE}.networks.{name}" for name in architectures.names()}
 
@@ -86,12 +96,14 @@ ARCHITECTURES = {f"{PACKAGE}.networks.{name}" for name in architectures.names()}
 def kept() -> dict[str, bool]:
     """Every output of every stage -> whether DVC keeps it in its cache; git keeps the others."""
     with tempfile.TemporaryDirectory() as folder:
-        copied(Path(folder))
+        copied(Path(folder), PARAMS, *STUDY)
         with Repo(folder) as repo:
             return {out.def_path: out.use_cache for stage in repo.index.stages for out in stage.outs}
 
 
-every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+every_stage = pytest.mark.parametrize(
+    "stage", STAGES + OWN, ids=[*(stage.name for stage in STAGES), *(f"own {stage.name}" for stage in OWN)]
+)
 
 
 def parse(path: str) -> ast.Module:
@@ -140,9 +152,9 @@ def declared_as(module: str) -> str | None:
     return f"src/{PACKAGE}/{room}/{'/'.join(rest)}.py" if rest else None
 
 
-def code_read(stage: Stage, models: dict) -> set[str]:
+def code_read(stage: Stage) -> set[str]:
     """The source files that decide what a stage writes."""
-    architectures = {f"{PACKAGE}.networks.{models[word]['architecture']}" for word in stage.words if word in models}
+    architectures = stage.architectures
     if stage.script.startswith("stages/study/"):  # looks at models of every architecture
         architectures = ARCHITECTURES
     modules = closure(imported_by_script(stage.script), architectures)
@@ -170,16 +182,16 @@ def test_package_itself_is_empty_and_modules_are_found():
 
 
 @every_stage
-def test_stage_declares_all_the_code_it_reads_and_no_other(stage, committed):
+def test_stage_declares_all_the_code_it_reads_and_no_other(stage):
     declared = {path for path in stage.deps if path.startswith(("src/", "stages/"))}
-    needed = code_read(stage, committed["models"])
+    needed = code_read(stage)
     assert not needed - declared, f"dvc.yaml: {stage.name} misses {', '.join(sorted(needed - declared))}"
     assert not declared - needed, f"dvc.yaml: {stage.name} does not need {', '.join(sorted(declared - needed))}"
 
 
-def test_comparison_sees_a_dep_too_few_and_one_too_many(committed):
+def test_comparison_sees_a_dep_too_few_and_one_too_many():
     training = next(stage for stage in STAGES if stage.name.startswith("train@"))
-    needed = code_read(training, committed["models"])
+    needed = code_read(training)
     assert {"src/domain_denoiser/networks/mlp.py", "src/domain_denoiser/networks/stored.py"} <= needed
     assert {"src/domain_denoiser/core", "src/domain_denoiser/training"} <= needed
     assert "src/domain_denoiser/evaluation" not in needed
@@ -215,6 +227,20 @@ def test_every_model_is_trained_and_evaluated(committed):
         assert {f"{stage}@{model}" for stage in ("train", "recognise", "evaluate", "figures")} <= names
     for dataset in committed["noisy"]:
         assert f"corrupt@{dataset}" in names
+
+
+def test_images_of_ones_own_change_one_dependency(committed, write_params):
+    """A folder of images stands where MNIST's sources stood, and nothing else of the pipeline is another."""
+    images = copy.deepcopy(committed)
+    of_images(images)
+    path = write_params(committed | {"data": images["data"]})
+    assert params.read(path).data.kind == "images"
+    own = {stage.name: stage for stage in resolved(path)}
+    of_mnist = {stage.name: stage for stage in resolved(PARAMS)}
+    assert of_mnist["download"].deps - own["download"].deps == {"data/mnist.yaml"}
+    assert own["download"].deps - of_mnist["download"].deps == {"data/images"}
+    del own["download"], of_mnist["download"]
+    assert own == of_mnist
 
 
 def test_stage_imports_the_package_of_its_own_checkout():

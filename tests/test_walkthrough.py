@@ -24,16 +24,19 @@ def test_commands_are_the_lines_of_indented_blocks() -> None:
     ]
 
 
+@pytest.mark.mnist
 def test_every_rule_is_about_a_command_of_the_readme() -> None:
     given = [command.text for command in walkthrough.commands(README)]
     assert [start for start in walkthrough.RULES if not any(text.startswith(start) for text in given)] == []
 
 
+@pytest.mark.mnist
 def test_the_page_has_every_command_of_the_readme_in_its_order() -> None:
     shown = re.findall(r"^    \$ (.*)$", (ROOT / walkthrough.PAGE).read_text(), re.MULTILINE)
     assert shown == [command.text for command in walkthrough.commands(README)], "`make walkthrough` is wanted"
 
 
+@pytest.mark.mnist
 def test_the_page_says_that_all_ended_as_they_must() -> None:
     assert "but" not in re.findall(r"exit status \d+, (\w+)", (ROOT / walkthrough.PAGE).read_text())
 
@@ -108,6 +111,7 @@ def put_stand_ins(environment: Path) -> None:
 
 
 @pytest.mark.services
+@pytest.mark.mnist
 def test_every_command_of_the_readme_ends_as_it_must(pipeline: Pipeline, tmp_path: Path) -> None:
     """On the small sample, reproduced already; the whole of it, from a fresh clone, is `make walkthrough`."""
     changed = pipeline.copy(tmp_path / "a clone")

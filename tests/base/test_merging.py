@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from pipeline import PARAMS
 from typer.testing import CliRunner
 
 from domain_denoiser import cli
@@ -28,7 +29,7 @@ def conflict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     Path(".dvc").mkdir()
     Path(".dvc/config").write_text("[core]\n    analytics = false\n")
     Path("dvc.yaml").write_text("stages: {}\n")
-    shutil.copy(Path(__file__).parents[2] / "params.yaml", "params.yaml")
+    shutil.copy(PARAMS, "params.yaml")
     for branch, command in (("main", "base"), ("theirs", "one"), ("main", "two")):
         git("switch", "-q", branch, check=False)
         if command == "one":

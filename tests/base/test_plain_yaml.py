@@ -39,6 +39,7 @@ def slow(content: bytes) -> object:
     return YAML(typ="safe").load(content)
 
 
+@pytest.mark.mnist
 @pytest.mark.parametrize("name", ["dvc.lock", "study/dvc.lock", "study/large/dvc.lock"])
 def test_every_lock_of_the_repository_is_read_fast_and_alike(name: str) -> None:
     content = (ROOT / name).read_bytes()

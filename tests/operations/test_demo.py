@@ -16,6 +16,7 @@ from domain_denoiser.networks import architectures, stored
 from domain_denoiser.operations import demo
 from domain_denoiser.runtime.graphs import Graph
 
+pytestmark = pytest.mark.mnist  # whose champion and digits the page shows
 ROOT = Path(__file__).parents[2]
 MLP = {"architecture": "mlp", "hidden": 4, "output": "sigmoid"}
 

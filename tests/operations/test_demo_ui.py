@@ -104,9 +104,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(root: Path) -> Iterator[str]:
-    with benchmark.served(root) as address:
-        yield address
+def page_address(root: Path) -> Iterator[str]:
+    with benchmark.served(root) as page_address:
+        yield page_address
 
 
 @pytest.fixture(scope="module")
@@ -128,13 +128,13 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def page(context: BrowserContext, address: str) -> Page:
-    return opened(context, address)
+def page(context: BrowserContext, page_address: str) -> Page:
+    return opened(context, page_address)
 
 
-def opened(context: BrowserContext, address: str) -> Page:
+def opened(context: BrowserContext, page_address: str) -> Page:
     page = context.new_page()
-    page.goto(address)
+    page.goto(page_address)
     settled(page)
     return page
 
@@ -257,9 +257,9 @@ def test_what_is_drawn_is_restored(page: Page) -> None:
     assert shown(page, "original").max() == 0
 
 
-def test_a_finger_draws(browser: Browser, address: str) -> None:
+def test_a_finger_draws(browser: Browser, page_address: str) -> None:
     with browser.new_context(viewport={"width": 400, "height": 900}, has_touch=True, is_mobile=True) as context:
-        page = opened(context, address)
+        page = opened(context, page_address)
         box = page.get_by_role("img", name="Original").bounding_box()
         session = context.new_cdp_session(page)
         for kind, down in (("touchStart", 0.2), ("touchMove", 0.5), ("touchMove", 0.8), ("touchEnd", None)):
@@ -330,9 +330,9 @@ window.Worker = class extends Worker {
 """
 
 
-def test_a_newer_image_does_not_wait_for_a_large_one(context: BrowserContext, address: str) -> None:
+def test_a_newer_image_does_not_wait_for_a_large_one(context: BrowserContext, page_address: str) -> None:
     context.add_init_script(LISTEN)
-    page = opened(context, address)
+    page = opened(context, page_address)
     give(page, "large.png", png(noisy_image(1000, 1000)))
     expect(page.get_by_role("progressbar")).to_be_visible()
     choose(page, 7)
@@ -389,14 +389,14 @@ def profile(low: float, high: float) -> dict:
     return {"statistics": list(NAMES), "noise_edges": list(range(1, 8)), "bins": [bins] * 8, "threshold": 1.0}
 
 
-def test_an_image_of_another_kind_comes_with_a_warning(context: BrowserContext, address: str) -> None:
+def test_an_image_of_another_kind_comes_with_a_warning(context: BrowserContext, page_address: str) -> None:
     def with_profile(route: Route) -> None:
         answer = route.fetch()
         champion, *others = answer.json()["models"]
         route.fulfill(response=answer, json={"models": [champion | {"profile": profile(-1.0, 0.6)}, *others]})
 
     context.route("**/models.json", with_profile)
-    page = opened(context, address)
+    page = opened(context, page_address)
     move(page, "Noise", 0)
     give_image(page, np.full((28, 28), 230, np.uint8))
     sentence = (
@@ -411,13 +411,13 @@ def test_an_image_of_another_kind_comes_with_a_warning(context: BrowserContext, 
     expect(page.locator("#warning")).to_be_hidden()
 
 
-def test_nothing_leaves_the_browser(context: BrowserContext, address: str) -> None:
+def test_nothing_leaves_the_browser(context: BrowserContext, page_address: str) -> None:
     """Only files of the site are fetched, and without any network all goes on."""
     asked: list[Request] = []
     context.on("request", lambda request: asked.append(request))
-    page = opened(context, address)
+    page = opened(context, page_address)
     assert {"worker.js", "champion.onnx", "ort/ort-wasm-simd-threaded.wasm"} <= {
-        request.url.removeprefix(address) for request in asked
+        request.url.removeprefix(page_address) for request in asked
     }
     loaded = len(asked)
     context.set_offline(True)
@@ -431,8 +431,8 @@ def test_nothing_leaves_the_browser(context: BrowserContext, address: str) -> No
     context.set_offline(False)
     page.get_by_label("Model").select_option(label="small (28 x 28 pixels only)")
     settled(page)
-    assert [request.url for request in asked[loaded:]] == [f"{address}models/small.onnx"]
-    assert all(request.url.startswith((address, "data:")) for request in asked)
+    assert [request.url for request in asked[loaded:]] == [f"{page_address}models/small.onnx"]
+    assert all(request.url.startswith((page_address, "data:")) for request in asked)
     assert {request.method for request in asked} == {"GET"}
     assert all(request.post_data is None for request in asked)
 
@@ -451,10 +451,10 @@ def test_the_browser_refuses_what_would_leave_the_page(page: Page) -> None:
 @pytest.mark.parametrize("width", [400, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_and_nothing_overflows(
-    browser: Browser, root: Path, address: str, scheme: str, width: int
+    browser: Browser, root: Path, page_address: str, scheme: str, width: int
 ) -> None:
     with browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme) as context:
-        page = opened(context, address)
+        page = opened(context, page_address)
         give(page, "broken.png", b"no image")
         expect(page.get_by_role("alert")).to_be_visible()
         for name in ("warning", "note"):

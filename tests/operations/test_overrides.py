@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
+from pipeline import PARAMS
 from ruamel.yaml import YAML
 
 from domain_denoiser import params
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations.retraining import overrides
 
-COMMITTED = (Path(__file__).parents[2] / "params.yaml").read_text()
+COMMITTED = PARAMS.read_text()
 
 
 def lines_changed(*settings: str) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations import page
 
+pytestmark = pytest.mark.mnist  # whose results these pages are written of
 ROOT = Path(__file__).parents[2]
 CELLS = {"name": "cells", "title": "Cells & <more>", "images": "cells of yeast", "look": "round", "dataset": None}
 

@@ -1,7 +1,7 @@
 """The page in a browser, from disk and without a network, on a wide screen and on a telephone.
 
-DENOISE_SCREENSHOTS names a folder to keep the pictures in. Looks at reports/report.html, or at a page with made-up
-numbers where none was written yet.
+DENOISE_SCREENSHOTS names a folder to keep the pictures in. Looks at reports/report.html of MNIST, and at a page with
+made-up numbers.
 """
 
 import base64
@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pipeline import PARAMS
 from playwright.sync_api import sync_playwright
 
 from domain_denoiser.operations import page
@@ -22,9 +23,9 @@ PIXEL = base64.b64decode(
 )
 
 
-@pytest.fixture
-def written(tmp_path, monkeypatch) -> Path:
-    if (ROOT / page.PAGE).exists():
+@pytest.fixture(params=[pytest.param("committed", marks=pytest.mark.mnist), "made-up"])
+def written(request, tmp_path, monkeypatch) -> Path:
+    if request.param == "committed":
         return ROOT / page.PAGE
     monkeypatch.chdir(tmp_path)
     results = {
@@ -43,7 +44,7 @@ def written(tmp_path, monkeypatch) -> Path:
     (tmp_path / "reports/study/figures").mkdir()
     for name in ("psnr_against_noise", "domains", "digits", "worst", "encoder_weights"):
         (tmp_path / f"reports/study/figures/{name}.png").write_bytes(PIXEL)
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copy(PARAMS, tmp_path)
     page.write(tmp_path / page.PAGE)
     return tmp_path / page.PAGE
 

@@ -387,7 +387,7 @@ def github() -> Iterator[tuple[str, list[dict], list[dict]]]:
 
 
 def test_every_step_of_a_workflow_is_a_command_that_is_tested() -> None:
-    by_ci = {line.removeprefix("make ") for line in (CHECKOUT / ".ci/run").read_text().splitlines()}
+    by_ci = {line.strip().removeprefix("make ") for line in (CHECKOUT / ".ci/run").read_text().splitlines()}
     by_ci |= {"setup"}  # what everything in the Makefile depends on
     targets = set(re.findall(r"^([\w-]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE))
     steps = [

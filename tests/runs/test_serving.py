@@ -18,7 +18,7 @@ from domain_denoiser import Denoiser
 from domain_denoiser.networks import exporting
 from domain_denoiser.runs import champion
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.mnist]
 ROOT = Path(__file__).parents[2]
 DIGITS = 100
 

@@ -83,6 +83,7 @@ def test_images_of_another_size_than_the_model_are_refused():
         denoiser(np.zeros((28, 29), np.uint8))
 
 
+@pytest.mark.mnist
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_large_image_by_the_champion_is_equal_in_tiles(monkeypatch, channels):
     champion = Denoiser.load(ROOT / "champion/model.onnx", 2)
@@ -111,12 +112,14 @@ def test_a_reach_that_is_none_is_refused(reach):
         Denoiser(graph_files.negative(reach=reach), "here", 1)
 
 
+@pytest.mark.mnist
 def test_any_number_of_threads_gives_the_same_bytes():
     noisy = RNG.random((3, 61, 75), dtype=np.float32)
     restored = [Denoiser.load(ROOT / "champion/model.onnx", threads)(noisy).tobytes() for threads in (1, 2, 3)]
     assert len(set(restored)) == 1
 
 
+@pytest.mark.mnist
 def test_the_champion_of_the_project_around_and_none_outside(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT / "docs")
     assert Denoiser.champion(1).size is None
@@ -127,6 +130,7 @@ def test_the_champion_of_the_project_around_and_none_outside(tmp_path, monkeypat
         Denoiser.champion(1)
 
 
+@pytest.mark.mnist
 def test_what_uses_a_denoiser_imports_nothing_large():
     program = (
         "import sys, numpy; from domain_denoiser import Denoiser\n"

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
-from pipeline import sample_sources
+from pipeline import PARAMS, sample_sources
 from ruamel.yaml import YAML
 from test_structure import STAGES
 
@@ -68,7 +68,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory, committed) -> Path:
     root = tmp_path_factory.mktemp("study")
     for folder in ("src", "stages", "study", "tests/data"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("*.lock", "__pycache__"))
-    values = YAML(typ="safe").load((ROOT / "params.yaml").read_bytes())
+    values = YAML(typ="safe").load(PARAMS.read_bytes())
     study = YAML(typ="safe").load((ROOT / "study/params.yaml").read_bytes())
     given = sample_sources()
     tiny(values, study, given)
