@@ -88,7 +88,7 @@ ONNX_RUNTIME_WEB := demo/node_modules/.package-lock.json
 $(ONNX_RUNTIME_WEB): demo/package-lock.json
 	npm ci --silent --no-fund --ignore-scripts --omit=dev --prefix demo
 
-demo: $(READY) $(ONNX_RUNTIME_WEB)  ## serve a page that restores what one draws; PORT=5001 as for ui; needs npm
+demo: $(READY) $(ONNX_RUNTIME_WEB)  ## serve a page that restores images in the browser; PORT=5001 as for ui; needs npm
 	denoise demo --port '$(PORT)'
 
 site: $(READY) $(ONNX_RUNTIME_WEB)  ## write that page into demo/site, for any server of files

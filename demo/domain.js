@@ -65,12 +65,12 @@ export function finding(profile, found) {
     .reduce((furthest, other) => (other.outside > furthest.outside ? other : furthest));
 }
 
-/** A finding in words. */
-export function sentence({ name, found, low, high, outside }) {
+/** A finding in words. isOfStrokes: the model knows light strokes on a dark ground, so that `invert` may help. */
+export function sentence({ name, found, low, high, outside }, isOfStrokes) {
   const beginning = "This does not look like the images that the model was trained for";
   if (outside <= 0) return `${beginning}: each of its statistics is usual, but not all of them together.`;
   const range = `${WORDS[name]} ${number(found)}, ${number(low)} to ${number(high)} expected`;
-  const isDarkOnLight = name === "noisy_mean" && found > high;
+  const isDarkOnLight = isOfStrokes && name === "noisy_mean" && found > high;
   return `${beginning}: ${range}.${isDarkOnLight ? " Dark strokes on a light ground? Try invert." : ""}`;
 }
 

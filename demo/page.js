@@ -1,51 +1,30 @@
 // The page: what its controls do. All computing is in worker.js.
 
 import { image, opened, show } from "./images.js";
-import { pad } from "./pad.js";
 
-const SIDE = 28; // pixels of the pad and of a test digit
-const FIRST_DIGIT = 3;
 const LARGE = 200; // pixels of a side: from there on, pixels are not shown as squares
 const QUIET_MS = 500; // after the last change, before a screen reader is told
 
 const at = (id) => document.getElementById(id);
 const worker = new Worker("worker.js", { type: "module" });
-const drawing = pad(at("original"), SIDE, { begun: beginStroke, drawn: update });
 
 const { models } = await (await fetch("models.json")).json();
-const digits = await loaded("digits.png");
 let source = null; // what is to be restored: {content, width, height, name, isDrawable}
 let seed = 1;
 let asked = null; // the newest request, as the worker got it
 let [frame, announcing] = [0, 0];
 
-offer();
+at("model").append(
+  ...models.map(({ name, size }, i) => new Option(size ? `${name} (${size[1]} x ${size[0]} pixels only)` : name, i)),
+);
+const hasDigits = at("digits") !== null; // only on the page of MNIST; any other begins when an image is opened
+const examples = hasDigits ? await (await import("./digits.js")).digits({ take, source: () => source, update }) : null;
 listen();
-choose(FIRST_DIGIT);
-at("digits").querySelectorAll("input")[FIRST_DIGIT].checked = true;
-
-/** Fill in what depends on the files of the site: models and digits. */
-function offer() {
-  at("model").append(
-    ...models.map(({ name, size }, i) => new Option(size ? `${name} (${size[1]} x ${size[0]} pixels only)` : name, i)),
-  );
-  for (let digit = 0; digit < digits.width / SIDE; digit++) {
-    const label = document.createElement("label");
-    const input = Object.assign(document.createElement("input"), { type: "radio", name: "digit", value: digit });
-    input.setAttribute("aria-label", `Test digit ${digit}`);
-    const canvas = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
-    canvas.getContext("2d").drawImage(digits, -digit * SIDE, 0);
-    label.append(input, canvas);
-    at("digits").append(label);
-  }
-}
 
 function listen() {
   at("sigma").addEventListener("input", update);
   at("invert").addEventListener("change", update);
   at("model").addEventListener("change", update);
-  at("digits").addEventListener("change", ({ target }) => choose(Number(target.value)));
-  at("clear").addEventListener("click", empty);
   at("save").addEventListener("click", save);
   at("again").addEventListener("click", () => {
     seed += 1;
@@ -70,45 +49,20 @@ function listen() {
 
 function take(taken) {
   source = taken;
+  document.querySelector("main").classList.remove("empty");
   at("original").classList.toggle("drawable", source.isDrawable);
   complain(null);
   update();
 }
 
-function choose(digit) {
-  const canvas = at("digits").querySelectorAll("canvas")[digit];
-  take({ content: canvas, width: SIDE, height: SIDE, name: `test digit ${digit}`, isDrawable: true });
-}
-
-function unchoose() {
-  for (const input of at("digits").querySelectorAll("input")) input.checked = false;
-}
-
-/** Begin a new drawing. */
-function empty() {
-  drawing.clear();
-  unchoose();
-  take({ content: drawing.ink, width: SIDE, height: SIDE, name: "drawing", isDrawable: true });
-}
-
-/** Whether a stroke may begin: on a file it would hide what somebody opened. */
-function beginStroke() {
-  if (source?.isDrawable && source.content !== drawing.ink) empty();
-  return Boolean(source?.isDrawable);
-}
-
 async function openFile(file) {
   try {
     const content = await opened(file);
-    unchoose();
+    examples?.unchoose();
     take({ content, width: content.width, height: content.height, name: file.name, isDrawable: false });
   } catch (error) {
     complain(error.message);
   }
-}
-
-async function loaded(url) {
-  return createImageBitmap(await (await fetch(url)).blob());
 }
 
 // What is asked of the worker
@@ -130,6 +84,7 @@ function ask() {
     sigma: Number(at("sigma").value),
     seed,
     invert: at("invert").checked,
+    isOfStrokes: hasDigits,
   };
   at("sigma-says").textContent = asked.sigma.toFixed(2);
   show(at("original"), asked.image.values, asked.image);

@@ -33,7 +33,7 @@ async function answer(request) {
 }
 
 /** The noisy and the restored image with what is measured on them; null if a newer request has come. */
-async function restored({ id, model, image, sigma, seed, invert }) {
+async function restored({ id, model, image, sigma, seed, invert, isOfStrokes }) {
   const input = noisy(image.values, sigma, seed);
   const session = await sessionOf(model.file);
   const given = invert ? negative(input) : input;
@@ -63,7 +63,7 @@ async function restored({ id, model, image, sigma, seed, invert }) {
     restored: clean,
     milliseconds,
     decibels: { noisy: psnr(input, image.values), restored: psnr(clean, image.values) },
-    warning: unusual ? sentence(unusual) : null,
+    warning: unusual ? sentence(unusual, isOfStrokes) : null,
   };
 }
 

@@ -108,7 +108,7 @@ def assert_it_wants_the_pipeline(done: subprocess.CompletedProcess[str]) -> None
 
 
 @pytest.mark.services
-@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"demo", "inspect", "restore"}))
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"inspect", "restore"}))
 def test_a_command_of_the_pipeline_says_what_it_needs(small: Path, project: Path, name: str) -> None:
     assert_it_wants_the_pipeline(run(small / "denoise", name, *COMMANDS[name], cwd=project))
 

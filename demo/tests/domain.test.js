@@ -70,16 +70,18 @@ test("precision is a matrix: statistics that go together in another way are unus
   assert.equal(finding(together, found({ noisy_mean: 0.58, restored_mean: 0.58 })), null);
   const unusual = finding(together, found({ noisy_mean: 0.58, restored_mean: 0.42 }));
   assert.ok(unusual.outside < 0);
-  assert.match(sentence(unusual), /each of its statistics is usual, but not all of them together\.$/);
+  assert.match(sentence(unusual, true), /each of its statistics is usual, but not all of them together\.$/);
 });
 
 test("a finding in words", () => {
-  const said = (name, value) => sentence({ name, found: value, low: 0.0512, high: 0.309, outside: 1 });
+  const given = { low: 0.0512, high: 0.309, outside: 1 };
+  const said = (name, value, isOfStrokes = true) => sentence({ name, found: value, ...given }, isOfStrokes);
   const beginning = "This does not look like the images that the model was trained for: ";
   assert.equal(
     said("noisy_mean", 0.8234),
     `${beginning}brightness of the noisy image 0.82, 0.051 to 0.31 expected. Dark strokes on a light ground? Try invert.`,
   );
+  assert.doesNotMatch(said("noisy_mean", 0.8234, false), /strokes/);
   assert.equal(said("noisy_mean", 0.01), `${beginning}brightness of the noisy image 0.01, 0.051 to 0.31 expected.`);
   for (const name of NAMES) assert.doesNotMatch(said(name, 0.9), /undefined|NaN/);
 });

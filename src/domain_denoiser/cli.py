@@ -434,7 +434,7 @@ def demo(
         int | None, typer.Option(min=1, max=65535, help="Then serve it at this port, for this machine alone.")
     ] = None,
 ) -> None:
-    """Write demo/site: a page that restores what one draws.
+    """Write demo/site: a page that restores images in the browser.
 
     It runs the champion and the trained models in the browser, and is static: any server of files can serve it.
     `make demo` installs what it needs first. docs/demo.md says more.

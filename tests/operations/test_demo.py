@@ -1,6 +1,7 @@
 """The site of the page that restores in a browser: what is in it, and how it is served. test_demo_ui.py looks at it."""
 
 import json
+import re
 import shutil
 import urllib.request
 from pathlib import Path
@@ -18,13 +19,33 @@ from domain_denoiser.runtime.graphs import Graph
 
 pytestmark = pytest.mark.mnist  # whose champion and digits the page shows
 ROOT = Path(__file__).parents[2]
+# Not read from params.yaml, which says something else in a project of other images.
+MNIST = {
+    "name": "mnist",
+    "title": "MNIST",
+    "images": "handwritten digits",
+    "look": "light strokes on a dark ground",
+    "dataset": None,
+    "authors": "Yann LeCun, Corinna Cortes and Christopher J. C. Burges",
+    "licence": "CC BY-SA 3.0",
+}
+LEAVES = {
+    "name": "leaves",
+    "title": "leaves",
+    "images": 'images of <b>leaves</b> & "bark"',
+    "look": "grey, 64 x 48 pixels",
+    "dataset": None,
+    "authors": None,
+    "licence": None,
+}
 MLP = {"architecture": "mlp", "hidden": 4, "output": "sigmoid"}
 
 
 def project(folder: Path) -> Path:
-    """Make a project with the page and the champion there, without ONNX Runtime; return it."""
+    """Make a project of MNIST with the page and the champion there, without ONNX Runtime; return it."""
     shutil.copytree(ROOT / "demo", folder / "demo", ignore=shutil.ignore_patterns("node_modules", "site"))
     shutil.copytree(ROOT / "champion", folder / "champion")
+    (folder / "params.yaml").write_text(json.dumps({"domain": MNIST}))
     (folder / ".dvc").mkdir()
     (folder / "dvc.yaml").touch()
     return folder
@@ -40,6 +61,11 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def make_over(root: Path, **changed: str) -> None:
+    """Make a project that of other images."""
+    (root / "params.yaml").write_text(json.dumps({"domain": LEAVES | changed}))
+
+
 def train(root: Path, name: str) -> None:
     """A model that takes one size only."""
     settings = architectures.settings(MLP, "here")
@@ -48,11 +74,26 @@ def train(root: Path, name: str) -> None:
 
 def test_a_site_has_the_page_the_champion_and_one_build_of_onnx_runtime(root: Path, tree) -> None:
     assert demo.write(root) == ["champion"]
-    page = {path.name for path in (ROOT / "demo").iterdir() if path.suffix in demo.SHOWN}
+    page = {path.name for path in (ROOT / "demo").iterdir() if path.suffix in (".html", *demo.SHOWN)}
     assert {"index.html", "page.js", "worker.js", "digits.png"} <= page
     runtime = {f"ort/{name}" for name in demo.RUNTIME}
     assert tree(root / "demo/site") == page | runtime | {"ort", "models", "champion.onnx", "models.json"}
     assert (root / "demo/site/champion.onnx").read_bytes() == (ROOT / "champion/model.onnx").read_bytes()
+
+
+def test_the_page_of_other_images_has_and_says_nothing_of_digits(root: Path, tree) -> None:
+    demo.write(root)
+    with_digits = tree(root / "demo/site")
+    make_over(root)
+    demo.write(root)
+    assert with_digits - tree(root / "demo/site") == {"digits.js", "digits.png", "pad.js"}
+    text = (root / "demo/site/index.html").read_text()
+    assert not re.search("digit|draw|stroke|mnist|licence|CC BY|{[{%]", text, re.IGNORECASE)
+    assert "None" not in text
+    assert "trained on images of &lt;b&gt;leaves&lt;/b&gt; &amp; &#34;bark&#34;" in text
+    make_over(root, authors="Ada", licence="CC0")
+    demo.write(root)
+    assert "grey, 64 x 48 pixels. leaves: Ada, CC0.</p>" in (root / "demo/site/index.html").read_text()
 
 
 def test_trained_models_are_there_with_their_size(root: Path) -> None:
@@ -94,7 +135,8 @@ def test_a_site_takes_the_place_of_the_last_one_and_equal_inputs_give_equal_byte
     [
         ("demo/index.html", "index.html is missing"),
         ("demo/node_modules", "`npm ci --ignore-scripts --prefix demo`"),
-        ("champion", "has no champion yet"),
+        ("champion", "has no champion yet .*: run `make repro`, then `denoise gate`"),
+        ("params.yaml", "params.yaml cannot be read"),
     ],
 )
 def test_what_is_missing_is_said_and_the_last_site_stays(root: Path, tree, missing: str, sentence: str) -> None:

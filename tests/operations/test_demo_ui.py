@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect, sync_playwright
-from test_demo import ROOT, project, train
+from test_demo import LEAVES, ROOT, make_over, project, train
 
 from domain_denoiser import Denoiser
 from domain_denoiser.domain.profile import Profile
@@ -107,6 +107,17 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page_address(root: Path) -> Iterator[str]:
     with benchmark.served(root) as page_address:
         yield page_address
+
+
+@pytest.fixture
+def other_address(root: Path, tmp_path: Path) -> Iterator[str]:
+    """The site of a project of other images, written by the same installation."""
+    other = project(tmp_path)
+    make_over(other)
+    (other / "demo/node_modules").symlink_to(root / "demo/node_modules")
+    demo.write(other)
+    with benchmark.served(other) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -272,9 +283,8 @@ def test_a_finger_draws(browser: Browser, page_address: str) -> None:
         assert page.evaluate("() => scrollY") == 0
 
 
-def test_a_file_that_is_dropped_is_restored_and_saved(page: Page, champion: Denoiser) -> None:
-    noisy = noisy_image(40, 50)
-    move(page, "Noise", 0)
+def drop(page: Page, pixels: np.ndarray) -> None:
+    """Drop a file on the page, and wait until it is restored."""
     page.evaluate(
         """(content) => {
             const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
@@ -282,14 +292,49 @@ def test_a_file_that_is_dropped_is_restored_and_saved(page: Page, champion: Deno
             dataTransfer.items.add(new File([bytes], "dropped.png", {type: "image/png"}));
             document.body.dispatchEvent(new DragEvent("drop", {dataTransfer, bubbles: true, cancelable: true}));
         }""",
-        base64.b64encode(png(noisy)).decode(),
+        base64.b64encode(png(pixels)).decode(),
     )
-    expect(page.locator("#original-says")).to_have_text("dropped.png · 50 x 40")
+    expect(page.locator("#original-says")).to_have_text(f"dropped.png · {pixels.shape[1]} x {pixels.shape[0]}")
     settled(page)
+
+
+def test_a_file_that_is_dropped_is_restored_and_saved(page: Page, champion: Denoiser) -> None:
+    noisy = noisy_image(40, 50)
+    move(page, "Noise", 0)
+    drop(page, noisy)
     with page.expect_download() as download:
         page.get_by_role("button", name="Save restored").click()
     with Image.open(download.value.path()) as saved:
         assert apart(np.asarray(saved.convert("L")), champion(noisy)) <= 1
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_the_page_of_other_images_begins_with_a_file(
+    browser: Browser, other_address: str, root: Path, champion: Denoiser, width: int
+) -> None:
+    noisy, errors, failed = noisy_image(48, 64), [], []
+    with browser.new_context(viewport={"width": width, "height": 900}) as context:
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("response", lambda answer: failed.append(answer.url) if answer.status >= 400 else None)
+        page.goto(other_address, wait_until="networkidle")
+        assert LEAVES["images"] in page.locator("header").inner_text()
+        for hidden in ("#figures", ".controls"):
+            expect(page.locator(hidden)).to_be_hidden()
+        give(page, "broken.png", b"no image")
+        expect(page.get_by_role("alert")).to_be_visible()
+        page.evaluate((root / "demo/node_modules/axe-core/axe.min.js").read_text())
+        assert page.evaluate("() => axe.run()")["violations"] == []
+        drop(page, noisy)
+        expect(page.get_by_role("alert")).to_be_hidden()
+        assert apart(shown(page, "noisy"), noisy[..., None]) == 0  # no noise is added
+        assert apart(shown(page, "restored"), champion(noisy)[..., None]) <= 1
+        move(page, "Noise", SIGMA)
+        expect(page.locator("#noisy-says")).to_have_text("σ = 0.50")
+        assert page.evaluate("() => axe.run()")["violations"] == []
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    assert (errors, failed) == ([], [])
 
 
 def test_a_file_that_cannot_be_restored_costs_one_sentence(page: Page) -> None:

@@ -1,4 +1,4 @@
-"""The page that restores what one draws: `denoise demo` writes its site from `demo/`, and serves it on this machine."""
+"""The page that restores images in the browser: `denoise demo` writes its site from `demo/`, and serves it here."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,14 +7,21 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
 
-from domain_denoiser import layout
+import jinja2
+
+from domain_denoiser import layout, params
 from domain_denoiser.base import atomic
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations import choosing
+from domain_denoiser.params import Domain
+from domain_denoiser.runtime import denoiser
 from domain_denoiser.runtime.graphs import Graph
 
 HERE = "127.0.0.1"
-SHOWN = (".css", ".html", ".js", ".png")  # what of demo/ goes into the site
+INDEX = "index.html"  # a template of Jinja
+SHOWN = (".css", ".js", ".png")  # what of demo/ goes into the site as it is
+DIGITS = "mnist"  # the domain whose page has test digits and a pad
+OF_DIGITS = ("digits.js", "digits.png", "pad.js")  # what only that page has
 RUNTIME = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")  # of ONNX Runtime: one build of many
 INSTALL = "npm ci --ignore-scripts --prefix demo"
 
@@ -22,18 +29,21 @@ INSTALL = "npm ci --ignore-scripts --prefix demo"
 def write(root: Path) -> list[str]:
     """Write the site of a project, in place of what was there; return the names of its models, the champion first.
 
-    Equal pages and models give equal bytes. Raises BadInput if there is no page, no champion, or no ONNX Runtime.
+    Its texts are about the domain of params.yaml. Equal pages, domains and models give equal bytes. Raises BadInput if
+    there is no page, no champion, or no ONNX Runtime, or if params.yaml does not say what the images are.
     """
     page = root / layout.DEMO
     runtime = page / "node_modules/onnxruntime-web/dist"
-    if not (page / "index.html").is_file():
-        raise BadInput(f"{page} holds no page: index.html is missing")
+    if not (page / INDEX).is_file():
+        raise BadInput(f"{page} holds no page: {INDEX} is missing")
     if missing := next((name for name in RUNTIME if not (runtime / name).is_file()), None):
         raise BadInput(f"{runtime / missing} is missing: `{INSTALL}` in {root} installs it")
+    domain = params.read_domain(root / layout.PARAMS)
     with atomic.folder(root / layout.SITE) as site:
         for path in sorted(page.iterdir()):
-            if path.suffix in SHOWN:
+            if path.suffix in SHOWN and (domain.name == DIGITS or path.name not in OF_DIGITS):
                 shutil.copyfile(path, site / path.name)
+        (site / INDEX).write_text(_index((page / INDEX).read_text(encoding="utf-8"), domain), encoding="utf-8")
         (site / "ort").mkdir()
         for name in RUNTIME:
             shutil.copyfile(runtime / name, site / "ort" / name)
@@ -43,11 +53,31 @@ def write(root: Path) -> list[str]:
     return [model["name"] for model in models]
 
 
+def _index(template: str, domain: Domain) -> str:
+    """The page about a domain, whose words are text there, not HTML."""
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string(template).render(
+        domain=domain,
+        has_digits=domain.name == DIGITS,
+        rights=", ".join(said for said in (domain.authors, domain.licence) if said is not None),
+    )
+
+
 def _models(root: Path) -> Iterator[tuple[Path, str, choosing.Chosen]]:
     """Where the graph of each model goes in the site, what it is called there, and the graph."""
-    yield Path("champion.onnx"), "champion", choosing.choose(None, root)
+    yield Path("champion.onnx"), "champion", _champion(root)
     for name in choosing.trained(root):
         yield Path("models") / f"{name}.onnx", name, choosing.choose(name, root)
+
+
+def _champion(root: Path) -> choosing.Chosen:
+    try:
+        return choosing.Chosen(*denoiser.champion(root), "the champion")
+    except BadInput as error:
+        way = "`denoise gate`, then `denoise promote` make a trained model the champion"
+        raise BadInput(f"{error}: {way if choosing.trained(root) else 'run `make repro`, then ' + way}") from error
 
 
 def _put(site: Path, file: Path, name: str, chosen: choosing.Chosen) -> dict[str, object]:
