@@ -288,6 +288,23 @@ def test_a_folder_that_a_stage_reads_is_missed_file_by_file(project: Path) -> No
     assert results.uncommitted_others() == ["src/new.py"]
 
 
+def test_of_a_folder_that_dvc_tracks_a_commit_has_the_file_that_says_so(project: Path) -> None:
+    Path("dvc.lock").write_text(
+        LOCK.format(command="one", md5=MD5) + f"    - path: data/images\n      md5: {MD5}.dir\n"
+    )
+    Path("data/images").mkdir(parents=True)
+    Path("data/images/one.png").touch()
+    Path("data/.gitignore").write_text("/images\n")
+    commit("The images are ignored")
+    assert results.uncommitted_others() == ["data/images/one.png"]
+    Path("data/images.dvc").touch()
+    assert results.uncommitted_others() == ["data/images.dvc"]
+    commit("And tracked by DVC")
+    assert results.uncommitted_others() == []
+    Path("data/images.dvc").write_text("other images\n")
+    assert results.uncommitted_others() == ["data/images.dvc"]
+
+
 def test_a_branch_of_that_name_keeps_its_commits(project: Path) -> None:
     git("switch", "-q", "-c", "retrain/1")
     Path("report.md").write_text("of an earlier attempt\n")

@@ -22,10 +22,16 @@ def uncommitted_others() -> list[str]:
     written = set(dvc_lock.written(stages))
     others = [path for path in revisions.changed() if not _is_result(path, written)]
     read = {dep for stage in stages.values() for dep in stage.deps if not _is_written(dep, written)} | {"src", "stages"}
-    inputs = [str(path) for dep in read for path in listings.files(Path(dep))]
+    inputs = [str(path) for dep in read for path in listings.files(_in_git(dep))]
     tracked = revisions.tracked([*others, *inputs])
     hidden = sorted(path for path in inputs if path not in tracked)  # from git status: it is ignored
     return list(dict.fromkeys([*(path for path in others if path in tracked or _within(path, read)), *hidden]))
+
+
+def _in_git(dep: str) -> Path:
+    """What a commit has of an input: itself, or the file by which DVC tracks it, as of a folder of one's own images."""
+    tracks = Path(f"{dep}.dvc")
+    return tracks if tracks.is_file() else Path(dep)
 
 
 def unfinished() -> bool:
