@@ -52,7 +52,7 @@ def clean_images(split: str) -> Path:
 
 
 def clean_labels(split: str) -> Path:
-    """The digit of each of those images."""
+    """The label of each of those images: its digit, or the number of its file."""
     return CLEAN / f"{split}_labels.npy"
 
 
@@ -62,7 +62,7 @@ def table(model: str) -> Path:
 
 
 def figures(model: str) -> tuple[Path, Path]:
-    """The digits that a model restores, and its learning curves."""
+    """Test images that a model restores, and its learning curves."""
     return FIGURES / model / "digits.png", FIGURES / model / "learning_curves.png"
 
 

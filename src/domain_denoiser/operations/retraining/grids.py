@@ -1,4 +1,4 @@
-"""The digit grids of a model before and after, one above the other in one picture."""
+"""The figures of images that a model restored, before and after, one above the other in one picture."""
 
 import io
 from collections.abc import Mapping

@@ -40,7 +40,7 @@ def write(against: str) -> str:
         _stages(after.stages, changed),
         _quality(rows, models),
         _gate(verdict),
-        _digits(pictures),
+        _restored(pictures),
         _again(),
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"
@@ -147,7 +147,7 @@ def _gate(verdict: tuple[champion.Champion, bool] | None) -> str:
 
 
 def _picture(model: str, before: Side, after: Side) -> bytes | None:
-    """The digits of a model before and after; None if neither state has drawn any."""
+    """The images that a model restored before and after; None if neither state has drawn any."""
     path = str(layout.figures(model)[0])
     found = {}
     for label, side in ((f"{model} before", before), (f"{model} now", after)):
@@ -158,13 +158,13 @@ def _picture(model: str, before: Side, after: Side) -> bytes | None:
     return grids.stacked(found) if found else None
 
 
-def _digits(pictures: Mapping[str, bytes | None]) -> str | None:
+def _restored(pictures: Mapping[str, bytes | None]) -> str | None:
     drawn = [model for model, picture in pictures.items() if picture is not None]
     if not drawn:
         return None
-    lines = ["### Digits"]
+    lines = ["### Restored test images"]
     for place, model in enumerate(drawn):
-        image = f"![Digits restored by {model}: before, and now]({model}.png)"
+        image = f"![Test images restored by {model}: before, and now]({model}.png)"
         lines += [image] if place == 0 else ["", f"<details><summary>{model}</summary>\n\n{image}\n</details>"]
     return "\n".join(lines)
 
