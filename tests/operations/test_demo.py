@@ -135,7 +135,7 @@ def test_a_site_takes_the_place_of_the_last_one_and_equal_inputs_give_equal_byte
     [
         ("demo/index.html", "index.html is missing"),
         ("demo/node_modules", "`npm ci --ignore-scripts --prefix demo`"),
-        ("champion", "has no champion yet .*: run `make repro`, then `denoise gate`"),
+        ("champion", "has no champion yet .*: `make repro`, `denoise gate` and `denoise promote` make one"),
         ("params.yaml", "params.yaml cannot be read"),
     ],
 )

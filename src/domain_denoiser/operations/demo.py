@@ -76,8 +76,8 @@ def _champion(root: Path) -> choosing.Chosen:
     try:
         return choosing.Chosen(*denoiser.champion(root), "the champion")
     except BadInput as error:
-        way = "`denoise gate`, then `denoise promote` make a trained model the champion"
-        raise BadInput(f"{error}: {way if choosing.trained(root) else 'run `make repro`, then ' + way}") from error
+        first = "" if choosing.trained(root) else "`make repro`, "
+        raise BadInput(f"{error}: {first}`denoise gate` and `denoise promote` make one") from error
 
 
 def _put(site: Path, file: Path, name: str, chosen: choosing.Chosen) -> dict[str, object]:
