@@ -31,9 +31,11 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
     between = at_levels[0][1]  # where there is one noise level
     if len(levels.sigmas) > 1:
         between = Uniform(law="uniform", noise=levels.noise, low=levels.sigmas[0], high=levels.sigmas[-1])
-    draw = np.random.default_rng(derive(read.seed, "foreign"))
     own = [(clean, between, "own"), *at_levels]
-    others = [(make(clean[:FOREIGN], draw), between, kind) for kind, make in foreign.KINDS.items()]
+    others = [
+        (make(clean[:FOREIGN], np.random.default_rng(derive(read.seed, "foreign", kind))), between, kind)
+        for kind, make in foreign.KINDS.items()
+    ]
     found = []
     for some, regime, called in progress.track([*own, *others], len(own) + len(others), f"recognise {name}", "sets"):
         parts = noisy_sets.corrupt(some, regime, read.seed, "recognise", called).parts
