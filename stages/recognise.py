@@ -45,9 +45,9 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
 
 
 def _at_levels(clean: np.ndarray, levels: Levels) -> list[tuple[np.ndarray, Regime, str]]:
-    """Each image at one of the noise levels."""
+    """Each image at one of the noise levels; of few images, at the first levels."""
     laws = [params.Constant(law="constant", noise=levels.noise, sigma=sigma) for sigma in levels.sigmas]
-    return [(clean[at :: len(laws)], law, f"own {law.sigma}") for at, law in enumerate(laws)]
+    return [(clean[at :: len(laws)], law, f"own {law.sigma}") for at, law in enumerate(laws[: len(clean)])]
 
 
 @torch.inference_mode()
