@@ -1,6 +1,7 @@
 """Images of one's own: every pixel comes from where the tile says, and no file is in two splits."""
 
 import csv
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from domain_denoiser.base.errors import BadInput
-from domain_denoiser.data import folders
+from domain_denoiser.data import folders, listing
 from domain_denoiser.params import Images, Shares
 
 SHARES = Shares(val=0.1, gate=0.1, test=0.2)
@@ -37,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_names_are_those_of_images_sorted(folder):
-    assert folders.names(folder) == [*(f"{number}.png" for number in range(9)), "more/9.PNG"]
+    assert listing.listed(folder).files == [*(f"{number}.png" for number in range(9)), "more/9.PNG"]
 
 
 def test_each_tile_is_the_part_of_the_image_that_it_says(folder):
@@ -48,7 +49,7 @@ def test_each_tile_is_the_part_of_the_image_that_it_says(folder):
             image = np.asarray(Image.open(folder / tile.file))
             channel = image[..., tile.channel] if image.ndim == 3 else image
             np.testing.assert_array_equal(found, channel[tile.top : tile.top + 16, tile.left : tile.left + 20])
-            assert folders.names(folder)[made.labels()[made.tiles.index(tile)]] == tile.file
+            assert listing.listed(folder).files[made.labels()[made.tiles.index(tile)]] == tile.file
 
 
 SIDES = st.tuples(st.integers(16, 200), st.integers(16, 200))
@@ -88,8 +89,9 @@ def test_equal_seeds_give_equal_splits_and_others_do_not(folder):
     st.integers(0, 2**63 - 1),
 )
 def test_groups_stay_together_and_every_file_is_in_one_split(of, seed):
-    if len(set(of.values())) < 4:
-        with pytest.raises(BadInput, match="at least 4 are wanted"):
+    number = len(set(of.values()))
+    if number < 1 + sum(max(1, round(share * number)) for share in SHARES.model_dump().values()):
+        with pytest.raises(BadInput, match="files or groups of them, but at least"):
             folders.assigned(of, SHARES, seed)
         return
     found = folders.assigned(of, SHARES, seed)
@@ -100,8 +102,36 @@ def test_groups_stay_together_and_every_file_is_in_one_split(of, seed):
     assert sum(map(len, held)) == len(set(of.values()))
 
 
+@given(st.sets(st.integers(0, 10_000).map(str), min_size=12, max_size=60), st.integers(0, 2**63 - 1))
+def test_a_file_more_or_less_brings_no_image_that_was_trained_on_into_the_gate(files, seed):
+    fewer = sorted(files)[1:]
+    all_of, some = (folders.assigned({name: name for name in given}, SHARES, seed) for given in (files, fewer))
+    assert not set(all_of["gate"]) & set(some["train"])
+    assert not set(some["gate"]) & set(all_of["train"])
+
+
+def test_files_without_a_group_are_their_own(folder):
+    (folder / "groups.csv").write_text("file,group\n0.png,same\n1.png, same\n")
+    found = folders.groups(folder, listing.listed(folder).files)
+    assert (found["0.png"], found["1.png"], found["2.png"]) == ("same", "same", "2.png")
+
+
+def test_memory_is_that_of_the_tiles_that_are_drawn(tmp_path):
+    for number in range(4):
+        Image.fromarray(np.zeros((2400, 2400), np.uint8)).save(tmp_path / f"{number}.png")
+    few = data(tile=[16, 16], most=dict.fromkeys(SPLITS, 10))
+    folders.cut(tmp_path, few, 1)  # what is imported and kept once
+    tracemalloc.start()
+    try:
+        folders.cut(tmp_path, few, 1)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2_000_000  # bytes; all tiles to train on, 90,000, would take 14 million
+
+
 def test_pages_of_a_book_stay_together(folder):
-    files = folders.names(folder)
+    files = listing.listed(folder).files
     with (folder / "groups.csv").open("w", newline="") as opened:
         csv.writer(opened).writerows([("file", "group"), *((name, f"book {i // 2}") for i, name in enumerate(files))])
     of = folders.groups(folder, files)
@@ -114,13 +144,17 @@ def test_pages_of_a_book_stay_together(folder):
     [
         ("name,book\n0.png,1\n", r"columns \['name', 'book'\], but file and group are wanted"),
         ("", r"columns \(none\), but file and group are wanted"),
-        ("file,group\n0.png,1\n", r"names no group of 1.png \(9 files in all\)"),
+        ("file,group\nelsewhere.png,1\n", "names 'elsewhere.png', but there is no such image"),
+        ("file,group\n0.png,1\n0.png,2\n", "gives 0.png another group in one of its rows"),
+        ("file,group\n0.png, \n", "gives 0.png no group in one of its rows"),
+        ("file,group\n0.png,1.png\n", "calls a group 1.png, which is a file of no group"),
+        ("file,group\n" + 200_000 * "a", "is no table: field larger than field limit"),
     ],
 )
 def test_groups_that_are_amiss_are_refused(folder, content, sentence):
     (folder / "groups.csv").write_text(content)
     with pytest.raises(BadInput, match=sentence):
-        folders.groups(folder, folders.names(folder))
+        folders.groups(folder, listing.listed(folder).files)
 
 
 def test_one_bit_is_black_or_white(tmp_path):
@@ -158,8 +192,8 @@ def test_other_images_are_refused_with_the_way_on(folder):
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
-    with pytest.raises(BadInput, match="is no folder, but the images of the domain are wanted there"):
-        folders.names(tmp_path / "nowhere")
+    with pytest.raises(BadInput, match="is no folder, but one with clean images is wanted"):
+        listing.listed(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("no image")
-    with pytest.raises(BadInput, match="has no image: files whose names end in .png, "):
-        folders.names(tmp_path)
+    with pytest.raises(BadInput, match="holds no images: files that end in .png, "):
+        listing.listed(tmp_path)

@@ -17,8 +17,8 @@ from pipeline import Pipeline, clone
 from domain_denoiser import layout, params
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.base.processes import Failed
-from domain_denoiser.data import folders
-from domain_denoiser.operations.init import applying, command, duplicates, listing, presets, speed
+from domain_denoiser.data import folders, listing
+from domain_denoiser.operations.init import applying, command, duplicates, presets, speed
 
 ROOT = Path(__file__).parents[2]
 RATE = 1000.0  # tiles per second, in tests that do not measure
@@ -222,7 +222,7 @@ GREY, DEEP = encoded(picture(99)), encoded(picture(98).astype(np.uint16) * 257)
     ("files", "said"),
     [
         ({"notes.txt": b""}, "holds no images: files that end in .png"),
-        (several(3), "has 3 files, but at least 4 are wanted, one each for train, val, gate and test: add images"),
+        (several(3), "there are 3 files or groups of them, but at least 4 are wanted"),
         (several(4) | {"bad.png": GREY[:-40]}, "1 file cannot be read: .*bad.png.*: repair or remove them"),
         (
             several(4) | {f"bad{at}.png": b"" for at in range(5)},
@@ -236,7 +236,7 @@ GREY, DEEP = encoded(picture(99)), encoded(picture(98).astype(np.uint16) * 257)
         (several(4) | {"tiny.png": encoded(picture(9, 15, 70))}, "tiny.png has 70 x 15 pixels, but at least 16 a side"),
         (
             several(4) | {"less.png": encoded(picture(9, 63, 70))},
-            r"less.png has 70 x 63 pixels \(0 more .*\), but the preset photos cuts tiles of 64 x 64: leave small "
+            r"less.png has 70 x 63 pixels, but the preset photos cuts tiles of 64 x 64: leave small "
             "images out, or take `--preset small`",
         ),
         (
@@ -245,9 +245,9 @@ GREY, DEEP = encoded(picture(99)), encoded(picture(98).astype(np.uint16) * 257)
         ),
         (
             several(4) | {"groups.csv": b"file,group\n0.png,a\n1.png,b\n2.png,c\n3.png,c\n"},
-            "has 3 groups, but at least 4 are wanted, .*: add images, or make more groups in groups.csv",
+            "there are 3 files or groups of them, but at least 4 are wanted .*, or make more groups in groups.csv",
         ),
-        (several(4) | {"groups.csv": b"file,group\n0.png,a\n"}, "groups.csv names no group of 1.png"),
+        (several(4) | {"groups.csv": b"file,group\n9.png,a\n"}, "groups.csv names '9.png', but there is no such image"),
         (several(4) | {"groups.csv": b"name\n"}, "groups.csv has the columns"),
         (several(4) | {"groups.csv": b"file,group\n" + 200_000 * b"a"}, "groups.csv is no table"),
         (
@@ -394,7 +394,7 @@ def test_any_folder_gives_a_plan_or_a_sentence(files, table, preset):
         path = written(Path(folder) / "these", files)
         path.mkdir(exist_ok=True)
         if table is not None:
-            (path / folders.GROUPS).write_bytes(table)
+            (path / listing.GROUPS).write_bytes(table)
         try:
             made = command.plan(path, options(preset=preset))
         except BadInput:

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import compress, groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,12 +12,10 @@ import numpy as np
 from domain_denoiser.base import reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core.seeds import derive
+from domain_denoiser.data.listing import GROUPS, listed
 from domain_denoiser.formats import opening
 from domain_denoiser.formats.image_file import ImageFile
 from domain_denoiser.params import Images, Shares
-
-GROUPS = "groups.csv"  # in the folder, if files belong together: columns file and group
-FEWEST = 4  # groups: one for each split
 
 
 class Tile(NamedTuple):
@@ -43,57 +41,55 @@ class Cut(NamedTuple):
         return np.array([self.numbers[tile.file] for tile in self.tiles], np.uint32)
 
 
-def names(folder: Path) -> list[str]:
-    """The image files of the folder and of those in it, by their paths there, sorted.
-
-    Raises BadInput if there is no folder, or one without images.
-    """
-    if not folder.is_dir():
-        raise BadInput(f"{folder} is no folder, but the images of the domain are wanted there (`dvc pull` gets them)")
-    found = [path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() in opening.SUFFIXES]
-    if not found:
-        raise BadInput(f"{folder} has no image: files whose names end in {', '.join(opening.SUFFIXES)} are wanted")
-    return sorted(path.relative_to(folder).as_posix() for path in found)
-
-
 def groups(folder: Path, files: Sequence[str]) -> dict[str, str]:
-    """The group of each file by groups.csv; without one, each is a group of its own. Raises BadInput if it is amiss."""
-    path = folder / GROUPS
-    if not path.exists():
-        return {name: name for name in files}
-    content = reading.content(path, reading.LARGEST_TABLE).decode("utf-8-sig", errors="replace")
-    table = csv.DictReader(io.StringIO(content, newline=""))
-    try:
-        if not {"file", "group"} <= set(table.fieldnames or ()):
-            raise BadInput(f"{path} has the columns {table.fieldnames or '(none)'}, but file and group are wanted")
-        listed = {row["file"]: row["group"] for row in table}
-    except csv.Error as error:
-        raise BadInput(f"{path} is no table: {error}") from error
-    if missing := [name for name in files if not listed.get(name)]:
-        raise BadInput(f"{path} names no group of {missing[0]} ({len(missing)} files in all)")
-    return {name: listed[name] for name in files}
+    """The group of each file by groups.csv; a file that it does not name is a group of its own.
+
+    Raises BadInput if the table is amiss: not with these columns, of files that are not there, or of two minds.
+    """
+    path, found = folder / GROUPS, {}
+    if path.exists():
+        content = reading.content(path, reading.LARGEST_TABLE).decode("utf-8-sig", errors="replace")
+        table = csv.DictReader(io.StringIO(content, newline=""))
+        try:
+            if not {"file", "group"} <= set(table.fieldnames or ()):
+                raise BadInput(f"{path} has the columns {table.fieldnames or '(none)'}, but file and group are wanted")
+            rows = [(row["file"] or "", (row["group"] or "").strip()) for row in table]
+        except csv.Error as error:
+            raise BadInput(f"{path} is no table: {error}") from error
+        known = set(files)
+        for name, group in rows:
+            if name not in known:
+                raise BadInput(f"{path} names {name!r}, but there is no such image: paths in the folder are wanted")
+            if not group or found.setdefault(name, group) != group:
+                raise BadInput(f"{path} gives {name} {'another group' if group else 'no group'} in one of its rows")
+    taken = set(found.values())
+    if clash := next((name for name in files if name not in found and name in taken), None):
+        raise BadInput(f"{path} calls a group {clash}, which is a file of no group: give the group another name")
+    return {name: found.get(name, name) for name in files}
 
 
 def assigned(of: Mapping[str, str], shares: Shares, seed: int) -> dict[str, list[str]]:
     """Split -> files, sorted: each group as a whole in one split, at least one group in each, drawn by the seed.
 
-    of: the group of each file. Raises BadInput if there are too few groups.
+    of: the group of each file. A file more or less moves few others, and none from train to gate: the champion was not
+    trained on what it is measured on. Raises BadInput if there are too few groups.
     """
-    known = sorted(set(of.values()))
-    counts = {name: max(1, round(share * len(known))) for name, share in shares.model_dump().items()}
-    if len(known) < max(FEWEST, sum(counts.values()) + 1):
+    known = sorted(set(of.values()), key=lambda group: (derive(seed, "split", group), group))
+    counts = {name: max(1, round(getattr(shares, name) * len(known))) for name in ("gate", "val", "test")}
+    fewest = sum(counts.values()) + 1
+    if len(known) < fewest:
         raise BadInput(
-            f"there are {len(known)} images or groups of images, but at least {FEWEST} are wanted: some to train on, "
-            "and one each for val, gate and test"
+            f"there are {len(known)} files or groups of them, but at least {fewest} are wanted ("
+            + ", ".join(f"{count} for {name}" for name, count in counts.items())
+            + f", and one to train on): add images, or make more groups in {GROUPS}"
         )
-    order = np.random.default_rng(derive(seed, "split")).permutation(len(known))
     ends = np.cumsum(list(counts.values()))
-    parts = dict(zip([*counts, "train"], np.split(order, ends)))
-    chosen = {name: {known[index] for index in part} for name, part in parts.items()}
-    return {
-        name: sorted(file for file, group in of.items() if group in chosen[name])
-        for name in ("train", "val", "gate", "test")
-    }
+    parts = np.split(np.arange(len(known)), ends)
+    split_of = {known[place]: name for name, part in zip([*counts, "train"], parts) for place in part}
+    found: dict[str, list[str]] = {name: [] for name in ("train", "val", "gate", "test")}
+    for file in sorted(of):
+        found[split_of[of[file]]].append(file)
+    return found
 
 
 def opened(path: Path) -> ImageFile:
@@ -116,16 +112,18 @@ def cut(folder: Path, data: Images, seed: int) -> dict[str, Cut]:
 
     Raises BadInput if an image is smaller than a tile, cannot be read or has not 8 bits, and as `assigned`.
     """
-    files = names(folder)
+    files = listed(folder).files
     numbers = {name: number for number, name in enumerate(files)}
+    shapes = {name: tuple(_shapes(folder / name)) for name in files}
     found, size = {}, (data.tile[0], data.tile[1])
     for split, chosen in assigned(groups(folder, files), data.shares, seed).items():
-        tiles = [tile for name in chosen for tile in _tiles(folder, name, size, split)]
-        most = getattr(data.most, split)
-        if len(tiles) > most:
-            drawn = np.random.default_rng(derive(seed, "tiles", split)).choice(len(tiles), most, replace=False)
-            tiles = [tiles[index] for index in np.sort(drawn)]
-        found[split] = Cut(folder, size, numbers, tiles)
+        count = sum(1 for name in chosen for _ in _tiles(folder, name, shapes[name], size, split))
+        tiles = (tile for name in chosen for tile in _tiles(folder, name, shapes[name], size, split))
+        if count > (most := getattr(data.most, split)):
+            wanted, draw = np.zeros(count, bool), np.random.default_rng(derive(seed, "tiles", split))
+            wanted[draw.choice(count, most, replace=False)] = True
+            tiles = compress(tiles, wanted)
+        found[split] = Cut(folder, size, numbers, list(tiles))
     return found
 
 
@@ -155,8 +153,10 @@ def pixels(made: Cut) -> Iterator[np.ndarray]:
                 yield np.stack([image[t.channel, t.top : t.top + height, t.left : t.left + width] for t in tiles])
 
 
-def _tiles(folder: Path, name: str, size: tuple[int, int], split: str) -> Iterator[Tile]:
-    for image, (channels, height, width) in enumerate(_shapes(folder / name)):
+def _tiles(
+    folder: Path, name: str, shapes: Sequence[tuple[int, int, int]], size: tuple[int, int], split: str
+) -> Iterator[Tile]:
+    for image, (channels, height, width) in enumerate(shapes):
         tops, lefts = grid((height, width), size, split)
         if not (tops and lefts):
             raise BadInput(

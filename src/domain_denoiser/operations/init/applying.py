@@ -2,12 +2,17 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
 
 from domain_denoiser import layout
 from domain_denoiser.base import atomic, processes, progress
-from domain_denoiser.data.folders import GROUPS
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.base.one_writer import RUNNING
+from domain_denoiser.data.listing import GROUPS, Folder
 from domain_denoiser.operations import recover
-from domain_denoiser.operations.init.listing import Folder
+from domain_denoiser.operations.init import standing
 
 # What is ignored by git besides the images is left: it is in DVC's cache, or can be made again.
 BACK = (
@@ -20,8 +25,25 @@ def apply(folder: Folder, content: str) -> Iterator[str]:
     """Copy the images, remove what belongs to the old domain, write params.yaml, and stage all of it.
 
     content: of params.yaml. Yields a sentence on what was removed that git does not have. Whatever stops it, the way
-    back is told. Raises Failed if git or DVC fails.
+    back is told. Raises Failed if git or DVC fails, BadInput if another process has begun or done the same here.
     """
+    with _alone():
+        standing.check(folder.path)  # once more, as reading the images may have taken long
+        yield from _apply(folder, content)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    place = RUNNING / "init.lock"
+    place.parent.mkdir(exist_ok=True)
+    try:
+        with FileLock(place, timeout=0):
+            yield
+    except Timeout as error:
+        raise BadInput("another `denoise init` is at work in this project: wait for it") from error
+
+
+def _apply(folder: Folder, content: str) -> Iterator[str]:
     try:
         _copy(folder)
         old = [str(path) for path in layout.DOMAIN_PATHS if path != layout.PARAMS]

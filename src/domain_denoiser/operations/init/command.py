@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from domain_denoiser.base import progress
 from domain_denoiser.base.errors import BadInput, printable
-from domain_denoiser.data import folders
-from domain_denoiser.operations.init import applying, listing, presets, refusals, speed, standing
+from domain_denoiser.data import folders, listing
+from domain_denoiser.data.listing import Folder
+from domain_denoiser.operations.init import applying, presets, refusals, speed, standing
 from domain_denoiser.operations.init import survey as surveying
-from domain_denoiser.operations.init.listing import Folder
 from domain_denoiser.operations.init.survey import Survey
 from domain_denoiser.operations.inspecting.command import COLOURS, TYPES, shares
 from domain_denoiser.operations.restoring.command import counted
@@ -71,7 +71,7 @@ def plan(path: Path, options: Options) -> Plan:
     text, given = presets.read(preset)
     tile = presets.tile(preset, given, seen)
     refusals.check_sizes(folder, seen, preset, tile)
-    assigned = folders.assigned(refusals.groups(folder), given.data.shares, given.seed)
+    assigned = folders.assigned(folders.groups(path, folder.files), given.data.shares, given.seed)
     refusals.check_duplicates(folder, seen, {file: split for split, files in assigned.items() for file in files})
     tiles = _tiles(seen, assigned, given, tile)
     without = presets.unfit(given, tile, str(presets.path(preset)))

@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from domain_denoiser.base.errors import BadInput
-from domain_denoiser.data import folders
+from domain_denoiser.data.listing import GROUPS, Folder
 from domain_denoiser.operations.init import duplicates
-from domain_denoiser.operations.init.listing import Folder
 from domain_denoiser.operations.init.standing import NAMED, named
 from domain_denoiser.operations.init.survey import Survey
 from domain_denoiser.operations.restoring.command import counted
@@ -43,25 +42,11 @@ def check_sizes(folder: Folder, seen: Survey, preset: str, tile: tuple[int, int]
     """Raises BadInput if an image is smaller than a tile of the preset, height and width."""
     small = [image for image in seen.images if image.size[0] < tile[0] or image.size[1] < tile[1]]
     if small:
-        image, more = small[0], len(small) - 1
+        image, more = small[0], f" ({len(small) - 1} more are as small)" if small[1:] else ""
         raise BadInput(
-            f"{folder.path / image.file} has {image.size[1]} x {image.size[0]} pixels ({more} more are as small), but "
+            f"{folder.path / image.file} has {image.size[1]} x {image.size[0]} pixels{more}, but "
             f"the preset {preset} cuts tiles of {tile[1]} x {tile[0]}: leave small images out, or take `--preset small`"
         )
-
-
-def groups(folder: Folder) -> dict[str, str]:
-    """The group of each file. Raises BadInput if there are too few, or groups.csv is amiss."""
-    found = folders.groups(folder.path, folder.files)
-    number = len(set(found.values()))
-    if number < folders.FEWEST:
-        table = (folder.path / folders.GROUPS).exists()
-        raise BadInput(
-            f"{folder.path} has {counted(number, 'group' if table else 'file')}, but at least {folders.FEWEST} are "
-            "wanted, one each for train, val, gate and test: add images"
-            + (f", or make more groups in {folders.GROUPS}" if table else "")
-        )
-    return found
 
 
 def check_duplicates(folder: Folder, seen: Survey, split: Mapping[str, str]) -> None:
@@ -72,5 +57,5 @@ def check_duplicates(folder: Folder, seen: Survey, split: Mapping[str, str]) -> 
     one, other, equal = found
     raise BadInput(
         f"{folder.path / one} and {folder.path / other} {'hold' if equal else 'look like'} the same image, but "
-        f"would be in {split[one]} and {split[other]}: remove one, or put both into one group in {folders.GROUPS}"
+        f"would be in {split[one]} and {split[other]}: remove one, or put both into one group in {GROUPS}"
     )

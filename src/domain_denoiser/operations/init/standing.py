@@ -17,6 +17,15 @@ def check(folder: Path) -> None:
     if root != Path.cwd():
         raise BadInput(f"{Path.cwd()} lies in the project {root}, but init works from its root: go there first")
     place.check(root)
+    if not folder.is_dir():
+        raise BadInput(f"{folder} is no folder, but one with clean images is wanted")
+    here, given = root.resolve(), folder.resolve()
+    if given.is_relative_to(here / layout.IMAGES):
+        raise BadInput(f"{folder} is the project's own copy of its images: name the folder that they come from")
+    if here.is_relative_to(given):
+        raise BadInput(f"{folder} holds the project itself: name a folder with nothing but the images")
+    if given.is_relative_to(here):
+        raise BadInput(f"{folder} lies in the project, which keeps a copy of its own: move the folder beside it")
     if revisions.head() is None:
         revisions.require()
         raise BadInput("this repository has no commit to come back to: `git add -A && git commit -m Start` first")
@@ -25,14 +34,7 @@ def check(folder: Path) -> None:
             f"the clone is not as its commit says ({named(changed)}), and init replaces files: commit or stash them "
             "first"
         )
-    if not folder.is_dir():
-        raise BadInput(f"{folder} is no folder, but one with clean images is wanted")
-    images = root.resolve() / layout.IMAGES
-    if folder.resolve().is_relative_to(images):
-        raise BadInput(f"{folder} is the project's own copy of its images: name the folder that they come from")
-    if root.resolve().is_relative_to(folder.resolve()):
-        raise BadInput(f"{folder} holds the project itself: name a folder with nothing but the images")
-    if images.exists() or images.is_symlink():
+    if layout.IMAGES.exists() or layout.IMAGES.is_symlink():
         raise BadInput(f"{layout.IMAGES} is there already: make a new clone, or move that folder away")
 
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.data import folders
+from domain_denoiser.data.listing import Folder
 from domain_denoiser.formats import opening
 from domain_denoiser.operations.init import duplicates
-from domain_denoiser.operations.init.listing import Folder
 
 
 class Image(NamedTuple):

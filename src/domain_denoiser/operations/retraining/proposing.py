@@ -37,7 +37,7 @@ def propose(branch: str | None) -> Proposal | None:
     elif branch != here:
         raise BadInput(f"the results would be committed to {here or 'no branch'}: check out {branch!r} first")
     _check(branch)
-    processes.must("dvc", "push", *remote.PIPELINE)
+    processes.must("dvc", "push", remote.PIPELINE, *remote.images())
     if uncommitted:
         if branch != here:
             _begin(branch)

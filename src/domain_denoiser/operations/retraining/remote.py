@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 
+from domain_denoiser import layout
 from domain_denoiser.base import processes
 from domain_denoiser.runs import dvc_project
 from domain_denoiser.runs.cache import Contents
 
 NO_REMOTE = "no DVC remote is configured"
-# Not the study beside it, whose results may never have been made or shared; with a folder of one's own images, which is
-# no output of dvc.yaml.
-PIPELINE = ("--with-deps", "dvc.yaml")
+PIPELINE = "dvc.yaml"  # not the study beside it, whose results may never have been made or shared
 
 
 def remote() -> str | None:
@@ -19,12 +18,23 @@ def remote() -> str | None:
 
 
 def pull() -> None:
-    """Bring here what the remote has of dvc.lock; what it does not have is no error. Raises commands.Failed."""
+    """Bring here what the remote has of dvc.lock; what it does not have is no error.
+
+    Raises commands.Failed, also if a folder of one's own images has files that DVC does not know.
+    """
     if remote() is None:
         print(f"{NO_REMOTE}: nothing is pulled")
     else:
-        # --force: an interrupted stage may have left files that no cache knows.
-        processes.must("dvc", "pull", "--allow-missing", "--force", *PIPELINE)
+        # --force: an interrupted stage may have left files that no cache knows. Not for a person's own images.
+        processes.must("dvc", "pull", "--allow-missing", "--force", PIPELINE)
+        for path in images():
+            processes.must("dvc", "pull", "--allow-missing", path)
+
+
+def images() -> list[str]:
+    """The .dvc file of a folder of one's own images, which is no output of dvc.yaml; none of MNIST."""
+    tracked, _ = layout.IMAGES_TRACKED
+    return [str(tracked)] if tracked.exists() else []
 
 
 def push() -> None:
@@ -32,7 +42,7 @@ def push() -> None:
     if remote() is None:
         print(f"{NO_REMOTE}: nothing is pushed")
     else:
-        processes.must("dvc", "push", *PIPELINE)
+        processes.must("dvc", "push", PIPELINE, *images())
 
 
 def fetch(commit: str, files: Mapping[str, str]) -> None:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from domain_denoiser.base.errors import BadInput
-from domain_denoiser.data.folders import GROUPS
 from domain_denoiser.formats import opening
+
+GROUPS = "groups.csv"  # in the folder, if files belong together: columns file and group
 
 
 class Folder(NamedTuple):
-    """A folder and its subfolders. Hidden files are no images; neither these nor links are followed or copied."""
+    """A folder and its subfolders. Hidden files, and what DVC ignores, are no images; links are not followed."""
 
     path: Path
     files: list[str]  # the image files, by their paths there, sorted
@@ -19,7 +20,12 @@ class Folder(NamedTuple):
 
 
 def listed(path: Path) -> Folder:
-    """Look for files with the names of images. Raises BadInput if there are none, or if a name is no text."""
+    """Look for files with the names of images.
+
+    Raises BadInput if there is no folder, if there are none in it, or if a name is no text.
+    """
+    if not path.is_dir():
+        raise BadInput(f"{path} is no folder, but one with clean images is wanted (`dvc pull` gets those of a project)")
 
     def refuse(error: OSError) -> None:
         raise BadInput(f"{error.filename} cannot be read: {error.strerror}") from error
@@ -28,7 +34,11 @@ def listed(path: Path) -> Folder:
     for at, folders, names in os.walk(path, onerror=refuse):
         here = Path(at)
         linked = [name for name in (*folders, *names) if (here / name).is_symlink() and here / name != path / GROUPS]
-        hidden = [name for name in (*folders, *names) if name.startswith(".") and name not in linked]
+        hidden = [
+            name
+            for name in (*folders, *names)
+            if (name.startswith(".") or name == "__pycache__") and name not in linked
+        ]
         links, others = links + len(linked), others + len(hidden)
         left_out = {*linked, *hidden}
         folders[:] = [name for name in folders if name not in left_out]
