@@ -42,11 +42,19 @@ def test_committed_params_are_valid():
     assert read.model_dump(mode="json") == held
 
 
+def keys(path: Path) -> dict[str, list[str]]:
+    """Those of each section, but for the names that are one's own."""
+    held = YAML(typ="safe").load(path.read_bytes())
+    return {
+        name: sorted(section) if isinstance(section, dict) and name not in ("models", "noisy") else []
+        for name, section in held.items()
+    }
+
+
 @pytest.mark.mnist
-def test_the_tests_work_with_the_params_that_are_in_use():
-    """They have a file of their own, as a project of one's own images has other params."""
-    copy = PARAMS.relative_to(ROOT)
-    assert PARAMS.read_bytes() == (ROOT / "params.yaml").read_bytes(), f"cp params.yaml {copy}"
+def test_the_tests_work_with_params_of_the_form_in_use():
+    """They have a file of their own, as a project of one's own images has other params; values may differ."""
+    assert keys(PARAMS) == keys(ROOT / "params.yaml"), f"bring {PARAMS.relative_to(ROOT)} up to date"
 
 
 def test_values_of_the_sample_are_valid(values, write_params):
