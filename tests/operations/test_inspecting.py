@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,7 +65,7 @@ def test_a_folder_of_digits(inspect, noisy):
     assert kind == "64 images in 64 files: PNG, 28 x 28, grey, 8 bits"
     assert noise.endswith(" of the range (of 64 images), independent from pixel to pixel")
     assert found.noise.sigma == pytest.approx(0.5, rel=0.1)
-    assert time.startswith("restoring by the champion: about 1 s and ")
+    assert re.match(r"restoring by the champion: about \d+ s and ", time)  # how long depends on the machine
     assert skipped == "3 other files skipped"
 
 
