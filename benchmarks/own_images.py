@@ -2,7 +2,7 @@
 
 Each domain goes the way of a user: some images are held out, `denoise init` makes a clone the project of the others,
 `dvc repro` trains, the gate promotes, `denoise restore` restores the held-out images with noise. Beside it: classical
-filters that are told nothing of the noise. Wants Debian's packages lomiri-wallpapers-16.04 and dataset-fashion-mnist.
+filters that are told nothing of the noise. Wants Debian's package lomiri-wallpapers-16.04.
 """
 
 import os
@@ -30,9 +30,7 @@ from skimage.restoration import (
 from domain_denoiser import params
 from domain_denoiser.base import progress
 from domain_denoiser.core.seeds import derive
-from domain_denoiser.data import domains
 from domain_denoiser.evaluation.intervals import paired_difference
-from domain_denoiser.study import params as study_params
 
 PAGE = Path("docs/own-images.md")
 PICTURES = Path("docs/own-images")
@@ -41,7 +39,6 @@ WALLPAPERS = Path("/usr/share/backgrounds")
 UNLIKE = ("analogpattern_by_Peter_Nerlich", "umang_by_Abhishek_Mudgal")  # a texture and a drawn gradient, no photos
 REDUCED = 4  # times
 HELD_OUT = 5  # every so manieth photo
-CLOTHES = (12_000, 200)  # images of Fashion-MNIST to train from, and held out
 SHOWN = 3  # held-out images in the picture
 PART = 160  # pixels of the side of what the picture shows of an image
 
@@ -67,14 +64,7 @@ def photos() -> Domain:
     )
 
 
-def clothes() -> Domain:
-    """Fashion-MNIST as single PNGs."""
-    given = study_params.read(Path("study/params.yaml")).domains.fashion
-    parts = domains.fashion(given, "study/params.yaml's domains.fashion.sources", progress.line)
-    return Domain(*({f"{i:05}": image for i, image in enumerate(p.images[:n])} for p, n in zip(parts, CLOTHES)))
-
-
-DOMAINS = {"photos": photos, "clothes": clothes}
+DOMAINS = {"photos": photos}
 
 
 def nonlocal_means(noisy: np.ndarray, channels: int | None) -> np.ndarray:
