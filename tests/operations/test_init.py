@@ -510,6 +510,7 @@ def refused(project: Pipeline, *words: str, at: str = ".") -> str:
 def test_where_nothing_is_made_over(project: Pipeline, photos: Path):
     assert "is no folder" in refused(project, "missing")
     assert "holds the project itself" in refused(project, "..")
+    assert "lies in the project, which keeps a copy of its own" in refused(project, "docs")
     assert "lies in no project" in refused(project, str(photos), at="..")
     assert "but init works from its root" in refused(project, str(photos), at="src")
     (project.root / "new.txt").write_text("")
@@ -523,6 +524,18 @@ def test_where_nothing_is_made_over(project: Pipeline, photos: Path):
     assert "is the project's own copy" in refused(project, "data/images")
     assert "data/images is there already" in refused(project, str(photos))
     assert status(project) == []
+
+
+def test_two_do_not_make_a_project_over_at_once(project: Pipeline, photos: Path, monkeypatch):
+    """The second one neither while the first is at work, nor after it."""
+    monkeypatch.chdir(project.root)
+    folder = listing.listed(photos)
+    with applying._alone(), pytest.raises(BadInput, match="another `denoise init` is at work in this project"):
+        list(applying.apply(folder, "x: 1\n"))
+    assert status(project) == []
+    (project.root / layout.IMAGES).mkdir()
+    with pytest.raises(BadInput, match="data/images is there already"):
+        list(applying.apply(folder, "x: 1\n"))
 
 
 def test_what_stops_it_halfway_loses_nothing(project: Pipeline, photos: Path, monkeypatch, capsys):
