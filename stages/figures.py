@@ -29,7 +29,7 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
     with live.follow(patience_s=60.0), atomic.together() as new:
         original, noisy, sigmas = shown(read.noisy[read.models[name].regime].root)
         network = stored.load(layout.MODELS / name, device)
-        restored = images.to_uint8(network(images.to_float(noisy, device)).clamp(0.0, 1.0))
+        restored = images.stored(network(images.to_float(noisy, device)).clamp(0.0, 1.0), noisy.dtype)
         drawn = figures.digits(original, noisy, restored, sigmas, f"{name}: original, noisy, restored")
         figures.save(drawn, new(digits))
         path = layout.MODELS / name / layout.HISTORY

@@ -35,10 +35,16 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
             return loop.Images(*(torch.from_numpy(array).to(device) for array in pair))
 
         described = architectures.settings(settings.network, f"params.yaml: models.{name}")
+        train, val = load("train"), load("val")
+        if (found := images.channels(train.clean)) != (wanted := architectures.channels(described)):
+            raise BadInput(
+                f"{layout.CLEAN} has images of {found} channels, but the network of models.{name} in params.yaml takes "
+                f"{wanted}"
+            )
         network = architectures.build(described)
         initialise(network, settings.initialisation, generator("cpu", read.seed, "initialisation"))
         regime = noisy_sets.load_regime(folder)
-        task = fitting.Task(network.to(device), load("train"), load("val"), regime, settings, read.seed)
+        task = fitting.Task(network.to(device), train, val, regime, settings, read.seed)
         fitting.fit(layout.MODELS / name, task, described, read.compute, tell)
 
 

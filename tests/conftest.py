@@ -158,6 +158,8 @@ def make_settings():
             "regime": "fixed",
             "initialisation": "xavier",
             "noise": "fresh",
+            "crop": None,
+            "augment": False,
             "epochs": 2,
             "batch_size": 64,
             "loss": "mse",

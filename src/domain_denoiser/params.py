@@ -153,6 +153,13 @@ class Uniform(Strict):
         return self
 
 
+class Given(Strict):
+    """The noisy images of pairs, which came with the clean ones: nothing is drawn."""
+
+    law: Literal["given"]
+    sigma: Sigma  # root mean square of noisy - clean: the name of this noise level
+
+
 class Levels(Strict):
     """Every image at every noise level."""
 
@@ -170,10 +177,10 @@ class Levels(Strict):
         return self
 
 
-Regime = Constant | Uniform
+Regime = Constant | Uniform | Given
 
 
-class Law(RootModel[Annotated[Constant | Uniform | Levels, Field(discriminator="law")]]):
+class Law(RootModel[Annotated[Constant | Uniform | Given | Levels, Field(discriminator="law")]]):
     """The sigma distribution of a noisy dataset, in `root`."""
 
 
@@ -183,6 +190,10 @@ class Training(Strict):
     regime: Name
     initialisation: Literal["xavier", "kaiming", "orthogonal", "pytorch"]
     noise: Literal["fresh", "frozen"]
+    crop: (
+        Annotated[int, Field(ge=8, le=4096)] | None
+    )  # side of the part of an image that an epoch sees
+    augment: bool  # flips and quarter turns
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     batch_size: Count
     loss: Literal["mse", "rmse", "log_mse"]
@@ -225,15 +236,23 @@ class Params(Strict):
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     gate: Gate
 
+    @property
+    def levels(self) -> list[float]:
+        """The noise levels that the evaluation measures at, ascending."""
+        law = self.noisy["test"].root
+        return [law.sigma] if isinstance(law, Given) else law.sigmas
+
     @model_validator(mode="after")
     def regimes_exist(self) -> "Params":
-        if not ("test" in self.noisy and isinstance(self.noisy["test"].root, Levels)):
-            raise ValueError("must have noisy.test with the law levels")
-        regimes = [name for name, law in self.noisy.items() if not isinstance(law.root, Levels)]
+        if not ("test" in self.noisy and isinstance(self.noisy["test"].root, (Levels, Given))):
+            raise ValueError("must have noisy.test with the law levels or given")
+        regimes = [name for name, law in self.noisy.items() if name != "test" and not isinstance(law.root, Levels)]
         for name, model in self.models.items():
             if model.regime not in regimes:
                 raise ValueError(f"must train models.{name} on one of {', '.join(regimes)}, not on {model.regime!r}")
-        levels = [str(sigma) for sigma in self.noisy["test"].root.sigmas]
+            if isinstance(self.noisy[model.regime].root, Given) and model.noise != "frozen":
+                raise ValueError(f"must have models.{name}.noise 'frozen', as {model.regime} is given, not drawn")
+        levels = [str(sigma) for sigma in self.levels]
         for sigma in [str(self.gate.sigma), *self.gate.floors_db]:
             if sigma not in levels:
                 raise ValueError(f"must have gate at one of the noise levels {', '.join(levels)}, not at {sigma}")

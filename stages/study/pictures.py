@@ -35,7 +35,7 @@ def main(
     noisy = images.load(noise_levels.FOLDER / level_file("test", sigma))
 
     def restored(name: str, chosen: list[int]) -> np.ndarray:
-        return images.to_uint8(networks[name](images.to_float(noisy[chosen], device)).clamp(0.0, 1.0))
+        return images.stored(networks[name](images.to_float(noisy[chosen], device)).clamp(0.0, 1.0), np.uint8)
 
     levels = pandas.read_csv(study_tables.FOLDER / "levels.csv")
     save(study_figures.psnr_against_noise(levels, list(networks)), "psnr_against_noise.png")

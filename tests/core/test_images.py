@@ -43,17 +43,17 @@ def test_every_grey_value_survives_the_way_there_and_back():
     assert there.shape == (1, 1, 16, 16)
     assert there.dtype == torch.float32
     assert (there.min(), there.max()) == (0.0, 1.0)
-    np.testing.assert_array_equal(images.to_uint8(there), EVERY_GREY)
+    np.testing.assert_array_equal(images.stored(there, np.uint8), EVERY_GREY)
 
 
 def test_grey_values_are_rounded_to_the_nearest():
     between = torch.tensor([0.0, 0.4, 0.6, 254.4, 254.6, 255.0]).view(1, 1, 1, 6) / 255
-    np.testing.assert_array_equal(images.to_uint8(between), [[[0, 0, 1, 254, 255, 255]]])
+    np.testing.assert_array_equal(images.stored(between, np.uint8), [[[0, 0, 1, 254, 255, 255]]])
 
 
 def test_images_with_steps_are_taken_as_they_look():
     backwards = EVERY_GREY[:, ::-1, ::2]
-    np.testing.assert_array_equal(images.to_uint8(images.to_float(backwards, "cpu")), backwards)
+    np.testing.assert_array_equal(images.stored(images.to_float(backwards, "cpu"), np.uint8), backwards)
 
 
 def test_given_images_are_left_alone():
@@ -122,7 +122,7 @@ def test_loaded_images_do_not_hang_on_the_file(tmp_path, digits):
 )
 def test_other_arrays_are_refused(tmp_path, array):
     (tmp_path / "images.npy").write_bytes(npy(array))
-    with pytest.raises(BadInput, match=r"images.npy holds .* but uint8 images \[N, H, W\] are expected"):
+    with pytest.raises(BadInput, match=r"images.npy holds .* but uint8 or uint16 images \[N, H, W\] or \[N, 3, H, W\] are expected"):
         images.load(tmp_path / "images.npy")
 
 

@@ -95,7 +95,7 @@ def test_an_image_is_measured_alone(pair):
 @pytest.mark.parametrize("metric", [mse, ssim])
 @pytest.mark.parametrize("shape", [(2, 1, 28, 27), (1, 1, 28, 28), (2, 28, 28), (2, 3, 28, 28)])
 def test_other_shapes_are_refused(metric, shape):
-    with pytest.raises(ValueError, match=r"must both be \[N, 1, H, W\]"):
+    with pytest.raises(ValueError, match=r"must both be \[N, 1 or 3, H, W\]"):
         metric(torch.zeros(shape), torch.zeros(2, 1, 28, 28))
 
 

@@ -1,4 +1,8 @@
-"""The image convention: uint8 [N, H, W] on disk, float32 [N, 1, H, W] in [0, 1] in memory."""
+"""The image convention.
+
+On disk, and in NumPy: grey images [N, H, W], colour images [N, 3, H, W]; uint8 or uint16. In torch: float32
+[N, C, H, W] in [0, 1], C = 1 or 3.
+"""
 
 import errno
 import io
@@ -19,38 +23,65 @@ from domain_denoiser.base.errors import BadInput
 if TYPE_CHECKING:
     import torch
 
+COLOURS = 3  # channels of a colour image
+LARGEST = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65_535}  # the value that stands for 1
 LARGEST_HEADER = 2**16  # bytes of the header of a .npy file; numpy accepts 10,000 at most
 
 
 def to_float(images: np.ndarray, device: "torch.device | str") -> "torch.Tensor":
-    """uint8 [N, H, W] -> float32 [N, 1, H, W] in [0, 1] on `device`."""
+    """uint8 or uint16 [N, H, W] or [N, 3, H, W] -> float32 [N, C, H, W] in [0, 1] on `device`."""
     import torch
 
     return scaled(torch.from_numpy(np.ascontiguousarray(images)).to(device))
 
 
 def scaled(images: "torch.Tensor") -> "torch.Tensor":
-    """uint8 [N, H, W] -> float32 [N, 1, H, W] in [0, 1] on the same device; float images are returned unchanged."""
-    return images if images.is_floating_point() else images.unsqueeze(1) / 255.0
+    """uint8 or uint16 [N, H, W] or [N, 3, H, W] -> float32 [N, C, H, W] in [0, 1] on the same device.
+
+    Float images are returned unchanged.
+    """
+    if images.is_floating_point():
+        return images
+    return (images if images.ndim == 4 else images.unsqueeze(1)) / float(255 if images.itemsize == 1 else 65_535)
 
 
 def from_unit(images: np.ndarray, device: "torch.device | str") -> "torch.Tensor":
-    """float [N, H, W] in [0, 1], of any precision and byte order -> float32 [N, 1, H, W] on `device`."""
+    """float [N, H, W] or [N, 3, H, W] in [0, 1], of any precision and byte order -> float32 [N, C, H, W]."""
     import torch
 
-    return torch.from_numpy(images.astype(np.float32)).to(device).unsqueeze(1)
+    there = torch.from_numpy(images.astype(np.float32)).to(device)
+    return there if there.ndim == 4 else there.unsqueeze(1)
 
 
 def to_unit(images: "torch.Tensor", dtype: np.dtype) -> np.ndarray:
-    """float32 [N, 1, H, W] in [0, 1] -> [N, H, W] of the float type `dtype`."""
-    return images.squeeze(1).cpu().numpy().astype(dtype)
+    """float32 [N, C, H, W] in [0, 1] -> [N, H, W] or [N, 3, H, W] of the float type `dtype`."""
+    return _without_one(images).cpu().numpy().astype(dtype)
 
 
-def to_uint8(images: "torch.Tensor") -> np.ndarray:
-    """float [N, 1, H, W] in [0, 1] -> uint8 [N, H, W], rounded to the nearest grey value."""
+def stored(images: "torch.Tensor", dtype: np.dtype) -> np.ndarray:
+    """float [N, C, H, W] in [0, 1] -> [N, H, W] or [N, 3, H, W] of `dtype`, rounded to the nearest of its values.
+
+    dtype: uint8 or uint16.
+    """
     import torch
 
-    return images.squeeze(1).mul(255.0).round().to(torch.uint8).cpu().numpy()
+    target = torch.uint8 if dtype == np.uint8 else torch.uint16
+    return _without_one(images).mul(float(LARGEST[np.dtype(dtype)])).round().to(target).cpu().numpy()
+
+
+def per_batch(values: int, images: "np.ndarray | torch.Tensor") -> int:
+    """How many of these images have at most so many values together; at least one."""
+    return max(1, values // math.prod(images.shape[1:]))
+
+
+def channels(images: np.ndarray) -> int:
+    """Of images as on disk: 1 for [N, H, W], 3 for [N, 3, H, W]."""
+    return 1 if images.ndim == 3 else COLOURS
+
+
+def _without_one(images: "torch.Tensor") -> "torch.Tensor":
+    """Grey images without the axis of their one channel."""
+    return images.squeeze(1) if images.shape[1] == 1 else images
 
 
 def save(path: Path, array: np.ndarray) -> None:
@@ -59,7 +90,7 @@ def save(path: Path, array: np.ndarray) -> None:
 
 
 def save_parts(path: Path, count: int, parts: Iterable[np.ndarray]) -> None:
-    """Write `count` images given as parts, [n, H, W] of one dtype; equal to `save` of the concatenated parts."""
+    """Write `count` images given as parts, of one dtype and form; equal to `save` of the concatenated parts."""
     with atomic.file(path) as temporary, temporary.open("wb") as opened:
         write_parts(opened, path, count, parts)
 
@@ -82,7 +113,7 @@ def write_parts(opened: BinaryIO, path: Path, count: int, parts: Iterable[np.nda
 
 
 def load(path: Path) -> np.ndarray:
-    """Read the uint8 images [N, H, W] of a .npy file that a stage wrote.
+    """Read the images of a .npy file that a stage wrote: uint8 or uint16, [N, H, W] or [N, 3, H, W].
 
     Raises BadInput if the file is not such an array.
     """
@@ -92,16 +123,21 @@ def load(path: Path) -> np.ndarray:
 def mapped(path: Path) -> np.ndarray:
     """The images of `load`, memory-mapped: each is read from disk on access. Changes to the array reach no file."""
     array = mapped_array(path)
-    if array.dtype != np.uint8 or array.ndim != 3 or 0 in array.shape:
-        raise BadInput(f"{path} holds {array.dtype} {list(array.shape)}, but uint8 images [N, H, W] are expected")
+    form = array.ndim == 3 or (array.ndim == 4 and array.shape[1] == COLOURS)
+    if array.dtype not in LARGEST or not form or 0 in array.shape:
+        raise BadInput(
+            f"{path} holds {array.dtype} {list(array.shape)}, but uint8 or uint16 images [N, H, W] or [N, 3, H, W] are "
+            "expected"
+        )
     return array
 
 
 def mapped_pair(clean: Path, noisy: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Clean images and their noisy versions, both as `mapped`. Raises BadInput if their shapes differ."""
+    """Clean images and their noisy versions, both as `mapped`. Raises BadInput if their shapes or types differ."""
     pair = mapped(clean), mapped(noisy)
-    if pair[0].shape != pair[1].shape:
-        raise BadInput(f"{noisy} has the shape {list(pair[1].shape)}, but {clean} has {list(pair[0].shape)}")
+    forms = [f"{array.dtype} {list(array.shape)}" for array in pair]
+    if forms[0] != forms[1]:
+        raise BadInput(f"{noisy} has {forms[1]}, but {clean} has {forms[0]}")
     return pair
 
 

@@ -1,6 +1,6 @@
 """Metrics of restored images: one pure function per metric, one value per image.
 
-clean and restored are float [N, 1, H, W] in [0, 1]; every metric returns float [N].
+clean and restored are float [N, C, H, W] in [0, 1], C = 1 or 3; every metric returns float [N].
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ PSNR_CAP_DB = 100.0  # of identical images, so that no file contains infinity
 
 
 def mse(restored: "Tensor", clean: "Tensor") -> "Tensor":
-    """Mean squared error over the pixels, in [0, 1]; 0 for identical images."""
+    """Mean squared error over pixels and channels, in [0, 1]; 0 for identical images."""
     _check(restored, clean)
     return (restored - clean).square().flatten(1).mean(1)
 
@@ -27,8 +27,8 @@ def ssim(restored: "Tensor", clean: "Tensor") -> "Tensor":
     """Structural similarity in [-1, 1], 1 for identical images; H and W must be at least 11.
 
     Source: Wang, Bovik, Sheikh, Simoncelli 2004, with its settings: Gaussian window of 11 x 11, standard deviation 1.5,
-    K1 = 0.01, K2 = 0.03, data range 1, population covariance, mean over the windows inside the image. It equals
-    scikit-image's `structural_similarity(gaussian_weights=True, use_sample_covariance=False, data_range=1)`.
+    K1 = 0.01, K2 = 0.03, data range 1, population covariance, mean over the windows inside the image and over channels.
+    It equals scikit-image's `structural_similarity(gaussian_weights=True, use_sample_covariance=False, data_range=1)`.
     """
     _check(restored, clean)
     if min(clean.shape[-2:]) < 11:
@@ -60,8 +60,10 @@ def _gaussian_windows(size: int) -> "Tensor":
 
 
 def _check(restored: "Tensor", clean: "Tensor") -> None:
-    if restored.shape != clean.shape or clean.ndim != 4 or clean.shape[1] != 1:
-        raise ValueError(f"restored {list(restored.shape)} and clean {list(clean.shape)} must both be [N, 1, H, W]")
+    if restored.shape != clean.shape or clean.ndim != 4 or clean.shape[1] not in (1, 3):
+        raise ValueError(
+            f"restored {list(restored.shape)} and clean {list(clean.shape)} must both be [N, 1 or 3, H, W]"
+        )
 
 
 class Metric(NamedTuple):

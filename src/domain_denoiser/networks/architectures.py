@@ -19,7 +19,8 @@ class Settings(Strict):
     """The content of model.json that every architecture has.
 
     Each architecture's file defines a subclass of the same name, `IMAGE_SIZE` (height and width; None for any size) and
-    `build`. It may define `reach`, so that large images can be restored in tiles.
+    `build`. It may define `reach`, so that large images can be restored in tiles. Its settings may have
+    `image_channels`; without, its images are grey.
     """
 
     architecture: Name
@@ -43,13 +44,18 @@ def check_all(models: Mapping[str, Model], where: str) -> None:
 
 
 def build(settings: Settings) -> "torch.nn.Module":
-    """The network that the settings describe. It maps noisy to restored, both float32 [B, 1, H, W]."""
+    """The network that the settings describe. It maps noisy to restored, both float32 [B, C, H, W]."""
     return _module(settings.architecture, "the network").build(settings)
 
 
 def image_size(settings: Settings) -> tuple[int, int] | None:
     """Height and width of the images that the network accepts; None if it accepts any size."""
     return _module(settings.architecture, "the network").IMAGE_SIZE
+
+
+def channels(settings: Settings) -> int:
+    """How many channels the images have that the network accepts: 1 or 3."""
+    return getattr(settings, "image_channels", 1)
 
 
 def reach(settings: Settings) -> tuple[int, int] | None:

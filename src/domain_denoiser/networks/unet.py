@@ -17,6 +17,7 @@ class Settings(architectures.Settings):
     """The settings from which `build` makes the network."""
 
     architecture: Literal["unet"]
+    image_channels: Literal[1, 3]  # grey or colour
     fine_channels: Annotated[int, Field(ge=1, le=4096)]
     coarse_channels: Annotated[int, Field(ge=1, le=4096)]
     coarse_blocks: Annotated[int, Field(ge=0, le=100)]
@@ -46,15 +47,15 @@ class Unet(nn.Module):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         fine, coarse = settings.fine_channels, settings.coarse_channels
-        self.head = nn.Conv2d(4, fine, 3, padding=1)
+        self.head = nn.Conv2d(4 * settings.image_channels, fine, 3, padding=1)
         self.down = nn.Conv2d(fine, coarse, 2, stride=2)
         self.coarse = nn.Sequential(*(Residual(coarse) for _ in range(settings.coarse_blocks)))
         self.up = nn.Conv2d(coarse, 4 * fine, 1)
         self.fine = nn.Sequential(*(Residual(fine) for _ in range(settings.fine_blocks)))
-        self.tail = nn.Conv2d(fine, 4, 3, padding=1)
+        self.tail = nn.Conv2d(fine, 4 * settings.image_channels, 3, padding=1)
 
     def forward(self, noisy: Tensor) -> Tensor:
-        """noisy, restored: float [B, 1, H, W] of any size. Restored images are near [0, 1], not clipped to it."""
+        """noisy, restored: float [B, C, H, W] of any size. Restored images are near [0, 1], not clipped to it."""
         height, width = noisy.shape[-2:]
         padded = functional.pad(noisy, (0, -width % STEP, 0, -height % STEP), mode="replicate")
         pixels = functional.pixel_unshuffle(padded, 2).contiguous(memory_format=torch.channels_last)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from domain_denoiser.params import Model
 from domain_denoiser.training.optimizer import Flat
 
-# Noisy and clean images of a batch, float32 [B, 1, H, W] -> their mean squared error, float32 []. The gradient of the
+# Noisy and clean images of a batch, float32 [B, C, H, W] -> their mean squared error, float32 []. The gradient of the
 # loss is then in the `gradient` of the weights.
 Gradient = Callable[[Tensor, Tensor], Tensor]
 

@@ -13,22 +13,23 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import metrics
-from domain_denoiser.core.images import scaled
+from domain_denoiser.core.images import per_batch, scaled
 from domain_denoiser.core.noise import add_noise, draw_sigma
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.params import Constant, Model, Regime
+from domain_denoiser.training.crops import Crops
 from domain_denoiser.training.gradients import gradient_of
 from domain_denoiser.training.muon import Muon
 from domain_denoiser.training.optimizer import Flat, Optimizer
 
+VALIDATED = 784_000  # values of a batch of val images: 1,000 images of MNIST's size
 AHEAD = 8  # batches read and made noisy in one go: large operations cost less, but more would leave the CPU's cache
 
 
 class Images(NamedTuple):
     """Clean images and the stored noisy ones, on the training's device.
 
-    uint8 [N, 28, 28] as on disk (and read from there as they are wanted, if they were mapped), or float32
-    [N, 1, 28, 28] in [0, 1].
+    As on disk (and read from there as they are wanted, if they were mapped), or float32 [N, C, H, W] in [0, 1].
     """
 
     clean: Tensor
@@ -111,17 +112,21 @@ def fit(
 
 
 def batches(train: Images, regime: Regime, settings: Model, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The noisy and the clean images of an epoch, batch by batch in its order, float32 [B, 1, H, W] each."""
+    """The noisy and the clean images of an epoch, batch by batch in its order, float32 [B, C, H, W] each.
+
+    With `crop` or `augment` they are drawn parts of the images, turned and flipped.
+    """
     images, device = len(train.clean), train.clean.device
     order = torch.randperm(images, generator=generator("cpu", seed, "order", epoch)).to(device)
     draw = generator(device, seed, "noise", epoch)
     stored = epoch == 1 or settings.noise == "frozen"
     noiseless = isinstance(regime, Constant) and regime.sigma == 0.0
     sigma = draw_sigma(regime, images, draw)
+    crops = Crops.draw(train.clean.shape, settings.crop, settings.augment, generator("cpu", seed, "crops", epoch))
     for some in order.split(AHEAD * settings.batch_size):
-        clean = scaled(train.clean.index_select(0, some))
+        clean = scaled(crops(train.clean, some))
         if stored:
-            noisy = scaled(train.noisy.index_select(0, some))
+            noisy = scaled(crops(train.noisy, some))
         else:
             noisy = clean if noiseless else add_noise(regime.noise, clean, sigma[some], draw)
         yield from zip(noisy.split(settings.batch_size), clean.split(settings.batch_size))
@@ -131,10 +136,11 @@ def batches(train: Images, regime: Regime, settings: Model, seed: int, epoch: in
 def validate(network: nn.Module, val: Images) -> tuple[float, float]:
     """Mean squared error and mean per-image PSNR in dB over the val images."""
     network.eval()
+    count = per_batch(VALIDATED, val.clean)
     error = torch.cat(
         [
             metrics.mse(network(scaled(noisy)).clamp(0.0, 1.0), scaled(clean))
-            for clean, noisy in zip(val.clean.split(1000), val.noisy.split(1000))
+            for clean, noisy in zip(val.clean.split(count), val.noisy.split(count))
         ]
     )
     return error.mean().item(), metrics.psnr_db(error).mean().item()
