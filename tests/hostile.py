@@ -116,7 +116,14 @@ def _limited() -> Iterator[None]:
 
 OUTPUT = "output"
 MLP = {"architecture": "mlp", "hidden": 3, "output": "sigmoid"}
-UNET = {"architecture": "unet", "fine_channels": 1, "coarse_channels": 1, "fine_blocks": 0, "coarse_blocks": 0}
+UNET = {
+    "architecture": "unet",
+    "image_channels": 1,
+    "fine_channels": 1,
+    "coarse_channels": 1,
+    "fine_blocks": 0,
+    "coarse_blocks": 0,
+}
 MD5 = "0" * 32
 
 

@@ -190,9 +190,7 @@ class Training(Strict):
     regime: Name
     initialisation: Literal["xavier", "kaiming", "orthogonal", "pytorch"]
     noise: Literal["fresh", "frozen"]
-    crop: (
-        Annotated[int, Field(ge=8, le=4096)] | None
-    )  # side of the part of an image that an epoch sees
+    crop: Annotated[int, Field(ge=8, le=4096)] | None  # side of the part of an image that an epoch sees
     augment: bool  # flips and quarter turns
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     batch_size: Count

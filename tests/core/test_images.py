@@ -122,7 +122,9 @@ def test_loaded_images_do_not_hang_on_the_file(tmp_path, digits):
 )
 def test_other_arrays_are_refused(tmp_path, array):
     (tmp_path / "images.npy").write_bytes(npy(array))
-    with pytest.raises(BadInput, match=r"images.npy holds .* but uint8 or uint16 images \[N, H, W\] or \[N, 3, H, W\] are expected"):
+    with pytest.raises(
+        BadInput, match=r"images.npy holds .* but uint8 or uint16 images \[N, H, W\] or \[N, 3, H, W\] are expected"
+    ):
         images.load(tmp_path / "images.npy")
 
 

@@ -10,7 +10,7 @@ from domain_denoiser.params import Constant, Levels, Uniform
 
 FIXED = Constant(law="constant", noise="gaussian", sigma=0.5)
 RANDOM = Uniform(law="uniform", noise="gaussian", low=0.0, high=1.0)
-GREY = np.full((noisy_sets.BATCH + 20, 28, 28), 128, np.uint8)  # more than one batch
+GREY = np.full((noisy_sets.BATCH // 784 + 20, 28, 28), 128, np.uint8)  # more than one batch
 
 
 def corrupt(clean, law, seed, *name):
@@ -90,7 +90,7 @@ def test_every_level_has_a_file_of_its_own():
         ("", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
         ("{}", "law.json"),
-        ('{"law": "poisson"}', "'constant', 'uniform', 'levels'"),
+        ('{"law": "poisson"}', "'constant', 'uniform', 'given', 'levels'"),
         ('{"law": "constant", "noise": "gaussian", "sigma": 7.0}', "less than or equal to 1"),
         ('{"law": "constant", "noise": "gaussian", "sigma": NaN}', "is not JSON: NaN"),
         ('{"law": "constant", "noise": "gaussian", "sigma": 1e999}', "finite"),

@@ -92,8 +92,8 @@ def batch(request, make_settings, draw) -> Batch:
     settings = make_settings(architecture=architecture, hidden=300, loss=loss)
     match request.param:
         case "unet":
-            channels = {"fine_channels": 8, "coarse_channels": 8, "fine_blocks": 1, "coarse_blocks": 1}
-            network = architectures.build(UnetSettings(architecture="unet", **channels))
+            small = {"fine_channels": 8, "coarse_channels": 8, "fine_blocks": 1, "coarse_blocks": 1}
+            network = architectures.build(UnetSettings(architecture="unet", image_channels=1, **small))
         case "keras":
             network = keras.Keras(4)
         case _:

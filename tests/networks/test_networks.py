@@ -66,7 +66,14 @@ def test_every_architecture_of_params_is_built_and_takes_images_of_its_size(valu
 
 
 def unet() -> nn.Module:
-    settings = {"architecture": "unet", "fine_channels": 8, "coarse_channels": 12, "fine_blocks": 2, "coarse_blocks": 1}
+    settings = {
+        "architecture": "unet",
+        "image_channels": 1,
+        "fine_channels": 8,
+        "coarse_channels": 12,
+        "fine_blocks": 2,
+        "coarse_blocks": 1,
+    }
     network = architectures.build(UnetSettings.model_validate(settings))
     initialise(network, "kaiming", generator("cpu", 2018, "initialisation"))
     return network

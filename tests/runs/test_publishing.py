@@ -35,7 +35,14 @@ DOMAIN = {
     "licence": None,
 }
 REGISTERED = "mnist-denoiser"
-UNET = UnetSettings(architecture="unet", fine_channels=2, coarse_channels=2, coarse_blocks=1, fine_blocks=1)
+UNET = UnetSettings(
+    architecture="unet",
+    image_channels=1,
+    fine_channels=2,
+    coarse_channels=2,
+    coarse_blocks=1,
+    fine_blocks=1,
+)
 
 
 def md5(content: bytes) -> str:

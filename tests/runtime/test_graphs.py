@@ -19,13 +19,21 @@ from domain_denoiser.runtime import graphs
 from domain_denoiser.runtime.graphs import Graph
 
 MLP = MlpSettings(architecture="mlp", hidden=8, output="sigmoid")
-UNET = UnetSettings(architecture="unet", fine_channels=4, coarse_channels=8, fine_blocks=1, coarse_blocks=1)
+UNET = UnetSettings(
+    architecture="unet",
+    image_channels=1,
+    fine_channels=4,
+    coarse_channels=8,
+    fine_blocks=1,
+    coarse_blocks=1,
+)
 HASH_ELSEWHERE = """
 import hashlib, torch
 from domain_denoiser.networks import architectures, exporting
 from domain_denoiser.networks.unet import Settings as UnetSettings
 torch.manual_seed(2018)
-settings = UnetSettings(architecture="unet", fine_channels=4, coarse_channels=8, fine_blocks=1, coarse_blocks=1)
+small = {"fine_channels": 4, "coarse_channels": 8, "fine_blocks": 1, "coarse_blocks": 1}
+settings = UnetSettings(architecture="unet", image_channels=1, **small)
 print(hashlib.sha256(exporting.exported(architectures.build(settings).requires_grad_(False), settings)).hexdigest())
 """
 

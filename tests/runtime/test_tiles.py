@@ -11,7 +11,14 @@ from domain_denoiser.runtime import tiles
 from domain_denoiser.runtime.graphs import Graph
 from domain_denoiser.runtime.tiles import Reach, cuts, in_tiles
 
-SETTINGS = unet.Settings(architecture="unet", fine_channels=4, coarse_channels=8, fine_blocks=1, coarse_blocks=1)
+SETTINGS = unet.Settings(
+    architecture="unet",
+    image_channels=1,
+    fine_channels=4,
+    coarse_channels=8,
+    fine_blocks=1,
+    coarse_blocks=1,
+)
 
 
 @given(length=st.integers(1, 500), halo=st.integers(0, 50), step=st.integers(1, 8), side=st.integers(1, 200))

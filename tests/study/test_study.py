@@ -231,7 +231,14 @@ def test_a_network_in_numpy_is_the_network_in_torch(studied):
 
     from domain_denoiser.networks.unet import Settings, Unet
 
-    settings = Settings(architecture="unet", fine_channels=3, coarse_channels=5, fine_blocks=2, coarse_blocks=1)
+    settings = Settings(
+        architecture="unet",
+        image_channels=1,
+        fine_channels=3,
+        coarse_channels=5,
+        fine_blocks=2,
+        coarse_blocks=1,
+    )
     network, noisy = Unet(settings).double(), np.random.default_rng(1).random((2, 28, 28))
     weights = {name: weight.detach().numpy() for name, weight in network.state_dict().items()}
     again = runpy.run_path(str(ROOT / "benchmarks/recompute.py"))["unet"](noisy, weights, settings.model_dump())

@@ -20,7 +20,14 @@ from domain_denoiser.training.loop import Images
 
 ON = params.Compute(device="cpu", threads=1)
 REGIME = params.Uniform(law="uniform", noise="gaussian", low=0.0, high=1.0)
-UNET = {"architecture": "unet", "fine_channels": 4, "coarse_channels": 8, "fine_blocks": 1, "coarse_blocks": 1}
+UNET = {
+    "architecture": "unet",
+    "image_channels": 1,
+    "fine_channels": 4,
+    "coarse_channels": 8,
+    "fine_blocks": 1,
+    "coarse_blocks": 1,
+}
 
 
 class Killed(BaseException):

@@ -16,7 +16,13 @@ WRITTEN_OUT = {
 @pytest.fixture
 def network(make_settings) -> nn.Module:
     torch.manual_seed(0)
-    small = {"fine_channels": 8, "coarse_channels": 8, "fine_blocks": 1, "coarse_blocks": 1}
+    small = {
+        "image_channels": 1,
+        "fine_channels": 8,
+        "coarse_channels": 8,
+        "fine_blocks": 1,
+        "coarse_blocks": 1,
+    }
     return architectures.build(make_settings(architecture="unet", **small))
 
 

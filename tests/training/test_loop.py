@@ -126,7 +126,13 @@ def test_two_trainings_give_the_same_bytes(train_sample, changed):
     assert not weights[0]["decoder.bias"].equal(weights[1]["decoder.bias"])
 
 
-SMALL_UNET = {"fine_channels": 4, "coarse_channels": 8, "fine_blocks": 1, "coarse_blocks": 1}
+SMALL_UNET = {
+    "image_channels": 1,
+    "fine_channels": 4,
+    "coarse_channels": 8,
+    "fine_blocks": 1,
+    "coarse_blocks": 1,
+}
 
 
 @pytest.mark.parametrize(
