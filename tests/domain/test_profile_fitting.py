@@ -40,12 +40,16 @@ def test_images_that_are_all_alike(digits):
 
 
 @pytest.mark.parametrize("kind", foreign.KINDS)
-@pytest.mark.parametrize("shape", [(28, 28), (7, 12)])
-def test_foreign_images_are_others_of_the_same_form(digits, kind, shape):
-    clean = np.ascontiguousarray(digits[:50, : shape[0], : shape[1]])
+@pytest.mark.parametrize("shape", [(50, 28, 28), (50, 7, 12), (16, 3, 28, 28), (16, 3, 7, 12)], ids=str)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_foreign_images_are_others_of_the_same_form(digits, kind, shape, dtype):
+    given = digits[: np.prod(shape[:-2]), : shape[-2], : shape[-1]].reshape(shape)
+    white = np.iinfo(dtype).max
+    clean = given.astype(dtype) * np.array(white // 255, dtype)
     before = clean.copy()
     found = [foreign.KINDS[kind](clean, np.random.default_rng(1)) for _ in range(2)]
     assert (found[0].shape, found[0].dtype) == (clean.shape, clean.dtype)
     np.testing.assert_array_equal(*found)
     np.testing.assert_array_equal(clean, before)
     assert (found[0] != clean).any()
+    assert found[0].max() > white / 2

@@ -31,6 +31,13 @@ def test_they_are_what_their_definitions_say(seed, height, width):
         assert removed[index] == pytest.approx(np.sqrt((r**2).mean()), abs=1e-6)
 
 
+def test_channels_are_added_up():
+    noisy, restored = (one.reshape(4, 3, 11, 7) for one in drawn(3, 11, 7, 12))
+    by_channel = [sums(noisy[:, channel], restored[:, channel]) for channel in range(3)]
+    np.testing.assert_allclose(sums(noisy, restored), sum(by_channel), rtol=1e-12)
+    np.testing.assert_array_equal(sums(noisy[:, :1], restored[:, :1]), by_channel[0])
+
+
 def test_sums_of_bands_add_up_but_for_what_lies_across_their_borders():
     noisy, restored = drawn(1, 40, 30)
     whole = sums(noisy, restored)

@@ -8,9 +8,13 @@ import domain_profiles
 import graph_files
 import numpy as np
 import pytest
+import torch
 
 from domain_denoiser import Denoiser
 from domain_denoiser.base.errors import BadInput
+from domain_denoiser.domain.statistics import sums
+from domain_denoiser.networks import architectures, exporting
+from domain_denoiser.networks.unet import Settings
 from domain_denoiser.runtime import tiles
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +103,100 @@ def test_a_large_image_by_the_champion_is_equal_in_tiles(monkeypatch, channels):
     assert max(max(shape[1:3]) for shape in shapes) <= 32 + 2 * 44
     assert np.abs(in_tiles - noisy).max() > 0
     assert np.abs(in_tiles - whole).max() <= 1e-5
+
+
+COLOUR = Settings(
+    architecture="unet", image_channels=3, fine_channels=4, coarse_channels=8, fine_blocks=1, coarse_blocks=1
+)
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Module:
+    """For three channels."""
+    torch.manual_seed(2018)
+    return architectures.build(COLOUR).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def exported(network) -> bytes:
+    return exporting.exported(network, COLOUR)
+
+
+@pytest.fixture
+def colour(exported) -> Denoiser:
+    return Denoiser(exported, "here", 1)
+
+
+def by_torch(network: torch.nn.Module, noisy: np.ndarray) -> np.ndarray:
+    """float32 [N, H, W, 3] in [0, 1], to the same."""
+    with torch.inference_mode():
+        restored = network(torch.from_numpy(noisy.transpose(0, 3, 1, 2).copy())).clamp(0.0, 1.0)
+    return restored.numpy().transpose(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("dtype,white", [("uint8", 255), ("uint16", 65535), ("<f4", 1), (">f8", 1)])
+def test_a_network_for_colour_restores_channels_together(network, colour, dtype, white):
+    """In floats as exactly as ONNX Runtime computes; whole numbers to within a rounding."""
+    drawn = RNG.random((2, 27, 34, 3)) * white
+    given = drawn.astype(dtype) if "f" in dtype else drawn.round().astype(dtype)
+    expected = by_torch(network, (given / white).astype(np.float32)) * white
+    restored = colour(given)
+    assert (restored.shape, restored.dtype) == (given.shape, np.dtype(dtype))
+    within = 1e-5 * white if "f" in dtype else 0.5 + 1e-5 * white
+    assert np.abs(restored - expected).max() <= within
+    one = colour(given[0])
+    assert np.abs(one.astype(float) - restored[0]).max() <= (1e-5 * white if "f" in dtype else 1)
+    inverted = white - by_torch(network, (1.0 - given / white).astype(np.float32)) * white
+    assert np.abs(colour(given, invert=True) - inverted).max() <= within
+
+
+@pytest.mark.parametrize("shape", [(27, 34), (2, 27, 34), (2, 27, 34, 1), (2, 1, 27, 34)], ids=str)
+@pytest.mark.parametrize("dtype,white", [("uint16", 65535), ("<f4", 1)])
+def test_a_grey_image_goes_through_a_network_for_colour_as_three_channels(network, colour, shape, dtype, white):
+    given = (RNG.random(shape) * white).astype(dtype)
+    three = np.repeat((given / white).astype(np.float32).reshape(-1, 27, 34, 1), 3, axis=-1)
+    expected = by_torch(network, three).mean(-1).reshape(shape) * white
+    restored = colour(given)
+    assert (restored.shape, restored.dtype) == (given.shape, given.dtype)
+    assert np.abs(restored - expected).max() <= 1e-5 * white + (white > 1) / 2
+    assert np.abs(by_torch(network, three).std(-1)).max() > 1e-3  # what comes out of the network is not grey
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tiles_by_a_network_for_colour_are_equal_and_their_sums_those_of_the_image(colour, monkeypatch, channels):
+    noisy, found = RNG.random((2, 90, 130, channels), dtype=np.float32), []
+    colour.profile = Kept(found)
+    whole = colour(noisy)
+    planes = [np.moveaxis(each, -1, 1)[:, 0] if channels == 1 else np.moveaxis(each, -1, 1) for each in (noisy, whole)]
+    np.testing.assert_allclose(found[0], sums(*planes), rtol=1e-6)
+    monkeypatch.setattr(tiles, "SIDE", 24)
+    pieces, original = [], Denoiser._piece
+    monkeypatch.setattr(Denoiser, "_piece", lambda self, *given: pieces.append(1) or original(self, *given))
+    in_tiles = colour(noisy)
+    assert len(pieces) == 2 * 4 * 6
+    assert np.abs(in_tiles - whole).max() <= 1e-5
+    np.testing.assert_allclose(found[1][:, :4], found[0][:, :4], rtol=1e-4)
+    assert found[1][0, 0] == 90 * 130 * channels
+
+
+class Kept:
+    """A profile that keeps the sums that it is asked about."""
+
+    def __init__(self, found: list[np.ndarray]) -> None:
+        self._found = found
+
+    def findings(self, added: np.ndarray) -> list[None]:
+        self._found.append(added)
+        return [None] * len(added)
+
+
+def test_a_network_for_grey_restores_the_channels_of_colour_one_by_one():
+    denoiser = Denoiser(graph_files.darker(), "here", 1)
+    noisy = RNG.random((2, 9, 7, 3), dtype=np.float32)
+    together = denoiser(noisy)
+    assert denoiser.channels == 1
+    for channel in range(3):
+        np.testing.assert_array_equal(together[..., channel], denoiser(noisy[..., channel]))
 
 
 def test_a_large_image_is_refused_where_a_graph_says_no_reach():

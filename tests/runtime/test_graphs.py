@@ -19,14 +19,8 @@ from domain_denoiser.runtime import graphs
 from domain_denoiser.runtime.graphs import Graph
 
 MLP = MlpSettings(architecture="mlp", hidden=8, output="sigmoid")
-UNET = UnetSettings(
-    architecture="unet",
-    image_channels=1,
-    fine_channels=4,
-    coarse_channels=8,
-    fine_blocks=1,
-    coarse_blocks=1,
-)
+UNET = UnetSettings(architecture="unet", fine_channels=4, coarse_channels=8, fine_blocks=1, coarse_blocks=1)
+COLOUR = UNET.model_copy(update={"image_channels": 3})
 HASH_ELSEWHERE = """
 import hashlib, torch
 from domain_denoiser.networks import architectures, exporting
@@ -45,8 +39,9 @@ def built(settings: Settings) -> torch.nn.Module:
 
 @pytest.fixture(scope="module")
 def contents() -> dict[str, bytes]:
-    """The exported graph of each architecture."""
-    return {settings.architecture: exporting.exported(built(settings), settings) for settings in (MLP, UNET)}
+    """Exported graphs."""
+    networks = {"mlp": MLP, "unet": UNET, "colour": COLOUR}
+    return {name: exporting.exported(built(settings), settings) for name, settings in networks.items()}
 
 
 def restored(network: torch.nn.Module, noisy: np.ndarray) -> np.ndarray:
@@ -60,6 +55,39 @@ def test_a_graph_of_any_size_restores_as_its_network(contents, height, width):
     graph = Graph(contents["unet"], "here", 1)
     assert graph.size is None
     assert np.abs(graph.restore(noisy) - restored(built(UNET), noisy)).max() <= exporting.TOLERANCE
+
+
+@pytest.mark.parametrize("height,width", [(1, 1), (27, 29), (64, 33), (257, 130)])
+def test_a_graph_of_three_channels_restores_them_as_its_network(contents, height, width):
+    noisy = np.random.default_rng(height).random((2, 3, height, width), dtype=np.float32)
+    graph, network = Graph(contents["colour"], "here", 1), built(COLOUR)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(noisy)).clamp(0.0, 1.0).numpy()
+    assert (graph.channels, Graph(contents["unet"], "here", 1).channels) == (3, 1)
+    assert np.abs(graph.restore(noisy) - expected).max() <= exporting.TOLERANCE
+    assert exporting.difference(network, COLOUR, graph, 1) <= exporting.TOLERANCE
+    other = built(COLOUR)
+    other.tail.bias.data += torch.tensor([0.0] * 8 + [0.1] * 4)  # of the last channel
+    assert exporting.difference(other, COLOUR, graph, 1) > exporting.TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "name,shape,wanted",
+    [("unet", (2, 3, 8, 8), "N, H, W"), ("colour", (2, 8, 8), "N, 3, H, W"), ("colour", (2, 1, 8, 8), "N, 3, H, W")],
+)
+def test_images_of_other_channels_are_refused(contents, name, shape, wanted):
+    with pytest.raises(BadInput) as raised:
+        Graph(contents[name], "here", 1).restore(np.zeros(shape, np.float32))
+    assert str(raised.value) == f"here takes images [{wanted}], but these are {list(shape)}"
+
+
+def test_a_batch_has_as_many_values_whatever_the_channels(contents, monkeypatch):
+    sizes = []
+    real = Graph._run
+    monkeypatch.setattr(Graph, "_run", lambda self, noisy: sizes.append(len(noisy)) or real(self, noisy))
+    Graph(contents["unet"], "here", 1).restore(np.zeros((300, 28, 28), np.float32))
+    Graph(contents["colour"], "here", 1).restore(np.zeros((100, 3, 28, 28), np.float32))
+    assert sizes == [255, 45, 85, 15]
 
 
 def test_the_post_network_takes_its_own_size_alone(contents, digits):
@@ -95,16 +123,17 @@ def test_equal_weights_give_equal_bytes_in_another_process_and_folder(contents, 
     assert elsewhere.split()[-1] == hashlib.sha256(contents["unet"]).hexdigest()
 
 
-@pytest.mark.parametrize("name", ["mlp", "unet"])
+@pytest.mark.parametrize("name", ["mlp", "unet", "colour"])
 def test_nothing_of_the_machine_is_in_it(contents, name):
     model = onnx.load_model_from_string(contents[name])
     onnx.checker.check_model(model, full_check=True)
     for word in (b"/", b".py", b"domain_denoiser", str(Path.home()).encode()[1:] + b"/"):
         told = [string for string in strings(contents[name]) if word in string]
         assert not told, told
-    assert [dim.dim_param or dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim] == (
-        ["batch", 1, 28, 28] if name == "mlp" else ["batch", 1, "height", "width"]
-    )
+    channels, size = 3 if name == "colour" else 1, [28, 28] if name == "mlp" else ["height", "width"]
+    for value in (model.graph.input[0], model.graph.output[0]):
+        dims = value.type.tensor_type.shape.dim
+        assert [dim.dim_param or dim.dim_value for dim in dims] == ["batch", channels, *size]
 
 
 def strings(content: bytes) -> list[bytes]:
@@ -145,9 +174,9 @@ def one_node(operator: str, inputs: list[str], shape: list[str | int]) -> bytes:
     return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
 
 
-@pytest.mark.parametrize("shape", [["batch", 3, 28, 28], ["batch", 784]])
+@pytest.mark.parametrize("shape", [["batch", 2, 28, 28], ["batch", "channels", 28, 28], ["batch", 784]])
 def test_a_graph_of_other_images_is_refused(shape):
-    with pytest.raises(BadInput, match=r"but a denoiser takes \[B, 1, H, W\]"):
+    with pytest.raises(BadInput, match=r"but a denoiser takes \[B, 1, H, W\] or \[B, 3, H, W\]"):
         Graph(one_node("Relu", ["noisy"], shape), "here", 1)
 
 

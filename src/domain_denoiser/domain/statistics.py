@@ -34,8 +34,12 @@ SUMS = 8  # of an image
 def sums(noisy: np.ndarray, restored: np.ndarray) -> np.ndarray:
     """float64 [N, 8], to be added up over the parts of an image; `statistics` makes numbers of them.
 
-    noisy, restored: float32 [N, H, W] in [0, 1].
+    noisy, restored: float32 [N, H, W] or [N, C, H, W] in [0, 1]; channels are parts of an image, and are added up.
     """
+    if noisy.ndim == 4:
+        number, channels = noisy.shape[:2]
+        planes = (given.reshape(number * channels, *given.shape[2:]) for given in (noisy, restored))
+        return sums(*planes).reshape(number, channels, SUMS).sum(1)
     removed = noisy - restored
     across, down = np.diff(restored, axis=2), np.diff(restored, axis=1)
     columns = (

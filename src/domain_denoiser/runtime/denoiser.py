@@ -53,6 +53,8 @@ class Denoiser:
         """What the images look like that it was trained for; None if its file does not say."""
         self.size = self._graph.size
         """Height and width of the images that it takes; None if it takes any size."""
+        self.channels = self._graph.channels
+        """1 if it restores colour channels one by one, 3 if together."""
 
     @classmethod
     def champion(cls, threads: int | None = None) -> "Denoiser":
@@ -74,8 +76,11 @@ class Denoiser:
 
         images: [H, W], [H, W, C], [N, H, W], [N, H, W, C] or [N, 1, H, W], with one or three channels C; three axes are
         [H, W, C] if the last has a length of 1 or 3. bool, uint8, uint16, or float within `value_range`, from which
-        values may be off by 5 % of it, and are clipped. Channels are restored one by one. invert: for dark strokes on a
-        light ground. Raises BadInput for anything else.
+        values may be off by 5 % of it, and are clipped. invert: for dark strokes on a light ground.
+
+        A network for grey images restores the channels of colour images one by one. One for colour images restores them
+        together; a grey image goes into it as three equal channels, and comes out as their mean.
+        Raises BadInput for anything else.
         """
         block, scale = _checked(images, value_range, invert)
         return arrays.as_given(self.restore(block, scale), np.shape(images))
@@ -131,15 +136,21 @@ class Denoiser:
         return Judged(images, findings)
 
     def _piece(self, block: np.ndarray, scale: Scale, kept: Kept) -> tuple[np.ndarray, np.ndarray]:
-        """Restored images [N, H, W, C], channel by channel, and the sums over what is kept of all channels: [N, 8]."""
-        count, height, width, channels = block.shape
-        planes = scale.to_unit(block.transpose(0, 3, 1, 2).reshape(-1, height, width))
-        restored = self._graph.restore(planes)
-        added = np.zeros((count, SUMS))
+        """Restored images [N, H, W, C], and the sums over what is kept of all channels: [N, 8]."""
+        noisy = scale.to_unit(np.ascontiguousarray(block.transpose(0, 3, 1, 2)))
+        restored = self._restored(noisy)
+        added = np.zeros((len(block), SUMS))
         if self.profile is not None:
-            added = sums(planes[:, *kept], restored[:, *kept]).reshape(count, channels, SUMS).sum(1)
-        given = scale.from_unit(restored, block.dtype)
-        return given.reshape(count, channels, height, width).transpose(0, 2, 3, 1), added
+            added = sums(noisy[..., *kept], restored[..., *kept])
+        return scale.from_unit(restored, block.dtype).transpose(0, 2, 3, 1), added
+
+    def _restored(self, noisy: np.ndarray) -> np.ndarray:
+        """float32 [N, C, H, W] in [0, 1], with one or three channels, whatever the graph has -> restored, the same."""
+        if self.channels == 1:
+            return self._graph.restore(noisy.reshape(-1, *noisy.shape[2:])).reshape(noisy.shape)
+        if noisy.shape[1] == self.channels:
+            return self._graph.restore(noisy)
+        return self._graph.restore(noisy.repeat(self.channels, axis=1)).mean(axis=1, keepdims=True)
 
 
 def _checked(images: np.ndarray, value_range: tuple[float, float], invert: bool) -> tuple[np.ndarray, Scale]:

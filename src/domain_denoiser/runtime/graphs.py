@@ -1,5 +1,6 @@
 """Runs a denoiser that is one ONNX graph: the champion or a candidate. Needs only NumPy and ONNX Runtime."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,14 @@ from domain_denoiser.runtime.tiles import Reach
 if TYPE_CHECKING:
     import onnxruntime
 
-PIXELS = 200_000  # per batch: about 250 images of MNIST's size
+PIXELS = 200_000  # per batch, those of each channel: about 250 images of MNIST's size
 REACH = ("halo", "step")  # metadata of the file: pixels
 PROFILE = "profile"  # metadata of the file: of the domain, in JSON
 NOWHERE = "/dev/null/"  # the folder for external weights: a graph that names weights in other files finds none
 
 
 class Graph:
-    """A graph from noisy to restored images, both float32 [B, 1, H, W].
+    """A graph from noisy to restored images, both float32 [B, C, H, W], C = 1 or 3.
 
     Equal images and threads give equal bytes on one kind of machine, independent of the current code of the network.
     """
@@ -33,9 +34,11 @@ class Graph:
         if [given.type for given in (*inputs, *outputs)] != ["tensor(float)"] * 2 or len(inputs) != 1:
             raise BadInput(f"{where} is a graph with inputs or outputs other than one float32 tensor each")
         shape = inputs[0].shape
-        if len(shape) != 4 or shape[1] != 1:
-            raise BadInput(f"{where} takes the shape {shape}, but a denoiser takes [B, 1, H, W]")
+        if len(shape) != 4 or shape[1] not in (1, 3):
+            raise BadInput(f"{where} takes the shape {shape}, but a denoiser takes [B, 1, H, W] or [B, 3, H, W]")
         self._name = inputs[0].name
+        self.channels: int = shape[1]
+        """Of the images that the graph accepts: 1, or 3, which it restores together."""
         self.size = (shape[2], shape[3]) if isinstance(shape[2], int) and isinstance(shape[3], int) else None
         """Height and width of the images that the graph accepts; None if it accepts any size."""
         notes = _notes(self._session, where)
@@ -45,12 +48,17 @@ class Graph:
         """What the images of its domain look like; None if the file does not say: then no image is called foreign."""
 
     def restore(self, noisy: np.ndarray) -> np.ndarray:
-        """Restored images, float32 [N, H, W], clipped to [0, 1].
+        """Restored images of the shape of `noisy`, float32, clipped to [0, 1].
 
-        noisy: float32 [N, H, W] in [0, 1]; N, H and W must be at least 1. `Scale.to_unit` makes it of other types.
+        noisy: float32 [N, H, W] if the graph has one channel, [N, 3, H, W] if it has three, in [0, 1]; N, H and W must
+        be at least 1. `Scale.to_unit` makes it of other types.
         Raises BadInput if the graph does not accept such images, or if its output is not images.
         """
-        batch_size = max(1, PIXELS // (noisy.shape[1] * noisy.shape[2]))
+        axis = () if self.channels == 1 else (3,)
+        if noisy.shape[1:-2] != axis:
+            shapes = ", ".join(("[N", *map(str, axis), "H", "W]"))
+            raise BadInput(f"{self._where} takes images {shapes}, but these are {list(noisy.shape)}")
+        batch_size = max(1, PIXELS // math.prod(noisy.shape[1:]))
         restored = np.empty(noisy.shape, np.float32)
         for start in range(0, len(noisy), batch_size):
             batch = slice(start, start + batch_size)
@@ -58,18 +66,19 @@ class Graph:
         return restored
 
     def _run(self, noisy: np.ndarray) -> np.ndarray:
-        """Noisy images, float32 [B, H, W] -> restored ones, float32 [B, H, W], clipped to [0, 1]."""
+        """A batch of `restore`."""
+        given = noisy.reshape(len(noisy), self.channels, *noisy.shape[-2:])
         try:
-            [restored] = self._session.run(None, {self._name: noisy[:, np.newaxis]})
+            [restored] = self._session.run(None, {self._name: given})
         except Exception as error:  # the exception classes of ONNX Runtime have no other common base
             if "allocate" in str(error):
                 raise MemoryError from error
             raise BadInput(f"{self._where} cannot restore images of {list(noisy.shape)}: {_short(error)}") from error
-        if restored.shape != (len(noisy), 1, *noisy.shape[1:]):
-            raise BadInput(f"{self._where} makes {list(restored.shape)} of {len(noisy)} images {noisy.shape[1:]}")
+        if restored.shape != given.shape:
+            raise BadInput(f"{self._where} makes {list(restored.shape)} of images {list(given.shape)}")
         if np.isnan(restored).any():
             raise BadInput(f"{self._where} has weights so large that its output is not a number")
-        return restored[:, 0].clip(0.0, 1.0)
+        return restored.reshape(noisy.shape).clip(0.0, 1.0)
 
 
 def _notes(session: "onnxruntime.InferenceSession", where: str) -> Mapping[str, str]:
