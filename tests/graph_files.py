@@ -12,17 +12,20 @@ OPSET = 18
 
 def darker(reach: tuple[int, int] = (0, 1)) -> bytes:
     """restored = noisy / 2, which is another image if it is inverted before and after."""
-    return _graph("Mul", 0.5, None, reach)
+    return _graph("Mul", 0.5, None, reach, channels=1)
 
 
 def negative(
-    size: tuple[int, int] | None = None, reach: tuple[int, int] | None = (0, 1), profile: Profile | None = None
+    size: tuple[int, int] | None = None,
+    reach: tuple[int, int] | None = (0, 1),
+    profile: Profile | None = None,
+    channels: int = 1,
 ) -> bytes:
     """restored = 1 - noisy, for images of one size (height, width) or of any.
 
     reach: halo and step, if it says them; profile: of its domain, if it says that.
     """
-    graph = _graph("Sub", 1.0, size, reach)
+    graph = _graph("Sub", 1.0, size, reach, channels)
     if profile is None:
         return graph
     model = onnx.load_from_string(graph)
@@ -30,9 +33,11 @@ def negative(
     return model.SerializeToString()
 
 
-def _graph(operator: str, constant: float, size: tuple[int, int] | None, reach: tuple[int, int] | None) -> bytes:
+def _graph(
+    operator: str, constant: float, size: tuple[int, int] | None, reach: tuple[int, int] | None, channels: int
+) -> bytes:
     """restored = operator(constant, noisy)."""
-    shape = ["batch", 1, *(size or ("height", "width"))]
+    shape = ["batch", channels, *(size or ("height", "width"))]
     noisy, restored = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("x", "y"))
     value = onnx.helper.make_tensor("constant", onnx.TensorProto.FLOAT, [], [constant])
     node = onnx.helper.make_node(operator, ["constant", "x"], ["y"])

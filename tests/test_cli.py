@@ -17,6 +17,7 @@ import pytest
 from domain_denoiser import cli
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations import choosing
+from domain_denoiser.runtime import denoiser
 
 ROOT = Path(__file__).parent.parent
 # Not pydantic, which Typer itself takes to read any argument.
@@ -261,8 +262,11 @@ def chosen(folder: Path, monkeypatch, model: str | None, given: Path | None = No
 
 
 def test_the_champion_is_used_if_no_model_is_named(project, tmp_path, monkeypatch):
-    with pytest.raises(BadInput, match="has no champion yet .* name a trained model: --model fixed or random"):
+    with pytest.raises(BadInput, match="has no champion yet .*; or name a trained model: --model fixed or random$"):
         chosen(project, monkeypatch, None)
+    with monkeypatch.context() as patch, pytest.raises(BadInput, match="DENOISE_PROJECT, or a model by --model$"):
+        patch.setattr(denoiser.resources, "files", lambda _: tmp_path)
+        chosen(tmp_path, patch, None)
     (project / "champion").mkdir()
     (project / "champion/model.onnx").write_text("best")
     for folder, given in ((project, None), (project / "models", None), (tmp_path, project), (tmp_path, "project")):

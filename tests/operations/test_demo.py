@@ -102,6 +102,7 @@ def test_trained_models_are_there_with_their_size(root: Path) -> None:
     champion, model = json.loads((root / "demo/site/models.json").read_text())["models"]
     graph = Graph((root / "champion/model.onnx").read_bytes(), "the champion", 1)
     assert champion == {
+        "channels": 1,
         "file": "champion.onnx",
         "name": "champion",
         "profile": graph.profile.as_json(),
@@ -109,6 +110,7 @@ def test_trained_models_are_there_with_their_size(root: Path) -> None:
         "size": None,
     }
     assert model == {
+        "channels": 1,
         "file": "models/a%20model.onnx",
         "name": "a model",
         "profile": None,

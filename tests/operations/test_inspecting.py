@@ -18,6 +18,7 @@ from PIL import Image
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations.inspecting import command, cost, survey
 from domain_denoiser.operations.restoring import command as restoring
+from domain_denoiser.runtime import denoiser
 from domain_denoiser.runtime.scale import Scale
 
 HEAVY = {"torch", "dvc", "mlflow", "scipy", "pandas", "matplotlib"}
@@ -149,6 +150,20 @@ def test_what_is_missing(inspect):
         inspect("empty")
 
 
+def test_without_a_champion_it_says_how_one_is_made_and_names_no_option_that_it_lacks(inspect, project, monkeypatch):
+    (project / "champion/model.onnx").unlink()
+    (project / "models/conv").mkdir(parents=True)
+    (project / "models/conv/model.json").write_text("{}")
+    with pytest.raises(BadInput) as raised:
+        inspect(".")
+    assert str(raised.value) == (
+        f"{project} has no champion yet (champion/model.onnx is missing): `denoise gate` and `denoise promote` make one"
+    )
+    monkeypatch.setattr(denoiser.resources, "files", lambda _: Path("nowhere"))
+    with pytest.raises(BadInput, match="lies in no project.*name a project by --project or DENOISE_PROJECT$"):
+        command.run([Path()], None, Scale())
+
+
 @pytest.mark.parametrize("number", [1, 5, 256, 257, 1000])
 def test_images_are_chosen_evenly_and_not_too_many(inspect, number):
     np.save("many.npy", np.zeros((number, 28, 28), np.uint8))
@@ -185,6 +200,22 @@ def test_twice_as_many_images_take_about_twice_as_long(inspect, monkeypatch, num
         np.save("many.npy", np.zeros((images, side, side), np.uint8))
         seconds.append(inspect("many.npy").cost.seconds)
     assert 1.5 * seconds[0] < seconds[1] < 2.1 * seconds[0]
+
+
+@pytest.mark.parametrize(("channels", "times"), [(1, 3.0), (3, 1.0)])
+def test_grey_images_take_as_long_as_colour_ones_where_the_model_is_for_colour(
+    inspect, project, monkeypatch, channels, times
+):
+    """Beside a large colour image, whose time is measured; by the clock of the last test."""
+    (project / "champion/model.onnx").write_bytes(graph_files.negative(channels=channels))
+    ticks = itertools.count()
+    monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+    monkeypatch.setattr(survey, "time", SimpleNamespace(perf_counter=lambda: 0.0))
+    np.save("measured.npy", np.zeros((960, 960, 3), np.uint8))
+    alone = inspect("measured.npy").cost.seconds
+    np.save("more.npy", np.zeros((900, 900), np.uint8))
+    with_grey = inspect("measured.npy", "more.npy").cost.seconds
+    assert with_grey - alone == pytest.approx(900**2 / 960**2 / times)
 
 
 def test_large_images_take_more_memory(inspect):

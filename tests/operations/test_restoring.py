@@ -392,6 +392,19 @@ def test_what_is_true_of_many_files_is_said_once(run, capsys):
     assert "the same of 4 more files" in said[1]
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_model_for_colour_restores_colours_together_and_nothing_is_said_of_it(run, project, capsys, dry_run):
+    (project / "champion/model.onnx").write_bytes(graph_files.negative(channels=3))
+    given = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    write("in/colour.png", given)
+    write("in/grey.png")
+    run("in", "out", dry_run=dry_run)
+    assert "note" not in capsys.readouterr().err
+    if not dry_run:
+        np.testing.assert_array_equal(read("out/colour.png"), 255 - given)
+        np.testing.assert_array_equal(read("out/grey.png"), 255 - DIGIT)
+
+
 def test_a_folder_is_looked_at_as_often_for_many_files_as_for_few(run, monkeypatch):
     """Taking leftovers out of the folder before each file made it quadratic: 4,000 PNGs took 13 s."""
 

@@ -28,7 +28,10 @@ def choose(model: str | None, given: Path | None) -> Chosen:
     """
     root = _project(given)
     if model is None:
-        return _champion(root)
+        try:
+            return champion(given)
+        except BadInput as error:
+            raise BadInput(f"{error}{_or_a_model(root)}") from error
     if _is_path(model):
         return _stored(Path(model), model)
     names = [] if root is None else trained(root)
@@ -43,6 +46,21 @@ def choose(model: str | None, given: Path | None) -> Chosen:
         )
     there = f"the trained ones are {', '.join(names)}" if names else "none is trained yet: run `make repro`"
     raise BadInput(f"there is no model {model!r} in {root}; {there}")
+
+
+def champion(given: Path | None) -> Chosen:
+    """The champion, for what takes no other model. given: as of `choose`.
+
+    Raises BadInput if there is none, and says how one is made.
+    """
+    root = _project(given)
+    try:
+        return Chosen(*denoiser.champion(root), "the champion")
+    except BadInput as error:
+        if root is None:
+            raise
+        first = "" if trained(root) else "`make repro`, "
+        raise BadInput(f"{error}: {first}`denoise gate` and `denoise promote` make one") from error
 
 
 def trained(root: Path) -> list[str]:
@@ -64,15 +82,12 @@ def _project(given: Path | None) -> Path | None:
     return given
 
 
-def _champion(root: Path | None) -> Chosen:
-    try:
-        return Chosen(*denoiser.champion(root), "the champion")
-    except BadInput as error:
-        if root is None:
-            raise
-        names = trained(root)
-        way = f"name a trained model: --model {' or '.join(names)}" if names else "nothing is trained: run `make repro`"
-        raise BadInput(f"{error}; {way}") from error
+def _or_a_model(root: Path | None) -> str:
+    """How a sentence about a missing champion goes on, where a model can be named instead."""
+    if root is None:
+        return ", or a model by --model"
+    names = trained(root)
+    return f"; or name a trained model: --model {' or '.join(names)}" if names else ""
 
 
 def _stored(path: Path, name: str) -> Chosen:

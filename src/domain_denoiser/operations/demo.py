@@ -14,7 +14,6 @@ from domain_denoiser.base import atomic
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations import choosing
 from domain_denoiser.params import Domain
-from domain_denoiser.runtime import denoiser
 from domain_denoiser.runtime.graphs import Graph
 
 HERE = "127.0.0.1"
@@ -67,17 +66,9 @@ def _index(template: str, domain: Domain) -> str:
 
 def _models(root: Path) -> Iterator[tuple[Path, str, choosing.Chosen]]:
     """Where the graph of each model goes in the site, what it is called there, and the graph."""
-    yield Path("champion.onnx"), "champion", _champion(root)
+    yield Path("champion.onnx"), "champion", choosing.champion(root)
     for name in choosing.trained(root):
         yield Path("models") / f"{name}.onnx", name, choosing.choose(name, root)
-
-
-def _champion(root: Path) -> choosing.Chosen:
-    try:
-        return choosing.Chosen(*denoiser.champion(root), "the champion")
-    except BadInput as error:
-        first = "" if choosing.trained(root) else "`make repro`, "
-        raise BadInput(f"{error}: {first}`denoise gate` and `denoise promote` make one") from error
 
 
 def _put(site: Path, file: Path, name: str, chosen: choosing.Chosen) -> dict[str, object]:
@@ -87,6 +78,7 @@ def _put(site: Path, file: Path, name: str, chosen: choosing.Chosen) -> dict[str
     return {
         "file": quote(file.as_posix()),
         "name": name,
+        "channels": graph.channels,
         "size": graph.size,
         "reach": None if graph.reach is None else graph.reach._asdict(),
         "profile": None if graph.profile is None else graph.profile.as_json(),

@@ -184,5 +184,5 @@ def champion(root: Path | None) -> tuple[bytes, str]:
         return packaged.read_bytes(), "the champion of this package"
     raise BadInput(
         f"{Path.cwd()} lies in no project, and this installation has no champion of its own: name a project by "
-        "--project or DENOISE_PROJECT, or a model by --model"
+        "--project or DENOISE_PROJECT"
     )

@@ -87,7 +87,7 @@ class Report(NamedTuple):
 
 def run(sources: Sequence[Path], project: Path | None, scale: Scale) -> Report:
     """Read files and folders. Raises BadInput if there is no champion, and if the only file is no image."""
-    chosen = choosing.choose(None, project)
+    chosen = choosing.champion(project)
     inputs = find(sources)
     denoiser = Denoiser(chosen.content, chosen.where)
     with progress.counter(len(inputs.files), "inspecting", "images") as count:

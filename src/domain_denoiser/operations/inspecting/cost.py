@@ -40,7 +40,9 @@ def of(surveyed: Survey, denoiser: Denoiser, scale: Scale) -> Cost:
         denoiser.restore(surveyed.piece, scale)
         started = time.perf_counter()
         denoiser.restore(surveyed.piece, scale)
-        seconds += (time.perf_counter() - started) * surveyed.values / surveyed.piece.size
+        *_, channels = surveyed.piece.shape
+        computed = surveyed.piece.size // channels * max(channels, denoiser.channels)  # as `survey` counts it
+        seconds += (time.perf_counter() - started) * surveyed.computed / computed
     return Cost(seconds, _most_mb() + BESIDE * surveyed.held / 1e6)
 
 

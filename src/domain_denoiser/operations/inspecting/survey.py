@@ -41,7 +41,7 @@ class Survey:
     counts: Counts | None = None  # of these; None if there are none
     small: dict[Path, str] = field(default_factory=dict)  # files restored together with others, and their new suffix
     small_values: int = 0  # of these: pixels times channels
-    values: int = 0  # of all images in other files
+    computed: int = 0  # values that the network computes of all images in other files
     reading_s: float = 0.0  # how long it took to read these, seconds
     piece: np.ndarray | None = None  # the largest part of one of these that is restored at once, [N, H, W, C]
     held: int = 0  # bytes of the largest block of images that lies in memory at once
@@ -95,12 +95,13 @@ def _add(done: Survey, file: ImageFile, denoiser: Denoiser, scale: Scale, share:
                 findings += denoiser.judged(part, scale).findings
         sampled, at = sampled + len(wanted) * noisy, at + number
         piece = _larger(piece, block)
-    values = file.channels * sum(height * width * number for (height, width), number in sizes.items())
+    in_all = sum(height * width * number for (height, width), number in sizes.items())
+    values = file.channels * in_all
     if file.images == 1 and values <= files.BATCH:
         done.small[file.path] = file.suffix
         done.small_values += values
     else:
-        done.values, done.piece = done.values + values, piece
+        done.computed, done.piece = done.computed + max(file.channels, denoiser.channels) * in_all, piece
         done.reading_s += time.perf_counter() - started
     done.held = held
     done.kinds[file.kind] += 1

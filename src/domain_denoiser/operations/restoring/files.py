@@ -150,7 +150,7 @@ def opened(job: Job, denoiser: Denoiser, scale: Scale) -> tuple[ImageFile, list[
             f"{job.place} must end in {' or '.join(file.output_suffixes())}, as {job.path} is a {file.kind} file"
         )
     notes = list(file.notes)
-    if file.channels > 1:
+    if file.channels > denoiser.channels:
         notes.append(
             f"{job.path} has {file.channels} colour channels, which are restored one by one by a model for grey"
         )
