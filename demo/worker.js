@@ -1,6 +1,7 @@
 // Adds noise and restores, beside the page, so that the page never waits.
 
 import { env, InferenceSession, Tensor } from "./ort/ort.wasm.bundle.min.mjs";
+import { groups, joined, separated } from "./channels.js";
 import { finding, sentence, statistics } from "./domain.js";
 import { clip, noisy } from "./noise.js";
 import { psnr } from "./quality.js";
@@ -39,17 +40,19 @@ async function restored({ id, model, image, sigma, seed, invert, isOfStrokes }) 
   const given = invert ? negative(input) : input;
   const output = new Float32Array(input.length);
   const pixels = image.width * image.height;
+  const plane = (values, channel) => values.subarray(channel * pixels, (channel + 1) * pixels);
+  const together = groups(model.channels, image.channels);
   const parts = tiles(image.height, image.width, model.reach, SIDE);
   let [milliseconds, done] = [0, 0];
   if (parts.length > 1) postMessage({ id, done });
-  for (let channel = 0; channel < image.channels; channel++) {
-    const range = [channel * pixels, (channel + 1) * pixels];
-    const [from, to] = [given.subarray(...range), output.subarray(...range)];
+  for (const channels of together) {
     for (const part of parts) {
       const started = performance.now();
-      keep(to, image.width, part, await run(session, read(from, image.width, part), part));
+      const tile = joined(channels.map((channel) => read(plane(given, channel), image.width, part)));
+      const planes = separated(await run(session, tile, channels.length, part), channels);
+      for (const [channel, values] of planes) keep(plane(output, channel), image.width, part, values);
       milliseconds += performance.now() - started;
-      done += 1 / (parts.length * image.channels);
+      done += 1 / (parts.length * together.length);
       if (parts.length === 1) continue;
       postMessage({ id, done });
       await new Promise((resolve) => setTimeout(resolve)); // lets requests come in
@@ -67,9 +70,9 @@ async function restored({ id, model, image, sigma, seed, invert, isOfStrokes }) 
   };
 }
 
-/** A restored tile, clipped to [0, 1]. */
-async function run(session, values, { rows, columns }) {
-  const input = new Tensor("float32", values, [1, 1, rows.to - rows.from, columns.to - columns.from]);
+/** A restored tile [channels, height, width], clipped to [0, 1]. */
+async function run(session, values, channels, { rows, columns }) {
+  const input = new Tensor("float32", values, [1, channels, rows.to - rows.from, columns.to - columns.from]);
   const results = await session.run({ [session.inputNames[0]]: input });
   return results[session.outputNames[0]].data.map(clip);
 }

@@ -4,11 +4,13 @@ import json
 import re
 import shutil
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 import demo as benchmark
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from domain_denoiser import cli
@@ -39,6 +41,14 @@ LEAVES = {
     "licence": None,
 }
 MLP = {"architecture": "mlp", "hidden": 4, "output": "sigmoid"}
+COLOUR = {
+    "architecture": "unet",
+    "image_channels": 3,
+    "fine_channels": 4,
+    "coarse_channels": 8,
+    "fine_blocks": 1,
+    "coarse_blocks": 1,
+}
 
 
 def project(folder: Path) -> Path:
@@ -66,9 +76,10 @@ def make_over(root: Path, **changed: str) -> None:
     (root / "params.yaml").write_text(json.dumps({"domain": LEAVES | changed}))
 
 
-def train(root: Path, name: str) -> None:
-    """A model that takes one size only."""
-    settings = architectures.settings(MLP, "here")
+def train(root: Path, name: str, network: Mapping[str, object] = MLP) -> None:
+    """A model with the weights that training would begin with; `MLP` takes one size only."""
+    torch.manual_seed(2018)
+    settings = architectures.settings(network, "here")
     stored.save(root / "models" / name, architectures.build(settings).state_dict(), settings)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect, sync_playwright
-from test_demo import LEAVES, ROOT, make_over, project, train
+from test_demo import COLOUR, LEAVES, ROOT, make_over, project, train
 
 from domain_denoiser import Denoiser
 from domain_denoiser.domain.profile import Profile
@@ -94,10 +94,11 @@ def test_images_are_judged_as_by_the_package(digits: np.ndarray) -> None:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with the champion and an untrained model of one size, whose site is written."""
+    """A project with the champion, an untrained model of one size and one for colour, whose site is written."""
     npm = needed("npm", "npm")
     root = project(tmp_path_factory.mktemp("demo"))
     train(root, "small")
+    train(root, "colour", COLOUR)
     subprocess.run([npm, "ci", "--silent", "--ignore-scripts", "--prefix", root / "demo"], check=True)
     demo.write(root)
     return root
@@ -245,7 +246,46 @@ def test_a_noisy_file_is_restored_as_by_python(
     assert apart(shown(page, "restored"), expected.reshape(*shape[:2], -1)) <= 1
 
 
+@pytest.mark.parametrize("shape", [(21, 37, 3), (30, 500, 3), (37, 21), (30, 500)], ids=str)
+def test_a_model_for_colour_restores_a_dropped_image_as_python_does(
+    page: Page, root: Path, shape: tuple[int, ...]
+) -> None:
+    """Colours together, a grey image as three equal channels; in one piece and in tiles."""
+    noisy = noisy_image(*shape)
+    move(page, "Noise", 0)
+    page.get_by_label("Model").select_option(label="colour")
+    drop(page, noisy)
+    expect(page.locator("#restored-says")).to_contain_text("colour")
+    expected = Denoiser.load(root / "demo/site/models/colour.onnx", threads=1)(noisy)
+    assert expected.std() > 5
+    assert apart(shown(page, "noisy"), noisy.reshape(*shape[:2], -1)) == 0
+    assert apart(shown(page, "restored"), expected.reshape(*shape[:2], -1)) <= 1
+
+
+def test_a_model_for_colour_restores_what_is_drawn(page: Page, root: Path) -> None:
+    page.get_by_label("Model").select_option(label="colour")
+    move(page, "Noise", 0)
+    draw(page)
+    drawn = shown(page, "original")[..., 0]
+    assert drawn.max() > 200
+    expected = Denoiser.load(root / "demo/site/models/colour.onnx", threads=1)(drawn)
+    assert apart(shown(page, "restored"), expected[..., None]) <= 1
+
+
 def test_what_is_drawn_is_restored(page: Page) -> None:
+    draw(page)
+    assert page.get_by_role("radio", checked=True).count() == 0
+    drawn = shown(page, "original")
+    assert (drawn[6:22, 13:15] > 200).all()  # the stroke, and nothing of the digit that was there
+    assert drawn[:, :11].max() == drawn[:, 17:].max() == 0
+    assert apart(shown(page, "restored"), drawn) < apart(shown(page, "noisy"), drawn)
+    page.get_by_role("button", name="Clear").click()
+    settled(page)
+    assert shown(page, "original").max() == 0
+
+
+def draw(page: Page) -> None:
+    """A stroke from above to below, by mouse."""
     original = page.get_by_role("img", name="Original")
     box = original.bounding_box()
 
@@ -258,14 +298,6 @@ def test_what_is_drawn_is_restored(page: Page) -> None:
     page.mouse.up()
     expect(page.locator("#original-says")).to_contain_text("drawing")
     settled(page)
-    assert page.get_by_role("radio", checked=True).count() == 0
-    drawn = shown(page, "original")
-    assert (drawn[6:22, 13:15] > 200).all()  # the stroke, and nothing of the digit that was there
-    assert drawn[:, :11].max() == drawn[:, 17:].max() == 0
-    assert apart(shown(page, "restored"), drawn) < apart(shown(page, "noisy"), drawn)
-    page.get_by_role("button", name="Clear").click()
-    settled(page)
-    assert shown(page, "original").max() == 0
 
 
 def test_a_finger_draws(browser: Browser, page_address: str) -> None:
