@@ -1,6 +1,5 @@
 """What a model's own images look like to it, and from where on an image is foreign: models/<name>/profile.json."""
 
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,7 @@ from domain_denoiser.domain.statistics import sums
 from domain_denoiser.networks import stored
 from domain_denoiser.params import Levels, Regime, Uniform
 
-PIXELS = 784_000  # per batch, those of each channel: 1,000 images of MNIST's size
+BATCH = 784_000  # values: 1,000 images of MNIST's size
 FOREIGN = 500  # val images that foreign ones of each kind are made of
 
 
@@ -54,9 +53,9 @@ def _at_levels(clean: np.ndarray, levels: Levels) -> list[tuple[np.ndarray, Regi
 @torch.inference_mode()
 def _restored(network: torch.nn.Module, noisy: np.ndarray, device: torch.device) -> np.ndarray:
     """The sums of noisy images, as they lie on disk, over all channels of each: float64 [N, 8]."""
-    added, step = [], max(1, PIXELS // math.prod(noisy.shape[1:]))
-    for start in range(0, len(noisy), step):
-        batch = images.to_float(noisy[start : start + step], device)
+    added, count = [], images.per_batch(BATCH, noisy)
+    for start in range(0, len(noisy), count):
+        batch = images.to_float(noisy[start : start + count], device)
         restored = network(batch).clamp(0.0, 1.0)
         added.append(sums(*(images.to_unit(each, np.dtype(np.float32)) for each in (batch, restored))))
     return np.concatenate(added)

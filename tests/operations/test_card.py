@@ -142,6 +142,22 @@ def test_its_examples_run_and_agree(digits: np.ndarray):
     assert (np.asarray(Image.open("clean.png")) == Denoiser.load("model.onnx")(digits[0])).all()
 
 
+def test_its_examples_run_for_a_model_for_colour():
+    graph = graph_files.negative(channels=3)
+    text = made(graph=graph)
+    assert "It takes images of any size, all three channels together" in text
+    assert "one channel" not in text
+    Path("model.onnx").write_bytes(graph)
+    with_package, with_runtime = blocks(text, "python")
+    noisy = np.random.default_rng(1).random((2, 5, 7, 3), dtype=np.float32)
+    given = {"noisy": noisy}
+    exec(with_package, given)
+    np.testing.assert_allclose(given["restored"], 1.0 - noisy, atol=1e-6)
+    given = {"noisy": noisy.transpose(0, 3, 1, 2)}
+    exec(with_runtime, given)
+    np.testing.assert_allclose(given["restored"].transpose(0, 2, 3, 1), 1.0 - noisy, atol=1e-6)
+
+
 def test_gate_images_of_unknown_noise_are_bad_input():
     unknown = STAGES["corrupt@test"]._replace(params={})
     with pytest.raises(BadInput, match="which noise the gate images have"):

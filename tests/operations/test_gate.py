@@ -9,6 +9,7 @@ from pathlib import Path
 
 import allowed_losses
 import domain_profiles
+import graph_files
 import numpy as np
 import onnx
 import pandas
@@ -251,6 +252,41 @@ def test_the_same_weights_with_another_graph_pass_if_they_restore_the_same(proje
     assert gate.decide(project.settings(), None).candidate.reasons == ["the candidate is the champion"]
     figures = {"0.5": {"gain_db": -0.02}, "0.0": {"gain_db": 0.0}}
     assert gate.judge_anew(figures)[0] is False
+
+
+@pytest.mark.parametrize("another_graph", [False, True])
+def test_the_same_weights_with_other_settings_pass_if_they_restore_the_same(project, another_graph):
+    """As after the settings of an architecture got another key; its graph may be another one, too."""
+    now = gate.decide(project.settings(), None)
+    graph = onnx.load_model_from_string(now.files[champion.GRAPH])
+    graph.doc_string = "older" if another_graph else ""
+    older = now.files | {
+        champion.SETTINGS: b'{"architecture": "mlp"}\n',
+        champion.GRAPH: graph.SerializeToString(deterministic=True),
+    }
+    assert (older[champion.GRAPH] != now.files[champion.GRAPH]) == another_graph
+    champion.write(now.candidate.model_copy(update={"files": champion.hashes(older)}), older)
+    decision = promote(project)
+    assert all("exported anew: +0.0000 dB" in reason for reason in decision.candidate.reasons)
+    assert champion.read() == decision.candidate
+    assert decision.candidate.files[champion.SETTINGS] == now.candidate.files[champion.SETTINGS]
+    assert gate.decide(project.settings(), None).candidate.reasons == ["the candidate is the champion"]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("shape", [(5, 12, 9), (5, 3, 12, 9)], ids=str)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_images_of_any_channels_and_bits_are_measured(channels, shape, dtype):
+    """By a champion for grey and by one for colour, whatever the project has become since."""
+    white = np.iinfo(dtype).max
+    clean = np.random.default_rng(1).integers(0, white, shape, dtype)
+    graph = Graph(graph_files.negative(channels=channels), "here", 1)
+    exact = gate._psnr_db(graph, white - clean, clean)
+    other = gate._psnr_db(graph, clean, clean)
+    squares = ((white - 2.0 * clean) / white) ** 2
+    assert exact.shape == (5,)
+    assert exact.min() > 90
+    np.testing.assert_allclose(other, -10 * np.log10(squares.reshape(5, -1).mean(1)), atol=1e-3)
 
 
 def test_a_champion_of_before_there_were_cards_gets_one_without_another_decision(project, monkeypatch, capsys):

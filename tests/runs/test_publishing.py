@@ -36,13 +36,9 @@ DOMAIN = {
 }
 REGISTERED = "mnist-denoiser"
 UNET = UnetSettings(
-    architecture="unet",
-    image_channels=1,
-    fine_channels=2,
-    coarse_channels=2,
-    coarse_blocks=1,
-    fine_blocks=1,
+    architecture="unet", image_channels=1, fine_channels=2, coarse_channels=2, coarse_blocks=1, fine_blocks=1
 )
+COLOUR = UNET.model_copy(update={"image_channels": 3})
 
 
 def md5(content: bytes) -> str:
@@ -444,7 +440,11 @@ def test_a_training_that_never_ended_gives_way(project: Project) -> None:
 
 
 @pytest.mark.usefixtures("networks")
-@pytest.mark.parametrize(("network", "shape"), [(MLP, (3, 1, 28, 28)), (UNET, (3, 1, 40, 52)), (UNET, (1, 1, 9, 63))])
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [(MLP, (3, 1, 28, 28)), (UNET, (3, 1, 40, 52)), (UNET, (1, 1, 9, 63)), (COLOUR, (2, 3, 40, 52))],
+    ids=["mlp", "unet", "one image", "colour"],
+)
 def test_a_logged_model_takes_every_size_that_the_network_takes(project: Project, network, shape) -> None:
     import mlflow
 
@@ -456,7 +456,10 @@ def test_a_logged_model_takes_every_size_that_the_network_takes(project: Project
         wanted = stored.load(project.root / "models/conv", "cpu")(torch.from_numpy(noisy)).numpy()
         loaded = mlflow.pytorch.load_model(uri)(torch.from_numpy(noisy)).numpy()
     np.testing.assert_allclose(loaded, wanted, atol=1e-6)
-    np.testing.assert_allclose(mlflow.pyfunc.load_model(uri).predict(noisy), wanted, atol=1e-6)
+    served = mlflow.pyfunc.load_model(uri)
+    np.testing.assert_allclose(served.predict(noisy), wanted, atol=1e-6)
+    with pytest.raises(mlflow.MlflowException, match="shape"):
+        served.predict(np.zeros((1, 4 - shape[1], *shape[2:]), np.float32))
 
 
 def test_a_moved_project_is_told_the_command_that_helps(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

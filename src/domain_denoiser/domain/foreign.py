@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from domain_denoiser.core import images
+
 
 def negative(clean: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     """Dark where the domain is light."""
@@ -45,10 +47,10 @@ def texture(clean: np.ndarray, draw: np.random.Generator) -> np.ndarray:
 
 
 def _white(clean: np.ndarray) -> int:
-    return int(np.iinfo(clean.dtype).max)
+    return images.LARGEST[clean.dtype]
 
 
-# Each maps clean images of a domain, uint8 or uint16 [N, H, W] or [N, 3, H, W], to foreign ones of that form.
+# Each maps clean images of a domain, as they lie on disk, to foreign ones of that form.
 KINDS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "negative": negative,
     "twice_as_large": twice_as_large,

@@ -55,7 +55,7 @@ def exported(network: torch.nn.Module, settings: Settings) -> bytes:
 def difference(network: torch.nn.Module, settings: Settings, graph: Graph, seed: int) -> float:
     """The maximum difference between the outputs of graph and network for random images, both clipped to [0, 1]."""
     size, largest = image_size(settings), 0.0
-    colours = () if channels(settings) == 1 else (channels(settings),)
+    colours = () if channels(settings) == 1 else (images.COLOURS,)
     for height, width in (size,) if size else SIZES:
         drawn = np.random.default_rng(derive(seed, "export", height, width))
         noisy = drawn.random((3, *colours, height, width), dtype=np.float32)

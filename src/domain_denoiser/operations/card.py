@@ -61,6 +61,7 @@ def content(
         rights=", ".join(said for said in (domain.authors, domain.licence) if said is not None),
         files={Path(path).name: md5 for path, md5 in candidate.files.items()},
         size="images of any size" if graph.size is None else f"images of {graph.size[1]} x {graph.size[0]} pixels",
+        channels=graph.channels,
         knows_its_domain=graph.profile is not None,
         count=count,
         gate_images=candidate.gate_images,

@@ -85,7 +85,7 @@ def decide(params: Params, model: str | None) -> Decision:
     figures = _figures(before, restored, params.seed)
     hashes = champions.hashes(files[best])
     others = None if present is None else [path for path in hashes if hashes[path] != present.files[path]]
-    if others == [champions.GRAPH]:
+    if others and champions.WEIGHTS not in others:
         passed, reasons = judge_anew(figures)
     else:
         passed, reasons = judge(figures, params.gate, present is not None, same=others == [])
@@ -137,7 +137,10 @@ def judge(figures: Figures, rules: Gate, has_champion: bool, same: bool) -> tupl
 
 
 def judge_anew(figures: Figures) -> tuple[bool, list[str]]:
-    """As `judge`, for the champion's weights, of which today's code exports another graph: it must restore the same."""
+    """As `judge`, for the champion's weights with another graph or other settings: it must restore the same.
+
+    Today's code exports another graph of them, its settings have keys that they did not have, or both.
+    """
     checks = [
         (
             abs(values["gain_db"]) <= SAME_DB,
@@ -298,6 +301,11 @@ def _psnr(graph: Graph, levels: list[float]) -> dict[str, np.ndarray]:
 
 
 def _psnr_db(graph: Graph, corrupted: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """PSNR in dB of each restored image, float64 [N]. corrupted, clean: uint8 [N, H, W]."""
-    restored = images.from_unit(graph.restore(Scale().to_unit(corrupted)), "cpu")
+    """PSNR in dB of each restored image, float64 [N]. corrupted, clean: as they lie on disk.
+
+    Colours are restored as `denoise restore` does: one by one by a champion that is for grey images.
+    """
+    noisy = Scale().to_unit(corrupted)
+    noisy = noisy.reshape(len(noisy), -1, *noisy.shape[-2:])  # [N, C, H, W]
+    restored = images.from_unit(graph.restore_any(noisy), "cpu")
     return metrics.psnr_db(metrics.mse(restored, images.to_float(clean, "cpu"))).double().numpy()

@@ -611,14 +611,15 @@ def log_model(store: Store, run: "Run", weights: Mapping[str, bytes]) -> str:
     from domain_denoiser.networks import architectures, stored, tracing
 
     with temporary.laid_out(weights) as folder:
-        network, size = stored.load(folder, "cpu"), architectures.image_size(stored.load_settings(folder))
+        network, settings = stored.load(folder, "cpu"), stored.load_settings(folder)
+    size, channels = architectures.image_size(settings), architectures.channels(settings)
     height, width = (28, 36) if size is None else size
     with mlflow.start_run(run_id=run.info.run_id), tracing.any_size():
         logged = mlflow.pytorch.log_model(
             tracing.AnyLayout(network),
             name="model",
-            signature=_signature(size),
-            input_example=numpy.zeros((2, 1, height, width), numpy.float32),
+            signature=_signature(channels, size),
+            input_example=numpy.zeros((2, channels, height, width), numpy.float32),
             pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}", f"numpy=={numpy.__version__}"],
             serialization_format="pt2",
             tags={"md5": digest},
@@ -628,13 +629,14 @@ def log_model(store: Store, run: "Run", weights: Mapping[str, bytes]) -> str:
     return logged.model_id
 
 
-def _signature(size: tuple[int, int] | None) -> "ModelSignature":
-    """float32 [B, 1, H, W] to the same; any H and W if the network has no size of its own."""
+def _signature(channels: int, size: tuple[int, int] | None) -> "ModelSignature":
+    """float32 [B, C, H, W] to the same; any H and W if the network has no size of its own."""
     import numpy
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    images = Schema([TensorSpec(numpy.dtype(numpy.float32), (-1, 1, *((-1, -1) if size is None else size)))])
+    shape = (-1, channels, *((-1, -1) if size is None else size))
+    images = Schema([TensorSpec(numpy.dtype(numpy.float32), shape)])
     return ModelSignature(inputs=images, outputs=images)
 
 

@@ -138,19 +138,11 @@ class Denoiser:
     def _piece(self, block: np.ndarray, scale: Scale, kept: Kept) -> tuple[np.ndarray, np.ndarray]:
         """Restored images [N, H, W, C], and the sums over what is kept of all channels: [N, 8]."""
         noisy = scale.to_unit(np.ascontiguousarray(block.transpose(0, 3, 1, 2)))
-        restored = self._restored(noisy)
+        restored = self._graph.restore_any(noisy)
         added = np.zeros((len(block), SUMS))
         if self.profile is not None:
             added = sums(noisy[..., *kept], restored[..., *kept])
         return scale.from_unit(restored, block.dtype).transpose(0, 2, 3, 1), added
-
-    def _restored(self, noisy: np.ndarray) -> np.ndarray:
-        """float32 [N, C, H, W] in [0, 1], with one or three channels, whatever the graph has -> restored, the same."""
-        if self.channels == 1:
-            return self._graph.restore(noisy.reshape(-1, *noisy.shape[2:])).reshape(noisy.shape)
-        if noisy.shape[1] == self.channels:
-            return self._graph.restore(noisy)
-        return self._graph.restore(noisy.repeat(self.channels, axis=1)).mean(axis=1, keepdims=True)
 
 
 def _checked(images: np.ndarray, value_range: tuple[float, float], invert: bool) -> tuple[np.ndarray, Scale]:

@@ -1,12 +1,12 @@
 """Runs a denoiser that is one ONNX graph: the champion or a candidate. Needs only NumPy and ONNX Runtime."""
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from domain_denoiser.base.errors import BadInput
+from domain_denoiser.core import images
 from domain_denoiser.domain import profile
 from domain_denoiser.domain.profile import Profile
 from domain_denoiser.runtime.tiles import Reach
@@ -14,7 +14,7 @@ from domain_denoiser.runtime.tiles import Reach
 if TYPE_CHECKING:
     import onnxruntime
 
-PIXELS = 200_000  # per batch, those of each channel: about 250 images of MNIST's size
+BATCH = 200_000  # values: about 250 images of MNIST's size
 REACH = ("halo", "step")  # metadata of the file: pixels
 PROFILE = "profile"  # metadata of the file: of the domain, in JSON
 NOWHERE = "/dev/null/"  # the folder for external weights: a graph that names weights in other files finds none
@@ -54,16 +54,27 @@ class Graph:
         be at least 1. `Scale.to_unit` makes it of other types.
         Raises BadInput if the graph does not accept such images, or if its output is not images.
         """
-        axis = () if self.channels == 1 else (3,)
-        if noisy.shape[1:-2] != axis:
-            shapes = ", ".join(("[N", *map(str, axis), "H", "W]"))
-            raise BadInput(f"{self._where} takes images {shapes}, but these are {list(noisy.shape)}")
-        batch_size = max(1, PIXELS // math.prod(noisy.shape[1:]))
+        if images.channels(noisy) != self.channels:
+            wanted = "[N, H, W]" if self.channels == 1 else "[N, 3, H, W]"
+            raise BadInput(f"{self._where} takes images {wanted}, but these are {list(noisy.shape)}")
+        batch_size = images.per_batch(BATCH, noisy)
         restored = np.empty(noisy.shape, np.float32)
         for start in range(0, len(noisy), batch_size):
             batch = slice(start, start + batch_size)
             restored[batch] = self._run(noisy[batch])
         return restored
+
+    def restore_any(self, noisy: np.ndarray) -> np.ndarray:
+        """As `restore`, for float32 [N, C, H, W] with C = 1 or 3, whatever the graph has; returns the same form.
+
+        A graph of one channel restores colours one by one. Through one of three channels a grey image goes as three
+        equal ones, and comes out as their mean.
+        """
+        if self.channels == 1:
+            return self.restore(noisy.reshape(-1, *noisy.shape[2:])).reshape(noisy.shape)
+        if noisy.shape[1] == self.channels:
+            return self.restore(noisy)
+        return self.restore(noisy.repeat(self.channels, axis=1)).mean(axis=1, keepdims=True)
 
     def _run(self, noisy: np.ndarray) -> np.ndarray:
         """A batch of `restore`."""
