@@ -26,7 +26,9 @@ def denoiser() -> Denoiser:
     return Denoiser(graph_files.negative(), "here", 1)
 
 
-@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3), (5, 7, 1), (2, 5, 7), (2, 5, 7, 1), (2, 5, 7, 3), (2, 1, 5, 7)])
+@pytest.mark.parametrize(
+    "shape", [(5, 7), (5, 7, 3), (5, 7, 1), (2, 5, 7), (2, 5, 7, 1), (2, 5, 7, 3), (2, 1, 5, 7), (2, 3, 5, 7)]
+)
 @pytest.mark.parametrize("dtype,white", [("bool", 1), ("uint8", 255), ("uint16", 65535), ("<f4", 1), (">f8", 1)])
 def test_an_array_keeps_shape_and_type(denoiser, shape, dtype, white):
     drawn = RNG.random(shape)
@@ -144,6 +146,8 @@ def test_a_network_for_colour_restores_channels_together(network, colour, dtype,
     assert (restored.shape, restored.dtype) == (given.shape, np.dtype(dtype))
     within = 1e-5 * white if "f" in dtype else 0.5 + 1e-5 * white
     assert np.abs(restored - expected).max() <= within
+    channels_first = np.ascontiguousarray(given.transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(colour(channels_first).transpose(0, 2, 3, 1), restored)
     one = colour(given[0])
     assert np.abs(one.astype(float) - restored[0]).max() <= (1e-5 * white if "f" in dtype else 1)
     inverted = white - by_torch(network, (1.0 - given / white).astype(np.float32)) * white

@@ -12,13 +12,13 @@ from domain_denoiser.formats.image_file import ImageFile, check_block, check_siz
 
 PART = 800_000  # pixels of a block: about 1,000 images of MNIST's size
 
-LAYOUTS = "[H, W], [N, H, W], [H, W, 1 or 3], [N, H, W, 1 or 3] or [N, 1, H, W]"
+LAYOUTS = "[H, W], [N, H, W], [H, W, 1 or 3], [N, H, W, 1 or 3] or [N, 1 or 3, H, W]"
 
 
 def as_images(array: np.ndarray) -> np.ndarray:
     """Images of any of the layouts LAYOUTS as a view [N, H, W, C], C = 1 or 3.
 
-    Three axes are [H, W, C] if the last has the length 1 or 3, else [N, H, W].
+    Three axes are [H, W, C] if the last has the length 1 or 3, else [N, H, W]; four [N, H, W, C], else [N, C, H, W].
     Raises ValueError for another layout.
     """
     shape = array.shape
@@ -31,13 +31,15 @@ def as_images(array: np.ndarray) -> np.ndarray:
             return array[None] if shape[-1] in (1, 3) else array[..., None]
         case 4 if shape[-1] in (1, 3):
             return array
-        case 4 if shape[1] == 1:
-            return array[:, 0, :, :, None]
+        case 4 if shape[1] in (1, 3):
+            return array.transpose(0, 2, 3, 1)
     raise ValueError(f"has the shape {list(shape)}, but {LAYOUTS} is wanted")
 
 
 def as_given(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The inverse of `as_images`: [N, H, W, C], of all images or of some, in the layout of an array of `shape`."""
+    if len(shape) == 4 and shape[-1] not in (1, 3):
+        images = images.transpose(0, 3, 1, 2)
     return images.reshape(-1, *shape[1:])
 
 

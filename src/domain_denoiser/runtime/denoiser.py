@@ -74,9 +74,9 @@ class Denoiser:
     ) -> np.ndarray:
         """Restored images, of the shape, type and byte order of `images`.
 
-        images: [H, W], [H, W, C], [N, H, W], [N, H, W, C] or [N, 1, H, W], with one or three channels C; three axes are
-        [H, W, C] if the last has a length of 1 or 3. bool, uint8, uint16, or float within `value_range`, from which
-        values may be off by 5 % of it, and are clipped. invert: for dark strokes on a light ground.
+        images: [H, W], [H, W, C], [N, H, W], [N, H, W, C] or [N, C, H, W], with one or three channels C, which are the
+        last axis if that has a length of 1 or 3. bool, uint8, uint16, or float within `value_range`, from which values
+        may be off by 5 % of it, and are clipped. invert: for dark strokes on a light ground.
 
         A network for grey images restores the channels of colour images one by one. One for colour images restores them
         together; a grey image goes into it as three equal channels, and comes out as their mean.
