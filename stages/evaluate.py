@@ -12,11 +12,11 @@ from domain_denoiser.base.errors import one_sentence
 
 def main(name: Annotated[str, typer.Argument(help="A folder under models/, or `noisy`.")]) -> None:
     read = params.read(Path("params.yaml"))
-    import pandas
     import torch
 
     from domain_denoiser.base import atomic
     from domain_denoiser.core import compute, images, noisy_sets
+    from domain_denoiser.evaluation import tables
     from domain_denoiser.evaluation.baselines import BASELINES
     from domain_denoiser.evaluation.per_image import evaluate
 
@@ -29,14 +29,13 @@ def main(name: Annotated[str, typer.Argument(help="A folder under models/, or `n
         restore = stored.load(layout.MODELS / name, device)
     folder = layout.NOISE_LEVELS
     levels = noisy_sets.load_levels(folder)
-    tables = []
+    rows = []
     for sigma in progress.track(levels, len(levels), f"evaluate {name}", "noise levels"):
         pair = images.mapped_pair(layout.clean_images("test"), folder / noisy_sets.level_file("test", sigma))
         clean, corrupted = (torch.from_numpy(array).to(device) for array in pair)
-        tables.append(evaluate(restore, corrupted, clean, sigma))
+        rows.append(evaluate(restore, corrupted, clean, sigma))
     with atomic.file(layout.table(name)) as temporary:
-        # Nine digits identify every float32.
-        pandas.concat(tables).to_csv(temporary, index=False, float_format="%.9g", lineterminator="\n")
+        tables.write(temporary, rows)
 
 
 if __name__ == "__main__":

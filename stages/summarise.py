@@ -19,10 +19,10 @@ def main() -> None:
     from domain_denoiser.evaluation.baselines import BASELINES
     from domain_denoiser.evaluation.per_image import means
 
-    names = [*BASELINES, *read.models]
+    names = [*BASELINES, *read.filters, *read.models]
     if leftovers := sorted(path.name for path in layout.EVALUATION.glob("*") if path.stem not in names):
         raise BadInput(
-            f"{layout.EVALUATION} has {', '.join(leftovers)}, but params.yaml has no such models: "
+            f"{layout.EVALUATION} has {', '.join(leftovers)}, but params.yaml has no such models or filters: "
             "`denoise recover` removes them"
         )
     with live.follow(patience_s=60.0), atomic.together() as new:

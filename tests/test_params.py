@@ -158,6 +158,36 @@ def test_model_must_not_have_the_name_of_the_unrestored_input(values, write_para
     assert "must not call a model 'noisy'" in said(params.read, write_params(values))
 
 
+def test_model_must_not_have_the_name_of_a_filter(values, write_params):
+    values["models"]["wavelet"] = values["models"]["fixed"]
+    assert "must not call a model 'wavelet': that is the name of a filter" in said(params.read, write_params(values))
+
+
+def test_a_first_champion_needs_a_floor_or_a_filter(values, write_params):
+    values["gate"]["floors_db"] = {}
+    assert "must have a noise level in gate.floors_db, or a filter in filters" in said(
+        params.read, write_params(values)
+    )
+    values["filters"] = {"wavelet": [0.8, 1.0]}
+    assert params.read(write_params(values)).filters == {"wavelet": [0.8, 1.0]}
+
+
+@pytest.mark.parametrize(
+    ("filters", "wanted"),
+    [
+        ({"median": [1.0]}, "filters.median is 'median', but input should be 'nonlocal_means', 'wavelet' or"),
+        ({"wavelet": []}, "filters.wavelet is [], but list should have at least 1 item"),
+        ({"wavelet": [1.0, 0.5]}, "filters.wavelet must ascend, but is [1.0, 0.5]"),
+        ({"wavelet": [0.0, 0.5]}, "filters.wavelet.0 is 0.0, but input should be greater than 0"),
+        ({"wavelet": [1.0, 1.0]}, "filters.wavelet must ascend"),
+        ({"wavelet": 1.0}, "filters.wavelet is 1.0, but input should be a valid list"),
+    ],
+)
+def test_filters_have_strengths_above_zero_that_ascend(values, write_params, filters, wanted):
+    values["filters"] = filters
+    assert wanted in said(params.read, write_params(values))
+
+
 @pytest.mark.parametrize("key", ["sead", "compute.gpu", "data.mirror", "noisy.fixed.low"])
 def test_unknown_key_is_refused(values, write_params, key):
     at(values, key, 1)

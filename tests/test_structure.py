@@ -87,6 +87,17 @@ def stages_in(folder: str) -> list[Stage]:
 
 
 STAGES = resolved(PARAMS, *STUDY)  # of MNIST
+
+
+def with_filters() -> list[Stage]:
+    """The stages that MNIST, whose filters are in the study, does not have."""
+    values = YAML(typ="safe").load(PARAMS.read_bytes()) | {"filters": {name: [1.0] for name in params.FILTERS}}
+    with tempfile.TemporaryDirectory() as folder:
+        YAML().dump(values, path := Path(folder, "params.yaml"))
+        return [stage for stage in resolved(path) if stage.name.startswith("filter@")]
+
+
+FILTERS = with_filters()
 # Of this project, if that is of other images; the study is of MNIST alone.
 OWN = resolved(ROOT / "params.yaml") if PARAMS.read_bytes() != (ROOT / "params.yaml").read_bytes() else []
 # networks.architectures imports an architecture only when it is asked for.
@@ -102,7 +113,9 @@ def kept() -> dict[str, bool]:
 
 
 every_stage = pytest.mark.parametrize(
-    "stage", STAGES + OWN, ids=[*(stage.name for stage in STAGES), *(f"own {stage.name}" for stage in OWN)]
+    "stage",
+    STAGES + FILTERS + OWN,
+    ids=[*(stage.name for stage in STAGES + FILTERS), *(f"own {stage.name}" for stage in OWN)],
 )
 
 
@@ -216,7 +229,7 @@ def test_stage_declares_the_params_it_reads_and_no_others(stage):
 def test_stage_that_works_on_one_entry_declares_that_entry_alone(stage):
     # Else a change to one model would retrain all of them.
     kind, _, key = stage.name.partition("@")
-    section = {"corrupt": "noisy", "train": "models"}.get(kind)
+    section = {"corrupt": "noisy", "train": "models", "filter": "filters"}.get(kind)
     if section:
         assert {param for param in stage.params if param.startswith(section)} == {f"{section}.{key}"}
 
@@ -327,9 +340,19 @@ def test_git_ignores_what_dvc_keeps_and_nothing_else_that_a_stage_writes():
     ignored = dict(zip(fields[3::4], fields[0::4]))  # path -> the file that says so
     assert set(ignored) == {path for path, cached in outs.items() if cached}
     assert set(ignored.values()) == {".gitignore"}
-    for path in ("models/a_new_one/model.safetensors", "reports/evaluation/a_new_one.csv", "data/noisy/a_new_one"):
+    for path in (
+        "models/a_new_one/model.safetensors",
+        "reports/evaluation/a_new_one.csv",
+        "reports/filters/wavelet.csv",
+        "data/noisy/a_new_one",
+    ):
         assert subprocess.run(["git", "check-ignore", "-q", "--no-index", path], cwd=ROOT).returncode == 0
-    for path in ("champion/model.safetensors", "models/a_new_one/history.csv", "data/README.md"):
+    for path in (
+        "champion/model.safetensors",
+        "models/a_new_one/history.csv",
+        "reports/filters/wavelet.json",
+        "data/README.md",
+    ):
         assert subprocess.run(["git", "check-ignore", "-q", "--no-index", path], cwd=ROOT).returncode == 1
 
 

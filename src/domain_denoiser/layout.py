@@ -13,6 +13,7 @@ MODELS = Path("models")
 EVALUATION = Path("reports/evaluation")
 METRICS = Path("reports/metrics.json")
 LEVELS = Path("reports/levels.csv")
+FILTERS = Path("reports/filters")  # classical filters on the gate images
 FIGURES = Path("reports/figures")
 PSNR_AGAINST_NOISE = FIGURES / "psnr_against_noise.png"
 GATE_REPORT = Path("reports/gate.json")  # the gate's last decision, with its candidate
@@ -59,6 +60,16 @@ def clean_labels(split: str) -> Path:
 def table(model: str) -> Path:
     """The evaluation of a model or baseline, a row an image."""
     return EVALUATION / f"{model}.csv"
+
+
+def filtered(name: str) -> Path:
+    """A filter's evaluation on the gate images, a row an image."""
+    return FILTERS / f"{name}.csv"
+
+
+def strength(name: str) -> Path:
+    """The strength of a filter that calibration chose."""
+    return FILTERS / f"{name}.json"
 
 
 def figures(model: str) -> tuple[Path, Path]:

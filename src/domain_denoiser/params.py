@@ -24,6 +24,7 @@ Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Seconds = Annotated[float, Field(gt=0.0, le=86_400.0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0.0, lt=1.0, allow_inf_nan=False)]
 Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Strength = Annotated[float, Field(gt=0.0, le=100.0, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 Checked = TypeVar("Checked", bound=BaseModel)
@@ -34,6 +35,7 @@ IDX_FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+FILTERS = ("nonlocal_means", "wavelet", "total_variation")
 
 
 class Strict(BaseModel):
@@ -221,7 +223,7 @@ class Gate(Strict):
     sigma: Sigma
     margin_db: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]
     allowed_loss_db: dict[str, Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]]  # at each noise level
-    floors_db: Annotated[dict[str, Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]], Field(min_length=1)]
+    floors_db: dict[str, Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)]]  # at some noise levels
     profile: bool  # whether the graph of a champion says what the images of its domain look like
 
 
@@ -231,6 +233,8 @@ class Params(Strict):
     compute: Compute
     data: Annotated[Idx | Images, Field(discriminator="kind")]
     noisy: dict[Name, Law]
+    # Classical filters -> strengths to choose from: multiples of the noise level that is estimated from each image.
+    filters: dict[Literal[FILTERS], Annotated[list[Strength], Field(min_length=1), Ascending]]
     models: Annotated[dict[Name, Model], Field(min_length=1)]
     gate: Gate
 
@@ -259,6 +263,10 @@ class Params(Strict):
             raise ValueError(f"must have gate.allowed_loss_db at the noise levels {', '.join(levels)}, not at {found}")
         if "noisy" in self.models:
             raise ValueError("must not call a model 'noisy': that is the name of the unrestored input")
+        if taken := [name for name in FILTERS if name in self.models]:
+            raise ValueError(f"must not call a model {taken[0]!r}: that is the name of a filter")
+        if not (self.gate.floors_db or self.filters):
+            raise ValueError("must have a noise level in gate.floors_db, or a filter in filters, for a first champion")
         return self
 
 

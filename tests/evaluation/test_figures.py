@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from domain_denoiser.evaluation import figures
+from domain_denoiser.evaluation.filters import Shown
+from domain_denoiser.params import FILTERS
 
 LEVELS = [0.0, 0.1, 0.25, 0.5, 0.75, 1.0]
 HISTORY = pandas.DataFrame(
@@ -27,7 +29,7 @@ TABLE = pandas.DataFrame(
 def picture(digits):
     """The clean, noisy and restored images of four columns, and their figure."""
     shown = [digits[:4] // 2, digits[4:8] // 2, digits[8:12] // 2]  # no white pixel: a free scale would stretch them
-    return shown, figures.digits(*shown, [0.1, 0.25, 0.5, 1.0], "fixed: original, noisy, restored")
+    return shown, figures.digits(*shown, [0.1, 0.25, 0.5, 1.0], "fixed: original, noisy, restored", None)
 
 
 def png(figure) -> bytes:
@@ -55,7 +57,42 @@ def test_digits_name_rows_and_noise_levels(picture):
 
 
 def test_a_single_column_is_a_figure_too(digits):
-    assert len(figures.digits(digits[:1], digits[:1], digits[:1], [0.5], "one").axes) == 3
+    assert len(figures.digits(digits[:1], digits[:1], digits[:1], [0.5], "one", None).axes) == 3
+
+
+@pytest.fixture
+def coloured():
+    """Two colour images of 16 bits, [2, 3, 20, 24], and a figure of them beside filters."""
+    original = np.random.default_rng(1).integers(10_000, 50_000, (2, 3, 20, 24)).astype(np.uint16)
+    noisy, restored = original - 5_000, original + np.array([6_553, 13_107], np.uint16)[:, None, None, None]
+    filtered = Shown((noisy / 65_535).astype(np.float32), ["wavelet", "nonlocal_means"])
+    return original, restored, figures.digits(original, noisy, restored, [0.1, 0.2], "cells", filtered)
+
+
+def test_colour_is_shown_in_colour_on_a_fixed_scale(coloured):
+    original, _, figure = coloured
+    for column, image in enumerate(original):
+        (drawn,) = figure.axes[column].get_images()
+        np.testing.assert_allclose(drawn.get_array(), np.moveaxis(image / 65_535, 0, -1))
+
+
+def test_beside_filters_there_are_the_best_of_them_and_a_signed_residual(coloured):
+    _, _, figure = coloured
+    names = [figure.axes[2 * row].get_ylabel() for row in range(5)]
+    assert names == ["original", "noisy", "best filter", "restored", "residual\n±0.2"]
+    assert [axes.get_xlabel() for axes in figure.axes[4:6]] == ["wavelet", "nonlocal means"]
+    for axes, apart in zip(figure.axes[8:], (0.1, 0.2)):
+        (drawn,) = axes.get_images()
+        np.testing.assert_allclose(drawn.get_array(), np.full((20, 24), apart), atol=1e-4)
+        assert drawn.get_clim() == (-0.2, 0.2)
+
+
+def test_grey_of_16_bits_is_shown_from_black_to_white():
+    image = np.arange(2 * 20 * 24, dtype=np.uint16).reshape(2, 20, 24)
+    figure = figures.digits(image, image, image, [0.1, 0.2], "scans", None)
+    (drawn,) = figure.axes[0].get_images()
+    np.testing.assert_array_equal(drawn.get_array(), image[0])
+    assert drawn.get_clim() == (0, 65_535)
 
 
 def lines(axes):
@@ -86,6 +123,21 @@ def test_psnr_against_noise_has_a_line_a_model():
     assert len({line.get_marker() for line in axes.get_lines()}) == 3
 
 
+def test_filters_are_grey_lines_that_differ_and_take_no_colour_from_models():
+    """However well a filter leaves images without noise as they are, the axis ends above the best model."""
+    rows = [(name, sigma, 100.0 if sigma == 0.0 else 15.0) for name in FILTERS for sigma in LEVELS]
+    beside = pandas.concat([TABLE[:6], pandas.DataFrame(rows, columns=TABLE.columns), TABLE[6:]])
+    (alone,), (axes,) = figures.psnr_against_noise(TABLE).axes, figures.psnr_against_noise(beside).axes
+    drawn, before = ({line.get_label(): line for line in of.get_lines()} for of in (axes, alone))
+    assert list(drawn) == ["noisy", "nonlocal means", "wavelet", "total variation", "plain", "fixed"]
+    for name, line in before.items():
+        assert (drawn[name].get_color(), drawn[name].get_marker()) == (line.get_color(), line.get_marker())
+    greys = [drawn[name.replace("_", " ")] for name in FILTERS]
+    assert len({line.get_color() for line in greys}) == len({str(line.get_linestyle()) for line in greys}) == 3
+    assert all(len({line.get_color()[1:][at : at + 2] for at in (0, 2, 4)}) == 1 for line in greys)
+    assert axes.get_ylim() == alone.get_ylim()
+
+
 def test_however_many_models_each_has_a_line_that_tells_it_apart():
     names = ["noisy", *"abcdefghijklmno"]
     table = pandas.DataFrame([(name, sigma, 20.0) for name in names for sigma in LEVELS], columns=TABLE.columns)
@@ -96,7 +148,7 @@ def test_however_many_models_each_has_a_line_that_tells_it_apart():
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda digits: figures.digits(digits[:3], digits[3:6], digits[6:9], [0.1, 0.5, 1.0], "digits"),
+        lambda digits: figures.digits(digits[:3], digits[3:6], digits[6:9], [0.1, 0.5, 1.0], "digits", None),
         lambda digits: figures.learning_curves(HISTORY, "training"),
         lambda digits: figures.psnr_against_noise(TABLE),
     ],

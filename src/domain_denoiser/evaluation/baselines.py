@@ -1,6 +1,8 @@
-"""The baselines that the models are compared with."""
+"""What the models are compared with: the noisy input itself, and classical filters."""
 
 from typing import TYPE_CHECKING
+
+from domain_denoiser.params import FILTERS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,3 +16,4 @@ def unrestored(noisy: "Tensor") -> "Tensor":
 
 
 BASELINES = {NOISY: unrestored}
+NAMES = (NOISY, *FILTERS)  # of everything in tables that is no model

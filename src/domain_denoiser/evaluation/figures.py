@@ -10,29 +10,75 @@ from typing import BinaryIO
 
 import numpy as np
 import pandas
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from domain_denoiser.evaluation.baselines import NAMES, NOISY
+from domain_denoiser.evaluation.filters import Shown
+from domain_denoiser.params import FILTERS
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-ROWS = ("original", "noisy", "restored")
+GREYS = ("#333333", "#777777", "#aaaaaa")  # of filters
+STYLES = ("--", "-.", ":")
+PIXELS = 100  # of an image, to an inch
+LARGEST_ERROR = 0.2  # the end of the residual's scale: its images are compared with each other
 
 
-def digits(original: np.ndarray, noisy: np.ndarray, restored: np.ndarray, sigmas: list[float], title: str) -> Figure:
-    """The post's figure: one column per digit, with its noise level above; the grey scale is fixed to 0 ... 255.
+def digits(
+    original: np.ndarray,
+    noisy: np.ndarray,
+    restored: np.ndarray,
+    sigmas: list[float],
+    title: str,
+    filtered: Shown | None,
+) -> Figure:
+    """The post's figure: one column per image, with its noise level above; the scale is fixed to black ... white.
 
-    original, noisy, restored: uint8 [N, 28, 28]; sigmas: N noise levels.
+    original, noisy, restored: as they are stored; sigmas: N noise levels. filtered: what the best filter makes of them,
+    if there is any: then there are two rows more, for it and for the residual, restored - original, which is red where
+    the restored image is too bright.
     """
-    figure = Figure(figsize=(len(sigmas), 3.7), layout="constrained")
-    axes = figure.subplots(3, len(sigmas), squeeze=False)
-    for row, (name, shown) in enumerate(zip(ROWS, (original, noisy, restored))):
+    rows = {"original": original, "noisy": noisy, "restored": restored}
+    if filtered is not None:
+        rows = {"original": original, "noisy": noisy, "best filter": filtered.restored, "restored": restored}
+    count = len(rows) + (filtered is not None)
+    side = max(1.0, original.shape[-1] / PIXELS)  # inches
+    height = side * original.shape[-2] / original.shape[-1]
+    figure = Figure(figsize=(side * len(sigmas), 0.7 + height * count), layout="constrained")
+    axes = figure.subplots(count, len(sigmas), squeeze=False)
+    for row, (name, shown) in enumerate(rows.items()):
         axes[row, 0].set_ylabel(name, fontsize=11)
         for column, image in enumerate(shown):
-            axes[row, column].imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axes[row, column].set(xticks=[], yticks=[])
+            _show(axes[row, column], image)
+    if filtered is not None:
+        axes[count - 1, 0].set_ylabel(f"residual\n±{LARGEST_ERROR:g}", fontsize=11)
+        for column, (mine, clean) in enumerate(zip(_in_unit(restored), _in_unit(original))):
+            error = mine - clean if clean.ndim == 2 else (mine - clean).mean(0)
+            axes[count - 1, column].imshow(
+                error, cmap="RdBu_r", vmin=-LARGEST_ERROR, vmax=LARGEST_ERROR, interpolation="nearest"
+            )
+            axes[count - 1, column].set(xticks=[], yticks=[])
+        for column, name in enumerate(filtered.names):
+            axes[2, column].set_xlabel(name.replace("_", " "), fontsize=7)
     for column, sigma in enumerate(sigmas):
         axes[0, column].set_title(f"σ = {sigma:g}", fontsize=9)
     figure.suptitle(title)
     return figure
+
+
+def _show(axes: Axes, image: np.ndarray) -> None:
+    """One image as it is stored, or float in [0, 1]: [H, W] or [3, H, W]."""
+    white = np.iinfo(image.dtype).max if image.dtype.kind == "u" else 1.0
+    if image.ndim == 3:
+        axes.imshow(np.moveaxis(image / white, 0, -1), interpolation="nearest")
+    else:
+        axes.imshow(image, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+
+
+def _in_unit(stored: np.ndarray) -> np.ndarray:
+    return stored / np.iinfo(stored.dtype).max
 
 
 def learning_curves(history: pandas.DataFrame, title: str) -> Figure:
@@ -55,18 +101,25 @@ def learning_curves(history: pandas.DataFrame, title: str) -> Figure:
 
 
 def psnr_against_noise(levels: pandas.DataFrame) -> Figure:
-    """PSNR against the noise level, one line per model, from the columns of levels.csv.
+    """PSNR against the noise level, one line per model and baseline, from the columns of levels.csv.
 
-    As the noise goes to zero, the PSNR of the noisy input grows without bound; therefore the axis ends just above the
-    highest PSNR of a model.
+    As the noise goes to zero, the PSNR of the noisy input grows without bound, and that of filters with it; therefore
+    the axis ends just above the highest PSNR of a model.
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     models = list(dict.fromkeys(levels["model"]))
-    highest = levels.loc[levels["model"] != "noisy", "psnr_db"].max()
-    for model, colour, marker in zip(models, cycle(COLOURS[-2:-1] + COLOURS), cycle(MARKERS)):
+    highest = levels.loc[~levels["model"].isin(NAMES), "psnr_db"].max()
+    looks = zip(cycle(COLOURS[-2:-1] + COLOURS), cycle(MARKERS))
+    of_filters = zip(GREYS, STYLES)
+    for model in models:
         rows = levels[levels["model"] == model]
-        style = ":" if model == "noisy" else "-"
+        if model in FILTERS:
+            grey, style = next(of_filters)
+            axes.plot(rows["sigma"], rows["psnr_db"], color=grey, linestyle=style, label=model.replace("_", " "))
+            continue
+        colour, marker = next(looks)
+        style = ":" if model == NOISY else "-"
         axes.plot(rows["sigma"], rows["psnr_db"], style, color=colour, marker=marker, label=model)
     axes.set(
         xlabel="noise level σ (standard deviation, pixels in [0, 1])",

@@ -16,6 +16,12 @@ COLUMNS = ["sigma", "image", *METRICS]  # image: its index among the test images
 HISTORY = ["epoch", "train_loss", "val_loss", "val_psnr_db", "learning_rate"]
 
 
+def write(path: Path, levels: Sequence[pandas.DataFrame]) -> None:
+    """Write the rows of all noise levels as one per-image table."""
+    # Nine digits identify every float32.
+    pandas.concat(levels).to_csv(path, index=False, float_format="%.9g", lineterminator="\n")
+
+
 def load(path: Path) -> pandas.DataFrame:
     """Read a per-image table. Raises BadInput if the file is not one."""
     return parse(reading.content(path, reading.LARGEST_TABLE), str(path))

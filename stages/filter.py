@@ -1,0 +1,79 @@
+"""One classical filter on the stored noisy images, told nothing of their noise.
+
+reports/filters/<name>.json has its strength, reports/evaluation/<name>.csv what it does on the test images, and
+reports/filters/<name>.csv on the gate images.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from domain_denoiser import layout, params
+from domain_denoiser.base import one_writer, progress
+from domain_denoiser.base.errors import BadInput, one_sentence
+from domain_denoiser.params import Levels
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CALIBRATED_ON = 20  # val images at most
+
+
+def main(name: Annotated[str, typer.Argument(help="A key of `filters` in params.yaml.")]) -> None:
+    read = params.read(Path("params.yaml"))
+    if name not in read.filters:
+        raise BadInput(f"params.yaml: filters has {', '.join(read.filters) or 'none'}, but not {name!r}")
+    import torch
+
+    from domain_denoiser.base import atomic
+    from domain_denoiser.core import compute, images, noisy_sets
+    from domain_denoiser.evaluation import filters, tables
+    from domain_denoiser.evaluation.per_image import evaluate
+
+    device, threads = compute.prepare(read.compute), read.compute.threads
+    strength = filters.calibrated(
+        name, read.filters[name], *calibration(read.noisy["test"].root, read.seed), threads=threads
+    )
+    restore = filters.restoring(name, strength, threads)
+    levels, rows = noisy_sets.load_levels(layout.NOISE_LEVELS), {"test": [], "gate": []}
+    jobs = [(split, sigma) for split in rows for sigma in levels]
+    for split, sigma in progress.track(jobs, len(jobs), f"filter {name}", "noise levels"):
+        stored = layout.NOISE_LEVELS / noisy_sets.level_file(split, sigma)
+        pair = images.mapped_pair(layout.clean_images(split), stored)
+        clean, noisy = (torch.from_numpy(array).to(device) for array in pair)
+        rows[split].append(evaluate(restore, noisy, clean, sigma))
+    with atomic.together() as new:
+        new(layout.strength(name)).write_text(atomic.as_json({"strength": strength}))
+        tables.write(new(layout.table(name)), rows["test"])
+        tables.write(new(layout.filtered(name)), rows["gate"])
+
+
+def calibration(levels: Levels, seed: int) -> "tuple[np.ndarray, np.ndarray]":
+    """A few val images at each noise level, with noise of their own, and the same without: float32 in [0, 1].
+
+    Level 0 is left out where there are others: where there is no noise, the best strength is none.
+    """
+    import numpy as np
+
+    from domain_denoiser.core import images, noisy_sets
+    from domain_denoiser.params import Constant
+
+    val = images.mapped(layout.clean_images("val"))
+    count = min(CALIBRATED_ON, len(val))
+    clean = val[[place * len(val) // count for place in range(count)]]
+    sigmas = [sigma for sigma in levels.sigmas if sigma > 0.0] or levels.sigmas
+    laws = [Constant(law="constant", noise=levels.noise, sigma=sigma) for sigma in sigmas]
+    parts = [
+        part for law in laws for part in noisy_sets.corrupt(clean, law, seed, "filters", "val", str(law.sigma)).parts
+    ]
+
+    def unit(stored: np.ndarray) -> np.ndarray:
+        return images.to_unit(images.to_float(stored, "cpu"), np.dtype(np.float32))
+
+    return unit(np.concatenate(parts)), np.concatenate([unit(clean)] * len(laws))
+
+
+if __name__ == "__main__":
+    with one_sentence(), one_writer.alone():
+        typer.run(main)
