@@ -12,7 +12,7 @@ import typer
 from domain_denoiser import layout, params
 from domain_denoiser.base import one_writer, progress
 from domain_denoiser.base.errors import BadInput, one_sentence
-from domain_denoiser.params import Levels
+from domain_denoiser.params import Given, Levels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,29 +49,35 @@ def main(name: Annotated[str, typer.Argument(help="A key of `filters` in params.
         tables.write(new(layout.filtered(name)), rows["gate"])
 
 
-def calibration(levels: Levels, seed: int) -> "tuple[np.ndarray, np.ndarray]":
+def calibration(law: Levels | Given, seed: int) -> "tuple[np.ndarray, np.ndarray]":
     """A few val images at each noise level, with noise of their own, and the same without: float32 in [0, 1].
 
-    Level 0 is left out where there are others: where there is no noise, the best strength is none.
+    Level 0 is left out where there are others: where there is no noise, the best strength is none. Of pairs, the noisy
+    images are the given ones.
     """
     import numpy as np
 
     from domain_denoiser.core import images, noisy_sets
     from domain_denoiser.params import Constant
 
-    val = images.mapped(layout.clean_images("val"))
-    count = min(CALIBRATED_ON, len(val))
-    clean = val[[place * len(val) // count for place in range(count)]]
-    sigmas = [sigma for sigma in levels.sigmas if sigma > 0.0] or levels.sigmas
-    laws = [Constant(law="constant", noise=levels.noise, sigma=sigma) for sigma in sigmas]
-    parts = [
-        part for law in laws for part in noisy_sets.corrupt(clean, law, seed, "filters", "val", str(law.sigma)).parts
-    ]
-
     def unit(stored: np.ndarray) -> np.ndarray:
         return images.to_unit(images.to_float(stored, "cpu"), np.dtype(np.float32))
 
-    return unit(np.concatenate(parts)), np.concatenate([unit(clean)] * len(laws))
+    val = images.mapped(layout.clean_images("val"))
+    count = min(CALIBRATED_ON, len(val))
+    chosen = [place * len(val) // count for place in range(count)]
+    clean = val[chosen]
+    if isinstance(law, Given):
+        _, noisy = images.mapped_pair(layout.clean_images("val"), layout.given_noisy("val"))
+        return unit(noisy[chosen]), unit(clean)
+    sigmas = [sigma for sigma in law.sigmas if sigma > 0.0] or law.sigmas
+    at_levels = [Constant(law="constant", noise=law.noise, sigma=sigma) for sigma in sigmas]
+    parts = [
+        part
+        for level in at_levels
+        for part in noisy_sets.corrupt(clean, level, seed, "filters", "val", str(level.sigma)).parts
+    ]
+    return unit(np.concatenate(parts)), np.concatenate([unit(clean)] * len(sigmas))
 
 
 if __name__ == "__main__":

@@ -52,6 +52,11 @@ def clean_images(split: str) -> Path:
     return CLEAN / f"{split}_images.npy"
 
 
+def given_noisy(split: str) -> Path:
+    """The noisy images of pairs, beside the clean ones, as both are given."""
+    return CLEAN / f"{split}_noisy.npy"
+
+
 def clean_labels(split: str) -> Path:
     """The label of each of those images: its digit, or the number of its file."""
     return CLEAN / f"{split}_labels.npy"

@@ -17,6 +17,7 @@ from domain_denoiser import Denoiser
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import images, noisy_sets
 from domain_denoiser.operations import card
+from domain_denoiser.operations.beside import Best
 from domain_denoiser.params import Domain, read_domain
 from domain_denoiser.runs import champion
 from domain_denoiser.runs.champion import Champion
@@ -57,6 +58,8 @@ def made(
     model: str = "conv",
     graph: bytes = GRAPH,
     domain: Domain = MNIST,
+    filtered: dict[str, Best] = {},
+    groups: np.ndarray | None = None,
 ) -> str:
     candidate = Champion(
         model=model,
@@ -67,7 +70,7 @@ def made(
         gain_db=None,
         reasons=[],
     )
-    return card.content(candidate, domain, stages, restored, Graph(graph, "here", 1), 2018).decode()
+    return card.content(candidate, domain, stages, restored, Graph(graph, "here", 1), filtered, groups, 2018).decode()
 
 
 def rows(text: str) -> dict[str, list[float]]:
@@ -91,6 +94,26 @@ def test_the_figures_are_the_means_with_their_intervals():
     for sigma, (_, mean, low, high) in found.items():
         error = RESTORED[sigma].std() / np.sqrt(60)
         assert (low, high) == pytest.approx((mean - 1.96 * error, mean + 1.96 * error), abs=0.2 * error)
+
+
+def test_the_best_filter_stands_beside_the_model():
+    found = {"0.0": Best("wavelet", np.full(60, 45.0)), "0.5": Best("nonlocal_means", np.linspace(10.0, 20.0, 60))}
+    text = made(filtered=found)
+    assert (
+        "| σ | noisy | best filter | restored | 95 % interval |\n|---:|---:|---:|---:|---:|\n| 0.0 | 100.00 |" in text
+    )
+    assert "| 0.0 | 100.00 | 45.00, wavelet | 40.00 |" in text
+    assert "| 0.5 | 5.99 | 15.00, nonlocal means | 20.00 |" in text
+    assert "told nothing of the noise.\n\n## Not for" in text
+    assert "filter" not in made()
+
+
+def test_its_intervals_are_over_files_where_images_are_tiles():
+    assert "interval is that of the mean, by bootstrap over the images; how much" in " ".join(made().split())
+    text = " ".join(made(groups=np.repeat(np.arange(6), 10)).split())
+    assert "interval is that of the mean, by bootstrap over 6 files; how much" in text
+    low, high = rows(made(groups=np.repeat(np.arange(6), 10)))["0.5"][2:]
+    assert high - low > 1.5 * np.subtract(*rows(made())["0.5"][:1:-1])
 
 
 def test_equal_models_have_equal_cards_and_others_have_others():

@@ -28,10 +28,12 @@ from domain_denoiser.networks import exporting, mlp, stored
 from domain_denoiser.networks.architectures import Settings
 from domain_denoiser.networks.mlp import Settings as MlpSettings
 from domain_denoiser.operations import gate
+from domain_denoiser.operations.beside import within
 from domain_denoiser.operations.gate import Decision
 from domain_denoiser.operations.verify import promoted
 from domain_denoiser.params import Constant
 from domain_denoiser.runs import champion, compare
+from domain_denoiser.runs.dvc_lock import Stage
 from domain_denoiser.runtime.graphs import Graph
 
 LEVELS = [0.0, 0.5]
@@ -66,6 +68,16 @@ PROFILE_STAGE = """
       - models/${key}/model.safetensors
       outs:
       - models/${key}/profile.json
+"""
+
+FILTER_STAGE = """
+  filter:
+    foreach: ${filters}
+    do:
+      cmd: echo ${key}
+      deps: [data/noisy/test]
+      outs:
+      - reports/filters/${key}.csv
 """
 
 
@@ -163,6 +175,24 @@ def project(template: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return Project(copy.deepcopy(template.values))
 
 
+def beside(project: Project, **means: float) -> None:
+    """Filters by name, with their mean PSNR at 0.5 on the gate images, about which single images lie by up to 1 dB."""
+    lines = DVC_YAML.replace("[test]", "[test, fixed]").replace(
+        "deps: [code.py]", 'deps: [code.py]\n      params: ["models.${key}"]'
+    )
+    Path("dvc.yaml").write_text(lines + FILTER_STAGE)
+    atomic.write_json(Path("data/noisy/fixed/law.json"), {"law": "constant", "noise": "gaussian", "sigma": 0.5})
+    project.values["filters"] = {name: [1.0] for name in means}
+    apart = np.linspace(-1.0, 1.0, 100)
+    for name, mean in means.items():
+        rows = [(0.0, image, 100.0) for image in range(100)]
+        rows += [(0.5, image, mean + apart[image]) for image in range(100)]
+        table = pandas.DataFrame(rows, columns=["sigma", "image", "psnr_db"])
+        with atomic.file(layout.filtered(name)) as temporary:
+            table.to_csv(temporary, index=False)
+    project.write()
+
+
 def promote(project: Project, model: str | None = None) -> Decision:
     decision = gate.decide(project.settings(), model)
     assert decision.passed, decision.candidate.reasons
@@ -223,6 +253,116 @@ def test_a_first_champion_must_reach_the_floors(project):
     assert decision.candidate.reasons[0].startswith("FAILED: ")
 
 
+def test_a_candidate_must_be_above_the_best_filter_where_it_was_trained(project):
+    """At level 0 every filter is better here, and no sentence is about it."""
+    reached = promote(project).candidate.psnr_db["0.5"]
+    champion.remove()
+    beside(project, wavelet=reached - 2.0, total_variation=reached - 1.0)
+    decision = gate.decide(project.settings(floors_db={}), "random")
+    assert decision.passed
+    [reason] = decision.candidate.reasons
+    assert reason.startswith(
+        f"held: over the best filter at sigma 0.5, total_variation with {reached - 1.0:.2f} dB: +1.0"
+    )
+    assert "95 % interval over images from +0." in reason
+    found = decision.levels["0.5"]
+    assert found["best_filter"] == "total_variation"
+    assert found["best_filter_psnr_db"] == pytest.approx(reached - 1.0)
+    assert found["over_filter_low_db"] < found["over_filter_db"] == pytest.approx(1.0)
+    assert f"| {reached - 1.0:.2f}, total variation |" in decision.files[champion.CARD].decode()
+    assert decision.as_json()["levels"]["0.0"]["best_filter_psnr_db"] == 100.0
+
+
+def test_one_that_is_not_surely_above_the_best_filter_is_kept(project):
+    """A first champion, and one that is better than the champion."""
+    reached = promote(project).candidate.psnr_db["0.5"]
+    beside(project, wavelet=reached - 0.01, total_variation=reached - 5.0)
+    project.train(fixed=0.5, random=0.65, better=0.66)
+    above = gate.decide(project.settings(margin_db=0.0), "better")
+    assert [reason for reason in above.candidate.reasons if reason.startswith("FAILED: over the best filter at")]
+    assert not above.passed
+    champion.remove()
+    first = gate.decide(project.settings(floors_db={"0.5": 1.0}), "random")
+    assert not first.passed
+    assert [reason.split(":")[0] for reason in first.candidate.reasons] == ["held", "FAILED"]
+
+
+def test_the_same_weights_exported_anew_are_not_compared_with_filters(project, monkeypatch):
+    promote(project)
+    beside(project, wavelet=90.0)
+    real = exporting.exported
+    monkeypatch.setattr(exporting, "exported", lambda *given: with_a_note(real(*given)))
+    assert gate.decide(project.settings(), None).passed
+
+
+def test_filters_of_other_gate_images_are_refused(project):
+    beside(project, wavelet=10.0)
+    held = Path("dvc.lock").read_text()
+    project.corrupt(seed=2)
+    _, after = held.split("  filter@wavelet:")
+    project.write()
+    Path("dvc.lock").write_text(
+        Path("dvc.lock").read_text().split("  filter@wavelet:")[0] + f"  filter@wavelet:{after}"
+    )
+    with pytest.raises(BadInput, match="nothing of the filter wavelet on these gate images: run `dvc repro`"):
+        gate.decide(project.settings(), None)
+
+
+def test_a_filter_whose_table_is_lost_is_refused(project):
+    beside(project, wavelet=10.0)
+    layout.filtered("wavelet").unlink()
+    shutil.rmtree(".dvc/cache")
+    with pytest.raises(BadInput, match=r"filters/wavelet\.csv of dvc\.lock is neither here nor in the DVC cache"):
+        gate.decide(project.settings(), None)
+
+
+def test_tiles_of_a_few_files_are_resampled_by_file(project):
+    promote(project)
+    project.train(fixed=0.8, random=0.65)
+    project.values["data"] = {
+        "kind": "images",
+        "origin": "data/images",
+        "tile": [28, 28],
+        "shares": {"val": 0.1, "gate": 0.1, "test": 0.1},
+        "most": {"train": 10, "val": 10, "gate": 100, "test": 10},
+    }
+    found = {}
+    for files, said in ((10, "10 files"), (2, "100 tiles of 2 files")):
+        images.save(layout.clean_labels("gate"), np.arange(100) * files // 100)
+        project.write()
+        decision = gate.decide(project.settings(), "fixed")
+        [headline] = [reason for reason in decision.candidate.reasons if "95 %" in reason]
+        assert f"95 % interval over {said}, which ignores" in headline
+        assert f"by bootstrap over {said}; how much" in decision.files[champion.CARD].decode()
+        found[files] = decision.levels["0.5"]
+    assert found[10]["gain_db"] == found[2]["gain_db"]
+    assert found[10]["low_db"] != found[2]["low_db"]
+
+
+@pytest.mark.parametrize(
+    ("law", "wanted"),
+    [
+        ({"law": "constant", "noise": "gaussian", "sigma": 0.1}, ["0.1"]),
+        ({"law": "constant", "noise": "gaussian", "sigma": 0.2}, []),
+        ({"law": "constant", "noise": "gaussian", "sigma": 0.0}, []),
+        ({"law": "uniform", "noise": "gaussian", "low": 0.0, "high": 0.25}, ["0.1", "0.25"]),
+        ({"law": "given", "sigma": 0.25}, ["0.25"]),
+    ],
+)
+def test_the_levels_within_the_training_range(law, wanted):
+    training = Stage("train@conv", "", {}, {"models.conv": {"regime": "some"}}, {})
+    stages = {"corrupt@some": Stage("corrupt@some", "", {}, {"noisy.some": law}, {})}
+    assert within(training, stages, ["0.0", "0.1", "0.25", "0.5"]) == wanted
+    with pytest.raises(BadInput, match="dvc.lock does not say which noise conv was trained on"):
+        within(training, {}, [])
+
+
+def test_a_model_that_cannot_be_compared_with_the_filters_is_kept():
+    passed, reasons = gate.judge({"0.5": {"candidate_psnr_db": 20.0}}, RULES, False, False, [], "images")
+    assert not passed
+    assert reasons[-1].startswith("FAILED: no noise level above 0 lies in its training range")
+
+
 def test_a_better_candidate_passes_and_a_worse_one_does_not(project):
     first = promote(project)
     assert gate.decide(project.settings(), None).candidate.reasons == ["the candidate is the champion"]
@@ -234,17 +374,18 @@ def test_a_better_candidate_passes_and_a_worse_one_does_not(project):
     assert "95 % interval over images, which ignores that seeds differ, from +" in headline
 
 
+def with_a_note(graph: bytes) -> bytes:
+    """The same graph in other bytes."""
+    model = onnx.load_model_from_string(graph)
+    model.doc_string = "exported anew"
+    return model.SerializeToString()
+
+
 def test_the_same_weights_with_another_graph_pass_if_they_restore_the_same(project, monkeypatch):
     """As after a change of the export: the champion is to get what newer graphs have."""
     first = promote(project)
     real = exporting.exported
-
-    def with_a_note(network: torch.nn.Module, settings: Settings) -> bytes:
-        model = onnx.load_model_from_string(real(network, settings))
-        model.doc_string = "exported anew"
-        return model.SerializeToString()
-
-    monkeypatch.setattr(exporting, "exported", with_a_note)
+    monkeypatch.setattr(exporting, "exported", lambda *given: with_a_note(real(*given)))
     decision = promote(project)
     assert decision.candidate.files[champion.GRAPH] != first.candidate.files[champion.GRAPH]
     assert decision.candidate.files[champion.WEIGHTS] == first.candidate.files[champion.WEIGHTS]
@@ -490,7 +631,7 @@ RULES = params.Gate(
 def test_each_level_has_a_loss_of_its_own(gains, passed):
     figures = {sigma: {"gain_db": gain} for sigma, gain in gains.items()}
     figures["0.5"] = {"gain_db": 0.1, "low_db": 0.05}
-    found, reasons = gate.judge(figures, RULES, has_champion=True, same=False)
+    found, reasons = gate.judge(figures, RULES, True, False, None, "images")
     assert found == passed
     assert [reason.startswith("FAILED: ") for reason in reasons].count(True) == (not passed)
 
@@ -506,4 +647,4 @@ def test_the_allowed_losses_are_the_spread_between_seeds():
 @pytest.mark.parametrize("low_db,passed", [(0.021, True), (0.02, False), (-0.1, False)])
 def test_the_interval_lies_above_the_margin(low_db, passed):
     figures = {"0.5": {"gain_db": 0.1, "low_db": low_db}}
-    assert gate.judge(figures, RULES, has_champion=True, same=False)[0] == passed
+    assert gate.judge(figures, RULES, True, False, None, "images")[0] == passed

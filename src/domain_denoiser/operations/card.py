@@ -18,7 +18,8 @@ from domain_denoiser import layout
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import images, metrics, noisy_sets
 from domain_denoiser.core.seeds import derive
-from domain_denoiser.evaluation.intervals import paired_difference
+from domain_denoiser.evaluation.intervals import over, paired_difference
+from domain_denoiser.operations.beside import Best
 from domain_denoiser.params import Domain
 from domain_denoiser.runs import dvc_lock, records
 from domain_denoiser.runs.champion import Champion
@@ -34,6 +35,7 @@ class Row(NamedTuple):
     psnr_db: float
     low_db: float
     high_db: float
+    best: Best | None  # the best filter there; None if there are no filters
 
 
 def content(
@@ -42,15 +44,20 @@ def content(
     stages: Mapping[str, Stage],
     restored: Mapping[str, np.ndarray],
     graph: Graph,
+    filtered: Mapping[str, Best],
+    groups: np.ndarray | None,
     seed: int,
 ) -> bytes:
     """The card, in Markdown.
 
     candidate: the model that it describes; domain: what its images are; stages: those of the dvc.lock that has its
-    training. restored: noise level -> PSNR in dB of each restored gate image, float64 [N]. graph: its own. seed: of the
-    bootstrap. Reads the noisy gate images; raises BadInput if they or their noise are not known.
+    training. restored: noise level -> PSNR in dB of each restored gate image, float64 [N]. graph: its own. filtered:
+    noise level -> the best filter there, if there are filters. groups: [N], the file of each gate image, if they are
+    tiles; None if each is for itself. seed: of the bootstrap. Reads the noisy gate images; raises BadInput if they or
+    their noise are not known.
     """
-    training, figures = stages[f"train@{candidate.model}"], [_row(*level, seed) for level in restored.items()]
+    training = stages[f"train@{candidate.model}"]
+    figures = [_row(sigma, psnr, filtered.get(sigma), groups, seed) for sigma, psnr in restored.items()]
     count = f"{len(next(iter(restored.values()))):,}"
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(Path(__file__).with_name("card.md").read_text(encoding="utf-8"))
@@ -67,18 +74,19 @@ def content(
         gate_images=candidate.gate_images,
         noise=_noise(stages),
         rows=figures,
+        resampled="the images" if groups is None else over(groups),
         params=records.params(training, candidate.model, stages),
         data={path: md5 for path, md5 in training.deps.items() if layout.is_dataset(path)},
     )
     return text.encode()
 
 
-def _row(sigma: str, psnr: np.ndarray, seed: int) -> Row:
+def _row(sigma: str, psnr: np.ndarray, best: Best | None, groups: np.ndarray | None, seed: int) -> Row:
     path = layout.NOISE_LEVELS / noisy_sets.level_file("gate", float(sigma))
     clean, noisy = (images.to_float(given, "cpu") for given in images.mapped_pair(layout.clean_images("gate"), path))
     before = metrics.psnr_db(metrics.mse(noisy, clean)).double().mean()
-    mean = paired_difference(np.zeros_like(psnr), psnr, derive(seed, "card", sigma))
-    return Row(sigma, float(before), *mean)
+    mean = paired_difference(np.zeros_like(psnr), psnr, derive(seed, "card", sigma), groups)
+    return Row(sigma, float(before), *mean, best)
 
 
 def _noise(stages: Mapping[str, Stage]) -> str:

@@ -4,7 +4,7 @@ Decided on the stored noisy gate images, never on test images, and on ONNX graph
 depend on today's code.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,11 +18,12 @@ from domain_denoiser.core import images, metrics, noisy_sets
 from domain_denoiser.core.seeds import derive
 from domain_denoiser.domain import profile
 from domain_denoiser.domain.profile import Profile
-from domain_denoiser.evaluation.intervals import paired_difference
+from domain_denoiser.evaluation.intervals import over, paired_difference
 from domain_denoiser.networks import exporting, stored
 from domain_denoiser.networks.architectures import Settings
-from domain_denoiser.operations import card, export
-from domain_denoiser.params import Constant, Gate, Params
+from domain_denoiser.operations import beside, card, export
+from domain_denoiser.operations.beside import Best
+from domain_denoiser.params import Constant, Gate, Idx, Params
 from domain_denoiser.runs import champion as champions
 from domain_denoiser.runs import dvc_lock, revisions
 from domain_denoiser.runs.cache import Contents
@@ -38,7 +39,8 @@ IMAGES = layout.NOISE_LEVELS
 CLEAN, VAL = layout.clean_images("gate"), layout.clean_images("val")
 SAME_DB = 0.01  # how far a champion's figures may lie from champion.json's on the same images
 
-Figures = Mapping[str, Mapping[str, float | None]]  # noise level -> figures, PSNR in dB over the gate images
+# Noise level -> figures, PSNR in dB over the gate images; and the name of the best filter there, if there are filters.
+Figures = Mapping[str, Mapping[str, float | str | None]]
 
 
 class Decision(NamedTuple):
@@ -82,13 +84,17 @@ def decide(params: Params, model: str | None) -> Decision:
         before = _psnr(Graph(champions.graph(present), champions.GRAPH, threads), levels)
         notes = _as_recorded(present, before, gate_images)
     restored = _psnr(graphs[best], levels)
-    figures = _figures(before, restored, params.seed)
+    # Tiles of a file are not independent of each other; the labels of MNIST are its digits.
+    groups = None if isinstance(params.data, Idx) else images.load_array(layout.clean_labels("gate"))
+    filtered = beside.best(params.filters, stages, gate_images, contents)
+    figures = _figures(before, restored, filtered, params.seed, groups)
     hashes = champions.hashes(files[best])
     others = None if present is None else [path for path in hashes if hashes[path] != present.files[path]]
     if others and champions.WEIGHTS not in others:
         passed, reasons = judge_anew(figures)
     else:
-        passed, reasons = judge(figures, params.gate, present is not None, same=others == [])
+        within = beside.within(trained[best], stages, figures) if filtered else None
+        passed, reasons = judge(figures, params.gate, present is not None, others == [], within, over(groups))
     candidate = Champion(
         model=best,
         key=trained[best].key,
@@ -98,14 +104,20 @@ def decide(params: Params, model: str | None) -> Decision:
         gain_db=figures[str(params.gate.sigma)]["gain_db"],
         reasons=[*reasons, *notes],
     )
-    described = card.content(candidate, params.domain, stages, restored, graphs[best], params.seed)
+    described = card.content(candidate, params.domain, stages, restored, graphs[best], filtered, groups, params.seed)
     made = files[best] | {champions.CARD: described}
     candidate = candidate.model_copy(update={"files": champions.hashes(made)})
     return Decision(candidate, made, None if present is None else present.key, passed, figures)
 
 
-def judge(figures: Figures, rules: Gate, has_champion: bool, same: bool) -> tuple[bool, list[str]]:
-    """Whether the rules of params.yaml let the candidate pass, and a sentence for each rule that was applied."""
+def judge(
+    figures: Figures, rules: Gate, has_champion: bool, same: bool, within: Collection[str] | None, resampled: str
+) -> tuple[bool, list[str]]:
+    """Whether the rules of params.yaml let the candidate pass, and a sentence for each rule that was applied.
+
+    same: whether it is the champion. within: the noise levels at which it must be above the best filter; None if there
+    are no filters. resampled: what the intervals are over.
+    """
     if same:
         return False, ["the candidate is the champion"]
     if not has_champion:
@@ -122,8 +134,8 @@ def judge(figures: Figures, rules: Gate, has_champion: bool, same: bool) -> tupl
         checks = [
             (
                 headline["low_db"] > rules.margin_db,
-                f"gain at sigma {rules.sigma}: {headline['gain_db']:+.3f} dB, 95 % interval over images, which ignores "
-                f"that seeds differ, from {headline['low_db']:+.3f} dB, above {rules.margin_db:+g} dB wanted",
+                f"gain at sigma {rules.sigma}: {headline['gain_db']:+.3f} dB, 95 % interval over {resampled}, which "
+                f"ignores that seeds differ, from {headline['low_db']:+.3f} dB, above {rules.margin_db:+g} dB wanted",
             )
         ] + [
             (
@@ -133,7 +145,21 @@ def judge(figures: Figures, rules: Gate, has_champion: bool, same: bool) -> tupl
             for sigma, values in figures.items()
             if sigma != str(rules.sigma)
         ]
-    return _verdict(checks)
+    return _verdict(checks + ([] if within is None else _above_filters(figures, within, resampled)))
+
+
+def _above_filters(figures: Figures, within: Collection[str], resampled: str) -> list[tuple[bool, str]]:
+    if not within:
+        return [(False, "no noise level above 0 lies in its training range: it cannot be compared with the filters")]
+    return [
+        (
+            figures[sigma]["over_filter_low_db"] > 0.0,
+            f"over the best filter at sigma {sigma}, {figures[sigma]['best_filter']} with "
+            f"{figures[sigma]['best_filter_psnr_db']:.2f} dB: {figures[sigma]['over_filter_db']:+.3f} dB, 95 % "
+            f"interval over {resampled} from {figures[sigma]['over_filter_low_db']:+.3f} dB, above +0 dB wanted",
+        )
+        for sigma in within
+    ]
 
 
 def judge_anew(figures: Figures) -> tuple[bool, list[str]]:
@@ -280,16 +306,25 @@ def _as_recorded(present: Champion, measured: Mapping[str, np.ndarray], gate_ima
 
 
 def _figures(
-    before: Mapping[str, np.ndarray] | None, after: Mapping[str, np.ndarray], seed: int
-) -> dict[str, dict[str, float | None]]:
+    before: Mapping[str, np.ndarray] | None,
+    after: Mapping[str, np.ndarray],
+    filtered: Mapping[str, Best],
+    seed: int,
+    groups: np.ndarray | None,
+) -> dict[str, dict[str, float | str | None]]:
     figures = {}
     for sigma, psnr in after.items():
         figures[sigma] = {"candidate_psnr_db": float(psnr.mean()), "champion_psnr_db": None}
         figures[sigma] |= {"gain_db": None, "low_db": None, "high_db": None}
         if before is not None:
-            gain = paired_difference(before[sigma], psnr, derive(seed, "gate", sigma))
+            gain = paired_difference(before[sigma], psnr, derive(seed, "gate", sigma), groups)
             figures[sigma] |= {"champion_psnr_db": float(before[sigma].mean())}
             figures[sigma] |= {"gain_db": gain.mean, "low_db": gain.low, "high_db": gain.high}
+        if sigma in filtered:
+            name, psnr_of_filter = filtered[sigma]
+            gain = paired_difference(psnr_of_filter, psnr, derive(seed, "gate", "filter", sigma), groups)
+            figures[sigma] |= {"best_filter": name, "best_filter_psnr_db": float(psnr_of_filter.mean())}
+            figures[sigma] |= {"over_filter_db": gain.mean, "over_filter_low_db": gain.low}
     return figures
 
 
