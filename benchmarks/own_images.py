@@ -1,16 +1,17 @@
 """From a folder of clean images to restored ones: `python benchmarks/own_images.py photos` (docs/own-images.md).
 
 Each domain goes the way of a user: some images are held out, `denoise init` makes a clone the project of the others,
-`dvc repro` trains, the gate promotes, `denoise restore` restores the held-out images with noise. Beside it: classical
-filters that are told nothing of the noise. Wants Debian's package lomiri-wallpapers-16.04.
+`dvc repro` trains, the gate promotes, `denoise restore` restores the held-out images with noise. Beside it: the
+project's classical filters, which are told nothing of the noise. Wants Debian's package lomiri-wallpapers-16.04.
 """
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -19,17 +20,11 @@ import numpy as np
 import typer
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
-from skimage.restoration import (
-    calibrate_denoiser,
-    denoise_nl_means,
-    denoise_tv_chambolle,
-    denoise_wavelet,
-    estimate_sigma,
-)
 
-from domain_denoiser import params
+from domain_denoiser import layout, params
 from domain_denoiser.base import progress
 from domain_denoiser.core.seeds import derive
+from domain_denoiser.evaluation import filters
 from domain_denoiser.evaluation.intervals import paired_difference
 
 PAGE = Path("docs/own-images.md")
@@ -67,39 +62,9 @@ def photos() -> Domain:
 DOMAINS = {"photos": photos}
 
 
-def nonlocal_means(noisy: np.ndarray, channels: int | None) -> np.ndarray:
-    """Its strength follows the noise that is estimated from the image itself, as its documentation advises."""
-    sigma = float(np.mean(estimate_sigma(noisy, channel_axis=channels)))
-    return denoise_nl_means(
-        noisy, h=0.8 * sigma, sigma=sigma, patch_size=5, patch_distance=6, fast_mode=True, channel_axis=channels
-    )
-
-
-def wavelet(noisy: np.ndarray, channels: int | None) -> np.ndarray:
-    """BayesShrink, which estimates the noise."""
-    return denoise_wavelet(noisy, channel_axis=channels, convert2ycbcr=channels is not None, rescale_sigma=True)
-
-
-def total_variation(noisy: np.ndarray, channels: int | None) -> np.ndarray:
-    """Its weight is the best by J-invariance on the middle of the image (Batson & Royer 2019)."""
-    height, width = noisy.shape[:2]
-    middle = noisy[max(0, height // 2 - 128) :, max(0, width // 2 - 128) :][:256, :256]
-    tried = {"weight": np.geomspace(0.02, 0.5, 8), "channel_axis": [channels]}
-    return calibrate_denoiser(middle, denoise_tv_chambolle, denoise_parameters=tried)(noisy)
-
-
-Filter = Callable[[np.ndarray, int | None], np.ndarray]
-FILTERS: dict[str, Filter] = {
-    "non-local means": nonlocal_means,
-    "wavelet": wavelet,
-    "total variation": total_variation,
-}
-
-
-def filtered(method: Filter, noisy: np.ndarray) -> np.ndarray:
-    """uint8 -> uint8."""
-    found = method(noisy / np.float32(255), -1 if noisy.ndim == 3 else None)
-    return (255 * np.clip(found, 0.0, 1.0)).round().astype(np.uint8)
+def filtered(name: str, strength: float, noisy: np.ndarray) -> np.ndarray:
+    """A whole image, uint8, by a classical filter."""
+    return (255 * filters.restore(name, strength, noisy / np.float32(255))).round().astype(np.uint8)
 
 
 def with_noise(images: Images, sigma: float) -> Images:
@@ -144,6 +109,10 @@ class Project(NamedTuple):
         done = subprocess.run(words, cwd=self.root, env=environment, check=True, stdout=subprocess.PIPE, text=True)
         print(done.stdout, flush=True)
         return done.stdout
+
+    def strength(self, name: str) -> float:
+        """Of a classical filter, as its stage chose it on val images."""
+        return json.loads((self.root / layout.strength(name)).read_text())["strength"]
 
 
 def made(domain: Domain, folder: Path, name: str, minutes: float) -> tuple[Project, float]:
@@ -213,6 +182,7 @@ def main(
         folder = Path(temporary)
         project, took = made(domain, folder, name, minutes)
         levels = [sigma for sigma in params.read(project.root / "params.yaml").noisy["test"].root.sigmas if sigma > 0]
+        strengths = {called: project.strength(called) for called in filters.FILTERS}
         restored, results = {}, {}
         for sigma in progress.track(levels, len(levels), "filters", "noise levels"):
             noisy = with_noise(domain.held_out, sigma)
@@ -220,21 +190,25 @@ def main(
             project.run("denoise", "restore", str(source), str(target))
             restored[sigma] = read(target)
             results[sigma] = {
-                called: {image: filtered(method, pixels) for image, pixels in noisy.items()}
-                for called, method in FILTERS.items()
+                called: {image: filtered(called, strength, pixels) for image, pixels in noisy.items()}
+                for called, strength in strengths.items()
             }
         middle = levels[len(levels) // 2]
         found = {called: psnr_db(images, domain.held_out).mean() for called, images in results[middle].items()}
         best = max(found, key=found.__getitem__)
         drawn = picture(
-            domain, with_noise(domain.held_out, middle), results[middle][best], restored[middle], (best, "ours")
+            domain,
+            with_noise(domain.held_out, middle),
+            results[middle][best],
+            restored[middle],
+            (best.replace("_", " "), "ours"),
         )
         PICTURES.mkdir(exist_ok=True)
         drawn.savefig(PICTURES / f"{name}.png", dpi=80, metadata={"Software": None})
         columns = [
             "sigma, of 255",
             "noisy",
-            *FILTERS,
+            *(called.replace("_", " ") for called in strengths),
             "ours",
             "to the best filter",
             "mean colour off by at most, of 255",

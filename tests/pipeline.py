@@ -154,6 +154,7 @@ def of_images(values: dict) -> None:
         "wide": {"law": "uniform", "noise": "gaussian", "low": 0.0, "high": 0.25},
         "test": {"law": "levels", "noise": "gaussian", "sigmas": [0.0, 0.1]},
     }
+    values["filters"] = {"wavelet": [0.8, 1.2], "total_variation": [1.0]}
     values["models"] = {"small": values["models"]["conv"] | {"regime": "wide"}}
     values["gate"].update(sigma=0.1, allowed_loss_db={"0.0": 0.2, "0.1": 0.2}, floors_db={"0.1": 15.0})
 

@@ -135,3 +135,40 @@ def test_a_metric_and_a_noise_are_one_entry_each(changed: Pipeline) -> None:
     values, figures = shown(changed, "fixed")
     assert {"test/mae", "test/ssim"} <= values.keys()
     assert "digits.png" in figures
+
+
+@pytest.mark.services
+def test_a_filter_is_one_entry_and_stands_beside_the_models(changed: Pipeline) -> None:
+    models = named(changed)
+    changed.params(lambda values: values["filters"].update({"wavelet": [0.8, 1.2], "total_variation": [1.0]}))
+    figures = {f"figures@{name}" for name in models if name != "noisy"}
+    assert changed.stages_run() == {"filter@wavelet", "filter@total_variation", "summarise", *figures}
+    metrics = reproduce(changed)
+    assert touched(changed) == {"params.yaml"}
+    assert named(changed) == ["noisy", "wavelet", "total_variation", *models[1:]]
+    for name in ("wavelet", "total_variation"):
+        assert metrics[name]["0.5"]["psnr_db"] > metrics["noisy"]["0.5"]["psnr_db"]
+        assert json.loads((changed.root / f"reports/filters/{name}.json").read_text())["strength"] in (0.8, 1.0, 1.2)
+    values, drawn = shown(changed, "fixed")  # the means are those of the model still
+    assert values["psnr_db_0.5"] == pytest.approx(metrics["fixed"]["0.5"]["psnr_db"])
+    assert "psnr_against_noise.png" in drawn
+    client = MlflowClient(f"sqlite:///{changed.root}/mlflow.db")
+    experiment = client.get_experiment_by_name("mnist-denoising").experiment_id
+    assert {run.data.tags["model"] for run in client.search_runs([experiment])} == set(models[1:])
+    assert "total_variation" in changed.run("denoise", "compare").stdout
+    changed.run("denoise", "gate", check=False)
+    decided = json.loads((changed.root / "reports/gate.json").read_text())
+    assert decided["levels"]["0.5"]["best_filter"] in ("wavelet", "total_variation")
+    # Taken away again, they are left behind nowhere.
+    changed.run("git", "checkout", "--", "params.yaml")
+    assert "total_variation.csv, wavelet.csv" in changed.run("dvc", "repro", check=False).stderr
+    told = changed.run("denoise", "recover")
+    assert "reports/evaluation/wavelet.csv is removed" in told.stdout + told.stderr
+    changed.run("dvc", "repro")
+    assert named(changed) == models
+
+
+def named(changed: Pipeline) -> list[str]:
+    """The models and baselines, in the order in which they are shown."""
+    lines = (changed.root / "reports/levels.csv").read_text().splitlines()[1:]
+    return list(dict.fromkeys(line.partition(",")[0] for line in lines))

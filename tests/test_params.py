@@ -46,7 +46,7 @@ def keys(path: Path) -> dict[str, list[str]]:
     """Those of each section, but for the names that are one's own."""
     held = YAML(typ="safe").load(path.read_bytes())
     return {
-        name: sorted(section) if isinstance(section, dict) and name not in ("models", "noisy") else []
+        name: sorted(section) if isinstance(section, dict) and name not in ("models", "noisy", "filters") else []
         for name, section in held.items()
     }
 

@@ -239,7 +239,8 @@ def compare(
 ) -> None:
     """Compare models at every noise level, with 95 % intervals.
 
-    The intervals are those of the difference, paired over the test images. Without REV: the working directory
+    The intervals are those of the difference, paired over the test images, or over the files that these are tiles of.
+    Without REV: the working directory
     against HEAD. With one: the working directory against it. With more: each of the others against the first.
     """
     from domain_denoiser.runs import compare
@@ -249,11 +250,13 @@ def compare(
     before = compare.side(first)
     printed = {}
     for name in others or [compare.WORKSPACE]:
-        rows = compare.compare(before, compare.side(name))
+        after = compare.side(name)
+        rows = compare.compare(before, after)
         if as_json:
             printed[name] = [row._asdict() for row in rows]
         else:
-            _say((compare.as_markdown if markdown else compare.as_text)(rows, first, name))
+            written = compare.as_markdown if markdown else compare.as_text
+            _say(written(rows, first, name, compare.resampled(before, after)))
     if as_json:
         _say(json.dumps({"before": first, "after": printed}, indent=2))
 

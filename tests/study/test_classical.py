@@ -6,7 +6,6 @@ import pytest
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.study import classical, noise_levels
 
-pytest.importorskip("pywt", reason="wavelets want the extra `study`")
 STRENGTHS = {"median": 3.0, "total_variation": 0.5, "nonlocal_means": 0.2, "wavelet": 0.75}
 every_method = pytest.mark.parametrize("method", STRENGTHS)
 

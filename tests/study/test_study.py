@@ -19,8 +19,6 @@ from pipeline import PARAMS, sample_sources
 from ruamel.yaml import YAML
 from test_structure import STAGES
 
-pytest.importorskip("pywt", reason="wavelets want the extra `study`")
-
 ROOT = Path(__file__).parents[2]
 RUN_ALL = """
 import runpy, shlex, sys

@@ -8,6 +8,7 @@ from scipy.stats import bootstrap
 CONFIDENCE = 0.95
 RESAMPLES = 1_000
 FEWEST_GROUPS = 5  # of which resampling says anything
+IMAGES = "images"  # what an interval is over, where there are no groups
 
 
 class Difference(NamedTuple):
@@ -52,7 +53,7 @@ def paired_difference(before: np.ndarray, after: np.ndarray, seed: int, groups: 
 def over(groups: np.ndarray | None) -> str:
     """What an interval of `paired_difference` is over, for a sentence: images, 12 files, or 40 tiles of 1 file."""
     if groups is None:
-        return "images"
+        return IMAGES
     files = len(np.unique(groups))
     if _are_enough(groups):
         return f"{files:,} files"

@@ -46,15 +46,16 @@ def fix() -> list[str]:
 
 
 def _without_leftovers() -> list[str]:
-    """Remove the tables of models that params.yaml no longer names: `summarise` reads the whole folder."""
+    """Remove the tables of models and filters that params.yaml no longer names: `summarise` reads the whole folder."""
     params = Path(dvc_lock.PARAMS)
     if not params.exists():
         return []
-    kept = {*BASELINES, *dvc_lock.models(params.read_bytes(), dvc_lock.PARAMS)}
+    content = params.read_bytes()
+    kept = {*BASELINES, *dvc_lock.filters(content, dvc_lock.PARAMS), *dvc_lock.models(content, dvc_lock.PARAMS)}
     leftovers = [path for path in sorted(layout.EVALUATION.glob("*.csv")) if path.stem not in kept]
     for path in leftovers:
         path.unlink()
-    return [f"{path} is removed, as {params} has no such model" for path in leftovers]
+    return [f"{path} is removed, as {params} has no such model or filter" for path in leftovers]
 
 
 def _list_lock() -> AbstractContextManager[object]:

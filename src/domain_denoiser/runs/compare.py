@@ -1,9 +1,11 @@
 """`denoise compare`: models x noise levels of two pipeline states, with what is sure of the differences."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas
 
 from domain_denoiser import layout
@@ -11,7 +13,7 @@ from domain_denoiser.base import parsing, reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core.seeds import derive
 from domain_denoiser.evaluation import summary, tables
-from domain_denoiser.evaluation.intervals import paired_difference
+from domain_denoiser.evaluation.intervals import IMAGES, over, paired_difference
 from domain_denoiser.runs import dvc_lock, revisions
 from domain_denoiser.runs.cache import Contents
 from domain_denoiser.runs.dvc_lock import Stage
@@ -19,6 +21,7 @@ from domain_denoiser.runs.dvc_lock import Stage
 WORKSPACE = "workspace"
 METRICS = str(layout.METRICS)
 PARAMS = Path("params.yaml")
+LABELS = str(layout.clean_labels("test"))
 
 
 class Side(NamedTuple):
@@ -75,10 +78,12 @@ def nothing(name: str) -> Side:
 def compare(before: Side, after: Side) -> list[Row]:
     """A row for each model and noise level that either side has.
 
-    Intervals pair the same images; where the noisy test images of the two sides differ, there are none.
+    Intervals pair the same images; where the noisy test images of the two sides differ, there are none. Where images
+    are tiles of files, it is the files that are resampled.
     """
     means = [_means(given) for given in (before, after)]
     paired = _test_images(before) == _test_images(after)
+    files = _files(after)
     models = list(dict.fromkeys(name for mean in means for name in mean))
     rows = []
     for model in models:
@@ -94,10 +99,35 @@ def compare(before: Side, after: Side) -> list[Row]:
                 and images[0] is not None
                 and images[1] is not None
                 and len(images[0]) == len(images[1])
+                and (files is None or len(files) == len(images[0]))
             ):
-                _, low, high = paired_difference(*images, derive(0, "compare", model, sigma))
+                _, low, high = paired_difference(*images, derive(0, "compare", model, sigma), files)
             rows.append(Row(model, sigma, *values, gain, low, high))
     return rows
+
+
+def resampled(before: Side, after: Side) -> str:
+    """What the intervals of `compare` are over: images, 12 files, or 40 tiles of 1 file."""
+    files = _files(after) if _test_images(before) == _test_images(after) else None
+    return IMAGES if files is None or files.size == 0 else over(files)
+
+
+def _files(given: Side) -> np.ndarray | None:
+    """The file of each test image, [N], if they are tiles of files; empty if it is not known any more.
+
+    Raises BadInput if the labels that dvc.lock names are none.
+    """
+    download = given.stages.get("download")
+    kind = None if download is None else dvc_lock.param(download.params.get("data"), "kind")
+    if kind in (None, "idx"):  # of MNIST they are digits
+        return None
+    md5 = next((stage.deps[LABELS] for stage in given.stages.values() if LABELS in stage.deps), None)
+    content = None if md5 is None else given.contents.find(LABELS, md5)
+    try:
+        found = np.zeros(0) if content is None else np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise BadInput(f"{LABELS} of {given.name} is not a .npy array: {error}") from error
+    return found.ravel()
 
 
 def _test_images(given: Side) -> dict[str, str]:
@@ -129,19 +159,20 @@ def _psnr_by_level(given: Side, model: str) -> dict[float, object]:
     return {}
 
 
-def as_text(rows: list[Row], before: str, after: str) -> str:
-    """Aligned columns for a terminal."""
-    return _table(rows, before, after).to_string(index=False)
+def as_text(rows: list[Row], before: str, after: str, sample: str) -> str:
+    """Aligned columns for a terminal. sample: what the intervals are over, as `resampled` says it."""
+    return _table(rows, before, after, sample).to_string(index=False)
 
 
-def as_markdown(rows: list[Row], before: str, after: str) -> str:
-    """A Markdown table."""
-    table = _table(rows, before, after)
+def as_markdown(rows: list[Row], before: str, after: str, sample: str) -> str:
+    """The same as a Markdown table."""
+    table = _table(rows, before, after, sample)
     lines = [table.columns, ["---", *["---:"] * (len(table.columns) - 1)], *table.itertuples(index=False)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _table(rows: list[Row], before: str, after: str) -> pandas.DataFrame:
+def _table(rows: list[Row], before: str, after: str, sample: str) -> pandas.DataFrame:
+    interval = "95 % interval" if sample == IMAGES else f"95 % interval over {sample}"
     return pandas.DataFrame(
         {
             "model": [row.model for row in rows],
@@ -149,7 +180,7 @@ def _table(rows: list[Row], before: str, after: str) -> pandas.DataFrame:
             f"{before} (dB)": [_number(row.before, ".2f") for row in rows],
             f"{after} (dB)": [_number(row.after, ".2f") for row in rows],
             "gain (dB)": [_number(row.gain, "+.3f") for row in rows],
-            "95 % interval": ["-" if row.low is None else f"{row.low:+.3f} ... {row.high:+.3f}" for row in rows],
+            interval: ["-" if row.low is None else f"{row.low:+.3f} ... {row.high:+.3f}" for row in rows],
         }
     )
 

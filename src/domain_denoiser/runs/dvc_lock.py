@@ -109,6 +109,15 @@ def models(content: bytes, where: str) -> list[str]:
     return [str(name) for name in found]
 
 
+def filters(content: bytes, where: str) -> list[str]:
+    """The names of the filters in a params.yaml, of this version or an older one, which has none.
+
+    Raises BadInput if it is not one; `where` opens the sentence.
+    """
+    found = param(params_values(content, where), "filters")
+    return [str(name) for name in found] if isinstance(found, Mapping) else []
+
+
 def params_values(content: bytes, where: str) -> object:
     """What a params file holds; not to be changed. Raises BadInput if it is none; `where` opens the sentence."""
     try:

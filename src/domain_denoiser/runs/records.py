@@ -204,11 +204,18 @@ def _summarises(summarise: Stage, evaluate: Stage, stages: Mapping[str, Stage]) 
     [(path, md5)] = evaluate.outs.items()
     if path in summarise.deps:  # in a dvc.lock of version 0.1
         return summarise.deps[path] == md5
-    models = summarise.params.get("models")
-    read = {f"evaluate@{model}" for model in models} if isinstance(models, Mapping) else set()
-    tables = [out for name in [*read, "evaluate-noisy"] if name in stages for out in stages[name].outs.items()]
+    read = {"evaluate-noisy"}
+    for kind, key in (("evaluate", "models"), ("filter", "filters")):
+        named = summarise.params.get(key)
+        read |= {f"{kind}@{name}" for name in named} if isinstance(named, Mapping) else set()
     folder = path.rpartition("/")[0]
-    return summarise.deps.get(folder) == listings.hash_of({path.rpartition("/")[2]: md5 for path, md5 in tables})
+    tables = {
+        written.rpartition("/")[2]: md5
+        for name in read & stages.keys()
+        for written, md5 in stages[name].outs.items()
+        if written.startswith(f"{folder}/")  # a filter has a table of the gate images too
+    }
+    return summarise.deps.get(folder) == listings.hash_of(tables)
 
 
 def _figures(model: str, train: Stage, stages: Mapping[str, Stage], find: Find, missing: list[str]) -> Part | None:

@@ -58,7 +58,7 @@ def wavelet(noisy: np.ndarray, sigma: float, strength: float) -> np.ndarray:
     """BayesShrink. Source: Chang, Yu & Vetterli 2000, for a noise of strength * sigma."""
     from skimage.restoration import denoise_wavelet
 
-    _require("pywt", "wavelet", "the extra `study` installs it")
+    _require("pywt", "wavelet", "the extra `pipeline` installs it")
     known = strength * max(sigma, MIN_SIGMA)
     return np.stack([denoise_wavelet(image, sigma=known, wavelet="sym4", rescale_sigma=False) for image in noisy])
 

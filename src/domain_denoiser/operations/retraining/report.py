@@ -9,6 +9,7 @@ from pathlib import Path
 from domain_denoiser import layout
 from domain_denoiser.base import atomic, parsing
 from domain_denoiser.base.errors import BadInput
+from domain_denoiser.evaluation.baselines import NAMES
 from domain_denoiser.operations.retraining import grids, remote, results, stagelog
 from domain_denoiser.runs import champion, changes, compare, revisions
 from domain_denoiser.runs.changes import Changes
@@ -38,7 +39,7 @@ def write(against: str) -> str:
         f"Against {_named(against)}.",
         _what_changed(changed),
         _stages(after.stages, changed),
-        _quality(rows, models),
+        _quality(rows, models, compare.resampled(before, after)),
         _gate(verdict),
         _restored(pictures),
         _again(),
@@ -70,8 +71,8 @@ def _before(against: str) -> Side:
 
 def _tables(side: Side) -> dict[str, str]:
     """The per-image tables of a state, path -> MD5."""
-    outs = [stage.outs for name, stage in side.stages.items() if name.startswith("evaluate")]
-    return {path: md5 for written in outs for path, md5 in written.items()}
+    outs = [out for stage in side.stages.values() for out in stage.outs.items()]
+    return {path: md5 for path, md5 in outs if path.startswith(f"{layout.EVALUATION}/")}
 
 
 def _verdict(after: Side) -> tuple[champion.Champion, bool] | None:
@@ -83,7 +84,7 @@ def _verdict(after: Side) -> tuple[champion.Champion, bool] | None:
 
 def _changed_models(rows: Iterable[Row], verdict: tuple[champion.Champion, bool] | None) -> list[str]:
     """The models whose figures are new or others, the gate's candidate first."""
-    found = list(dict.fromkeys(row.model for row in rows if row.before != row.after and row.model != "noisy"))
+    found = list(dict.fromkeys(row.model for row in rows if row.before != row.after and row.model not in NAMES))
     candidate = None if verdict is None else verdict[0].model
     return sorted(found, key=lambda model: model != candidate)
 
@@ -124,14 +125,14 @@ def _stages(stages: Mapping[str, Stage], changed: Changes) -> str:
     return "\n".join(["### Stages", *(f"- {title}: {_list(names)}" for title, names in made.items() if names)])
 
 
-def _quality(rows: list[Row], models: list[str]) -> str:
+def _quality(rows: list[Row], models: list[str], resampled: str) -> str:
     lines = ["### Quality on the test images"]
     if not models:
         return "\n".join([*lines, "No model's test metrics changed."])
     shown = [row for model in models for row in rows if row.model == model]
-    same = sorted({row.model for row in rows if row.model != "noisy"} - set(models))
+    same = sorted({row.model for row in rows if row.model not in NAMES} - set(models))
     lines += ["Mean PSNR at each noise level; the interval is of the gain, 95 %, paired over the test images.", ""]
-    lines.append(compare.as_markdown(shown, "before", "now"))
+    lines.append(compare.as_markdown(shown, "before", "now", resampled))
     if same:
         lines += ["", f"As before: {_list(same)}."]
     return "\n".join(lines)

@@ -30,7 +30,7 @@ def check(
     described = [item.place for output in outputs for item in output.items if item.path.name == layout.PLATFORM]
     here = tolerance.all_made_here((place.read_bytes() for place in described if place is not None), params)
     at_once = max(1, min(processes.processors() // params.threads, AT_ONCE))
-    evaluations = [stage for name, stage in stages.items() if name.startswith("evaluate")]
+    evaluations = [stage for name, stage in stages.items() if name.startswith(("evaluate", "filter@"))]
     again = [*evaluations, *(stage for name, stage in stages.items() if name == "summarise")]
     made = [output for output in outputs if output.stage in {stage.name for stage in again}]
     with ThreadPoolExecutor(at_once) as threads, cleanroom.opened() as room:

@@ -19,6 +19,7 @@ LABELS = ("model", "sigma", "image")  # must be equal
 # Of the same weights on the same images: a value an image, and their means.
 EVALUATED = {name: metric.tolerance for name, metric in METRICS.items()}
 EVALUATED["psnr_db_global"] = EVALUATED["psnr_db"]
+EVALUATED["strength"] = 0.0  # of a filter: one of a few
 # Mean PSNR of a model that was trained again: in noise, and without, where what little is wrong weighs most.
 # Measured in bfloat16; float32 rounds less, but was not trained on two kinds of machines yet.
 RETRAINED_DB, RETRAINED_CLEAN_DB = 0.25, 1.0
@@ -49,7 +50,10 @@ def _recorded(content: bytes) -> object:
 
 
 def read(path: Path, content: bytes) -> pandas.DataFrame:
-    """A per-image table, levels.csv or metrics.json: a row for what was measured. Raises BadInput if it is none."""
+    """A per-image table, levels.csv, metrics.json or a filter's strength: a row for what was measured.
+
+    Raises BadInput if it is none.
+    """
     try:
         table = pandas.read_csv(io.BytesIO(content)) if path.suffix == ".csv" else _summary(json.loads(content))
         return table.set_index([label for label in LABELS if label in table.columns]).sort_index().astype(float)
@@ -57,7 +61,9 @@ def read(path: Path, content: bytes) -> pandas.DataFrame:
         raise BadInput(f"{path} holds no results: {error}") from error
 
 
-def _summary(read: Mapping[str, Mapping[str, Mapping[str, Mapping[str, float]]]]) -> pandas.DataFrame:
+def _summary(read: Mapping[str, object]) -> pandas.DataFrame:
+    if "strength" in read:
+        return pandas.DataFrame([{"model": "", **read}])
     return pandas.DataFrame(
         {"model": name, "sigma": sigma, **values}
         for name, levels in read["models"].items()
