@@ -23,7 +23,7 @@ def main() -> None:
             progress.line(f"{name}: {count:,} images")
 
 
-# The name of a split, the number of its images, the images in parts, uint8 [n, H, W], and a label for each.
+# The name of a split, the number of its images, the images in parts, as they will lie on disk, and a label for each.
 Split = tuple[str, tuple[int, Iterator[np.ndarray], np.ndarray]]
 
 

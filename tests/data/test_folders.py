@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -24,32 +25,86 @@ def data(**changed: object) -> Images:
     return Images.model_validate(values | changed)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Ten pictures of different sizes, some in colour, one in a folder of its own."""
-    (tmp_path / "more").mkdir()
+def saved(path: Path, pixels: np.ndarray) -> None:
+    """pixels: [H, W] or [H, W, 3] of bool, uint8 or uint16."""
+    path.parent.mkdir(exist_ok=True)
+    if pixels.dtype == np.uint16:  # of colour Pillow writes 8 bits
+        tifffile.imwrite(path.with_suffix(".tif"), pixels, photometric="rgb" if pixels.ndim == 3 else "minisblack")
+    else:
+        Image.fromarray(pixels).save(path)
+
+
+def filled(folder: Path, dtype: type = np.uint8, channels: tuple[int, ...] = ()) -> Path:
+    """Ten pictures of different sizes, one in a folder of its own."""
     draw = np.random.default_rng(1)
     for number in range(10):
-        channels = (3,) if number % 2 else ()
-        pixels = draw.integers(0, 256, (20 + 9 * number, 100 - 7 * number, *channels), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / ("more/9.PNG" if number == 9 else f"{number}.png"))
-    (tmp_path / "notes.txt").write_text("no image")
-    return tmp_path
+        shape = 20 + 9 * number, 100 - 7 * number, *channels
+        pixels = draw.integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+        saved(folder / ("more/9.PNG" if number == 9 else f"{number}.png"), pixels)
+    (folder / "notes.txt").write_text("no image")
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return filled(tmp_path)
 
 
 def test_names_are_those_of_images_sorted(folder):
     assert listing.listed(folder).files == [*(f"{number}.png" for number in range(9)), "more/9.PNG"]
 
 
-def test_each_tile_is_the_part_of_the_image_that_it_says(folder):
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_each_tile_is_the_part_of_the_image_that_it_says(tmp_path, dtype, channels):
+    folder = filled(tmp_path, dtype, channels)
     for made in folders.cut(folder, data(), 2018).values():
+        assert made.form == (3 if channels else 1, dtype)
         pixels = np.concatenate(list(folders.pixels(made)))
-        assert pixels.shape == (len(made.tiles), 16, 20)
+        assert (pixels.dtype, pixels.shape) == (dtype, (len(made.tiles), *channels, 16, 20))
         for tile, found in zip(made.tiles, pixels):
-            image = np.asarray(Image.open(folder / tile.file))
-            channel = image[..., tile.channel] if image.ndim == 3 else image
-            np.testing.assert_array_equal(found, channel[tile.top : tile.top + 16, tile.left : tile.left + 20])
+            path = folder / tile.file
+            image = tifffile.imread(path) if path.suffix == ".tif" else np.asarray(Image.open(path))
+            part = image[tile.top : tile.top + 16, tile.left : tile.left + 20]
+            np.testing.assert_array_equal(found, np.moveaxis(part, -1, 0) if channels else part)
             assert listing.listed(folder).files[made.labels()[made.tiles.index(tile)]] == tile.file
+
+
+def test_grey_that_is_saved_as_colour_is_grey_if_all_of_it_is(folder):
+    as_grey = {name: np.concatenate(list(folders.pixels(cut))) for name, cut in folders.cut(folder, data(), 1).items()}
+    for path in (folder / "3.png", folder / "more/9.PNG"):
+        Image.open(path).convert("RGB").save(path)
+    for name, cut in folders.cut(folder, data(), 1).items():
+        assert cut.form == (1, np.uint8)
+        np.testing.assert_array_equal(np.concatenate(list(folders.pixels(cut))), as_grey[name])
+    colour = np.array(Image.open(folder / "3.png"))
+    colour[4, 5, 2] ^= 1
+    Image.fromarray(colour).save(folder / "3.png")
+    with pytest.raises(BadInput, match=r"0.png is grey, but .*3.png is in colour: images of one kind are wanted: conv"):
+        folders.cut(folder, data(), 1)
+    for path in folder.glob("*.png"):
+        Image.open(path).convert("RGB").save(path)
+    assert {cut.form.channels for cut in folders.cut(folder, data(), 1).values()} == {3}
+
+
+def test_alpha_is_left_out(folder):
+    cut = folders.cut(folder, data(), 1)["train"]
+    before = np.concatenate(list(folders.pixels(cut)))
+    for name in {tile.file for tile in cut.tiles}:
+        image = Image.open(folder / name)
+        image.putalpha(7)
+        image.save(folder / name)
+    assert folders.cut(folder, data(), 1)["train"] == cut
+    np.testing.assert_array_equal(np.concatenate(list(folders.pixels(cut))), before)
+
+
+def test_one_bit_counts_as_eight(folder):
+    bits = np.asarray(Image.open(folder / "1.png")) > 99
+    Image.fromarray(bits).save(folder / "1.png")
+    of = {tile.file: cut for cut in folders.cut(folder, data(), 1).values() for tile in cut.tiles}["1.png"]
+    assert of.form == (1, np.uint8)
+    chosen = [tile.file == "1.png" for tile in of.tiles]
+    assert set(np.unique(np.concatenate(list(folders.pixels(of)))[chosen])) == {0, 255}
 
 
 SIDES = st.tuples(st.integers(16, 200), st.integers(16, 200))
@@ -169,6 +224,7 @@ def test_every_image_of_a_file_is_cut(tmp_path):
     for number, stack in enumerate(stacks):
         np.save(tmp_path / f"{number}.npy", stack)
     found = folders.cut(tmp_path, data(), 1)
+    assert {made.form for made in found.values()} == {(1, np.dtype(np.uint8))}
     assert {name: len(made.tiles) for name, made in found.items()} == {
         "train": 2 * 27,
         "val": 12,
@@ -182,8 +238,12 @@ def test_every_image_of_a_file_is_cut(tmp_path):
 
 
 def test_other_images_are_refused_with_the_way_on(folder):
+    np.save(folder / "float.npy", np.zeros((30, 30), np.float32))
+    with pytest.raises(BadInput, match="float.npy holds float32 values, but images of 8 or 16 bits are wanted to tr"):
+        folders.cut(folder, data(), 1)
+    (folder / "float.npy").unlink()
     Image.fromarray(np.zeros((30, 30), np.uint16)).save(folder / "deep.png")
-    with pytest.raises(BadInput, match="deep.png holds uint16 values, but images of 8 bits are wanted to train on"):
+    with pytest.raises(BadInput, match=r"deep.png has 16 bits, but .*0.png has 8: images of one kind are wanted"):
         folders.cut(folder, data(), 1)
     (folder / "deep.png").unlink()
     Image.fromarray(np.zeros((30, 19), np.uint8)).save(folder / "narrow.png")

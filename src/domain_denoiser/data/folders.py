@@ -19,19 +19,34 @@ from domain_denoiser.params import Images, Shares
 
 
 class Tile(NamedTuple):
-    """A part of one channel of an image."""
+    """A part of an image, with all its channels."""
 
     file: str  # its path in the folder
     image: int  # which of the file's images
-    channel: int
     top: int  # pixels
     left: int
+
+
+class Form(NamedTuple):
+    """What all images of a domain have in common."""
+
+    channels: int  # 1 or 3
+    dtype: np.dtype  # uint8 or uint16
+
+
+class Seen(NamedTuple):
+    """What a file holds, by its header; of a file of several images, by reading it."""
+
+    channels: int  # as it is saved: 1 or 3
+    dtype: np.dtype  # uint8 or uint16
+    sizes: tuple[tuple[int, int], ...]  # height and width of each image, pixels
 
 
 class Cut(NamedTuple):
     """The tiles of a split."""
 
     folder: Path
+    form: Form
     size: tuple[int, int]  # height and width of each, pixels
     numbers: Mapping[str, int]  # of the files of the folder, from 0
     tiles: Sequence[Tile]  # those of a file, and of an image of it, side by side
@@ -93,37 +108,80 @@ def assigned(of: Mapping[str, str], shares: Shares, seed: int) -> dict[str, list
 
 
 def opened(path: Path) -> ImageFile:
-    """An image file of 8 bits or 1. Raises BadInput for others."""
+    """An image file of 8 or 16 bits, or 1. Raises BadInput for others."""
     file = opening.opened(path, None)
-    if file.dtype not in (np.bool_, np.uint8):
-        raise BadInput(f"{path} holds {file.dtype} values, but images of 8 bits are wanted to train on")
+    if file.dtype not in (np.bool_, np.uint8, np.uint16):
+        raise BadInput(f"{path} holds {file.dtype} values, but images of 8 or 16 bits are wanted to train on")
     return file
 
 
 def planes(path: Path) -> Iterator[np.ndarray]:
-    """The images of a file, each uint8 [C, H, W]. Raises BadInput as `opened`, and if the file is damaged."""
+    """The images of a file, each uint8 or uint16 [C, H, W]; 1 bit is black or white, alpha is left out.
+
+    Raises BadInput as `opened`, and if the file is damaged.
+    """
     for block in opened(path).blocks():
         grey = block * np.uint8(255) if block.dtype == np.bool_ else block
         yield from grey.transpose(0, 3, 1, 2)
 
 
+def is_grey(image: np.ndarray) -> bool:
+    """Whether an image [C, H, W] has one channel, or three that are equal."""
+    return all(np.array_equal(image[0], other) for other in image[1:])
+
+
+def look(path: Path) -> Seen:
+    """Raises BadInput as `planes`."""
+    file = opened(path)
+    dtype = np.dtype(np.uint8) if file.dtype == np.bool_ else file.dtype
+    sizes = [file.size] if file.images == 1 else [image.shape[1:] for image in planes(path)]
+    return Seen(file.channels, dtype, tuple(sizes))
+
+
+def form(files: Mapping[Path, Seen]) -> Form:
+    """What the files have in common. Images that are grey but saved as colour are grey if all images are.
+
+    Raises BadInput for the first file that has other bits than the first one, and if some are grey, others in colour.
+    """
+    way = "images of one kind are wanted: convert them, or sort them into two folders"
+    first, dtype = next((path, seen.dtype) for path, seen in files.items())
+    for path, seen in files.items():
+        if seen.dtype != dtype:
+            bits, others = (8 * each.itemsize for each in (seen.dtype, dtype))
+            raise BadInput(f"{path} has {bits} bits, but {first} has {others}: {way}")
+    coloured = next(
+        (path for path, seen in files.items() if seen.channels == 3 and not all(map(is_grey, planes(path)))), None
+    )
+    if coloured is None:
+        return Form(1, dtype)
+    for path, seen in files.items():
+        if seen.channels == 1:
+            raise BadInput(f"{path} is grey, but {coloured} is in colour: {way}")
+    return Form(3, dtype)
+
+
 def cut(folder: Path, data: Images, seed: int) -> dict[str, Cut]:
     """Split -> its tiles: those of a grid in the middle of each image, or `most` of them, drawn.
 
-    Raises BadInput if an image is smaller than a tile, cannot be read or has not 8 bits, and as `assigned`.
+    Raises BadInput if an image is smaller than a tile or cannot be read, and as `form` and `assigned`.
     """
-    files = listed(folder).files
+    seen = {name: look(folder / name) for name in listed(folder).files}
+    return cut_as(form({folder / name: of for name, of in seen.items()}), folder, seen, data, seed)
+
+
+def cut_as(of: Form, folder: Path, seen: Mapping[str, Seen], data: Images, seed: int) -> dict[str, Cut]:
+    """As `cut`, with the files of the folder looked at already, and what they have in common."""
+    files = list(seen)
     numbers = {name: number for number, name in enumerate(files)}
-    shapes = {name: tuple(_shapes(folder / name)) for name in files}
     found, size = {}, (data.tile[0], data.tile[1])
     for split, chosen in assigned(groups(folder, files), data.shares, seed).items():
-        count = sum(1 for name in chosen for _ in _tiles(folder, name, shapes[name], size, split))
-        tiles = (tile for name in chosen for tile in _tiles(folder, name, shapes[name], size, split))
+        count = sum(1 for name in chosen for _ in _tiles(folder, name, seen[name], size, split))
+        tiles = (tile for name in chosen for tile in _tiles(folder, name, seen[name], size, split))
         if count > (most := getattr(data.most, split)):
             wanted, draw = np.zeros(count, bool), np.random.default_rng(derive(seed, "tiles", split))
             wanted[draw.choice(count, most, replace=False)] = True
             tiles = compress(tiles, wanted)
-        found[split] = Cut(folder, size, numbers, list(tiles))
+        found[split] = Cut(folder, of, size, numbers, list(tiles))
     return found
 
 
@@ -144,35 +202,27 @@ def _starts(length: int, side: int, step: int) -> list[int]:
 
 
 def pixels(made: Cut) -> Iterator[np.ndarray]:
-    """The tiles in parts, those of an image each: uint8 [n, H, W]. One file is read at a time."""
+    """The tiles in parts, those of a row of an image each: [n, H, W] if they are grey, else [n, 3, H, W].
+
+    One file is read at a time.
+    """
     height, width = made.size
     for name, of_file in groupby(made.tiles, key=lambda tile: tile.file):
         by_image = {image: list(tiles) for image, tiles in groupby(of_file, key=lambda tile: tile.image)}
         for number, image in enumerate(planes(made.folder / name)):
-            if tiles := by_image.get(number):
-                yield np.stack([image[t.channel, t.top : t.top + height, t.left : t.left + width] for t in tiles])
+            shown = image[0] if made.form.channels == 1 else image
+            for top, row in groupby(by_image.get(number, ()), key=lambda tile: tile.top):
+                yield np.stack([shown[..., top : top + height, tile.left : tile.left + width] for tile in row])
 
 
-def _tiles(
-    folder: Path, name: str, shapes: Sequence[tuple[int, int, int]], size: tuple[int, int], split: str
-) -> Iterator[Tile]:
-    for image, (channels, height, width) in enumerate(shapes):
+def _tiles(folder: Path, name: str, seen: Seen, size: tuple[int, int], split: str) -> Iterator[Tile]:
+    for image, (height, width) in enumerate(seen.sizes):
         tops, lefts = grid((height, width), size, split)
         if not (tops and lefts):
             raise BadInput(
                 f"{folder / name} has {width} x {height} pixels, but tiles of {size[1]} x {size[0]} are cut: leave it "
                 "out, or make data.tile of params.yaml smaller"
             )
-        for channel in range(channels):
-            for top in tops:
-                for left in lefts:
-                    yield Tile(name, image, channel, top, left)
-
-
-def _shapes(path: Path) -> Iterator[tuple[int, int, int]]:
-    """Channels, height and width of each image of a file; of a file of one image, by its header."""
-    file = opened(path)
-    if file.images == 1:
-        yield file.channels, *file.size
-    else:
-        yield from (image.shape for image in planes(path))
+        for top in tops:
+            for left in lefts:
+                yield Tile(name, image, top, left)

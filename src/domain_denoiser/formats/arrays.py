@@ -58,6 +58,7 @@ class ArrayFile(ImageFile):
     """A .npy file, memory-mapped while its blocks are read: a map keeps the file open."""
 
     kind = suffix = ".npy"
+    alpha = False
 
     def __init__(self, path: Path, value_range: tuple[float, float] | None) -> None:
         self.path = path

@@ -26,6 +26,7 @@ class ImageFile(ABC):
     images: int  # pages or items
     size: tuple[int, int]  # height and width of the first image, upright
     channels: int  # colour channels without alpha: 1 or 3
+    alpha: bool  # whether an image has it
     dtype: np.dtype  # of the blocks: bool, uint8, uint16 or a float type, in the byte order of this machine
     notes: tuple[str, ...]  # sentences about what a person should know of the file or of its output
 
@@ -79,24 +80,20 @@ class Picture(ImageFile):
         [block] = restored
         check_block(block, (1, *self.size, self.channels), self.dtype)
         pixels = orientation.stored(block[0], self.orientation)
-        if self._has_alpha():
+        if self.alpha:
             if self._alpha is None:
                 self._colours()
             pixels = np.concatenate([pixels, self._alpha], axis=-1)
         with writing(self.path):
             self._write(target, pixels, suffix)
 
-    @abstractmethod
-    def _has_alpha(self) -> bool:
-        """Whether `_read` gives one channel more."""
-
     def _colours(self) -> np.ndarray:
         with whole(self.path, self.kind):
             pixels = self._read()
             stored = self.size if self.orientation < 5 else self.size[::-1]
-            if pixels.shape != (*stored, self.channels + self._has_alpha()) or pixels.dtype != self.dtype:
+            if pixels.shape != (*stored, self.channels + self.alpha) or pixels.dtype != self.dtype:
                 raise BadInput(f"{self.path} was changed while it was read")
-        if self._has_alpha():
+        if self.alpha:
             self._alpha = pixels[..., self.channels :].copy()
         return pixels[..., : self.channels]
 

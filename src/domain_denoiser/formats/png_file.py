@@ -30,6 +30,7 @@ class PngFile(Picture):
         if b"acTL" in beside:
             raise BadInput(f"{path} is an animated PNG; save its frames as files of their own, and give those")
         self._transparency = beside.get(b"tRNS")
+        self.alpha = self._header.colour in (4, 6) or self._transparency is not None
         self._grey = self._header.colour in (0, 4) or (
             self._header.colour == PALETTE and b"iCCP" not in beside and _is_grey(beside.get(b"PLTE", b""))
         )
@@ -46,16 +47,13 @@ class PngFile(Picture):
 
     def _said(self) -> tuple[str, ...]:
         if self._header.colour == PALETTE:
-            wanted = ("grey" if self._grey else "RGB") + (" with alpha" if self._has_alpha() else "")
+            wanted = ("grey" if self._grey else "RGB") + (" with alpha" if self.alpha else "")
             return (f"{self.path} has a palette; it comes out as {wanted}",)
         if self._transparency:
             return (f"{self.path} has a transparent colour; it comes out with alpha",)
         if self._header.bits in (2, 4):
             return (f"{self.path} has {self._header.bits} bits a pixel; it comes out with 8",)
         return ()
-
-    def _has_alpha(self) -> bool:
-        return self._header.colour in (4, 6) or self._transparency is not None
 
     def _read(self) -> np.ndarray:
         content = reading.content(self.path, LARGEST_FILE)

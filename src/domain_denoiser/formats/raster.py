@@ -33,7 +33,7 @@ class _Raster(Picture):
             self.notes = self._said(image)
         if self._mode not in CHANNELS:
             raise BadInput(f"{path} has the colours {self._mode}, but grey or RGB is wanted; convert it to RGB")
-        self.channels = CHANNELS[self._mode]
+        self.channels, self.alpha = CHANNELS[self._mode], self._mode == "RGBA"
         self.dtype = np.dtype(bool if self._mode == "1" else np.uint8)
         self.orientation = orientation.of_exif(self._info.get("exif"))
         self.size = image.size[::-1] if self.orientation < 5 else image.size
@@ -41,9 +41,6 @@ class _Raster(Picture):
     @abstractmethod
     def _said(self, image: Image.Image) -> tuple[str, ...]:
         """The notes. Raises BadInput if the picture is no single one."""
-
-    def _has_alpha(self) -> bool:
-        return self._mode == "RGBA"
 
     def _opened(self) -> Image.Image:
         # As bytes, of which Pillow gets no more than there are, whatever length a part of the file claims.
@@ -126,7 +123,7 @@ class BmpFile(_Raster):
 
     def _write(self, target: Path, pixels: np.ndarray, suffix: str) -> None:
         dpi = self._info.get("dpi", (0, 0))
-        if self._has_alpha():
+        if self.alpha:
             target.write_bytes(_bmp_with_alpha(pixels, dpi))
         else:
             pillow.image(pixels).save(target, format="BMP", dpi=dpi)

@@ -66,6 +66,7 @@ class TiffFile(ImageFile):
             [(self.dtype, self.channels)] = kinds
             self.images = len(file.pages)
             self.size = _upright_size(file.pages[0])
+            self.alpha = any(page.samplesperpixel > self.channels for page in file.pages)
             self.notes = _said(path, file)
         if self.dtype.kind == "f":
             self.notes += values.notes(path, self.blocks(), value_range)
