@@ -166,13 +166,13 @@ def inspect(
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder with clean images, 8 bits each.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder with clean images, of 8 or 16 bits.")],
     name: Annotated[
         str | None, typer.Option(help="Of the domain, in MLflow and on pages; else after the folder.")
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(metavar="photos|documents|small", help="Sizes and noise; else by the sizes of the images."),
+        typer.Option(metavar="photos|documents|microscopy|small", help="Sizes and noise; else by the images."),
     ] = None,
     minutes: Annotated[float, typer.Option(help="About how long `conv` is to train on this machine.")] = 5.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,

@@ -84,39 +84,73 @@ def test_filling_a_preset_keeps_its_comments_and_all_other_lines(name, monkeypat
     monkeypatch.chdir(ROOT)
     content, preset = presets.read(name)
     domain = preset.domain.model_copy(update={"name": "mine", "images": "images of Größe: a # b"})
-    made = presets.filled(content, presets.Filling(domain, (40, 50), [], 77, 123))
+    other = 4 - preset.models["conv"].network["image_channels"]  # 3 for 1, and 1 for 3
+    made = presets.filled(content, presets.Filling(domain, (40, 50), other, [], 77, 123))
     changed = {
         before: after for before, after in zip(content.split("\n"), made.split("\n"), strict=True) if before != after
     }
-    assert {line.split(":")[0].strip() for line in changed} == {"name", "images", "tile", "train", "epochs"}
+    assert {line.split(":")[0].strip() for line in changed} == {
+        "name",
+        "images",
+        "tile",
+        "train",
+        "epochs",
+        "image_channels",
+    }
     for before, after in changed.items():
         assert before.partition("#")[2] in after
     read = presets.checked(made, "it")
     assert (read.domain, read.data.tile, read.data.most.train) == (domain, [40, 50], 123)
-    assert read.models["conv"].epochs == 77
+    assert (read.models["conv"].epochs, read.models["conv"].network["image_channels"]) == (77, other)
 
 
 @pytest.mark.parametrize(
-    ("sizes", "preset", "tile", "models"),
+    ("sizes", "form", "preset", "tile", "models"),
     [
-        ([(28, 28)] * 4, "small", [28, 28], {"conv", "plain", "fixed", "random"}),
-        ([(20, 33)] * 4, "small", [20, 33], {"conv"}),
-        ([(64, 64)] * 4, "small", [64, 64], {"conv"}),
-        ([(64, 65)] * 4, "photos", [64, 64], {"conv"}),
-        ([(64, 64)] * 3 + [(80, 64)], "photos", [64, 64], {"conv"}),
+        ([(28, 28)] * 4, "grey", "small", [28, 28], {"conv", "plain", "fixed", "random"}),
+        ([(28, 28)] * 4, "grey as colour", "small", [28, 28], {"conv", "plain", "fixed", "random"}),
+        ([(28, 28)] * 4, "colour", "small", [28, 28], {"conv"}),
+        ([(20, 33)] * 4, "grey", "small", [20, 33], {"conv"}),
+        ([(64, 64)] * 4, "deep", "small", [64, 64], {"conv"}),
+        ([(64, 65)] * 4, "grey", "photos", [64, 65], {"conv"}),
+        ([(64, 64)] * 3 + [(80, 64)], "colour", "photos", [64, 64], {"conv"}),
+        ([(130, 200)] * 4, "grey as colour", "photos", [128, 128], {"conv"}),
+        ([(130, 100)] * 4, "deep", "microscopy", [128, 100], {"conv"}),
+        ([(130, 100)] * 4, "deep colour", "photos", [128, 100], {"conv"}),
     ],
 )
-def test_the_preset_is_chosen_by_the_sizes(plan, sizes, preset, tile, models):
-    files = {f"{at}.png": encoded(picture(at, *size)) for at, size in enumerate(sizes)}
+def test_the_preset_and_the_networks_are_chosen_by_the_images(plan, sizes, form, preset, tile, models):
+    files = dict(in_form(at, size, form) for at, size in enumerate(sizes))
     made = plan(files)
     assert made.params.data.tile == tile
     assert set(made.params.models) == models
-    assert any(line.startswith(f"preset {preset}, by the sizes") for line in made.lines)
+    assert made.params.models["conv"].network["image_channels"] == (3 if form in ("colour", "deep colour") else 1)
+    assert [line for line in made.lines if ", grey, saved as colour, 8 bits" in line] == made.lines[:1] * (
+        form == "grey as colour"
+    )
+    assert any(
+        line.startswith(f"preset {preset}, by the images: tiles of {tile[1]} x {tile[0]}") for line in made.lines
+    )
     beside = "beside it, by the preset: plain, 30 epochs; fixed, 30 epochs; random, 30 epochs"
     assert (beside in made.lines) == (len(models) == 4)
     assert any(line.startswith("left out: plain, fixed, random") for line in made.lines) == (
         preset == "small" and len(models) == 1
     )
+
+
+FORMS = ("grey", "colour", "grey as colour", "deep", "deep colour")
+
+
+def in_form(seed: int, size: tuple[int, int], form: str, kind: str = "PNG") -> tuple[str, bytes]:
+    """The name and the content of a file of that form. kind: of files of 8 bits."""
+    channels = 3 if form in ("colour", "deep colour") else 1
+    pixels = picture(seed, *size, channels)
+    match form:
+        case "deep" | "deep colour":
+            return f"{seed}.npy", hostile_files.npy(pixels.astype(np.uint16) * 257)
+        case "grey as colour":
+            return f"{seed}.png", encoded(np.repeat(pixels[..., None], 3, -1), kind)
+    return f"{seed}.png", encoded(pixels, kind)
 
 
 def test_small_takes_images_of_several_sizes_if_it_is_named(plan):
@@ -135,7 +169,7 @@ def test_what_is_said(plan):
         "6 images in 6 files: 5 PNG and 1 JPEG, 150 x 70 to 200 x 128, colour, 8 bits",
         "2 other files skipped",
         *[line for line in made.lines if line.startswith(("train: ", "val: ", "gate: ", "test: "))],
-        "preset documents: tiles of 64 x 64, levels of noise 0.0, 0.05, 0.1, 0.25",
+        "preset documents: tiles of 128 x 70, levels of noise 0.0, 0.05, 0.1, 0.25",
         *[line for line in made.lines if line.startswith("training conv: 1,000 tiles a second here, so ")],
         "domain: mine, colour, 150 x 70 to 200 x 128 pixels",
     ]
@@ -185,11 +219,15 @@ def test_fewer_tiles_are_trained_on_if_no_epoch_fits(plan):
     assert any("a greater --minutes takes more" in line for line in made.lines)
 
 
-def test_the_speed_is_that_of_the_model(monkeypatch):
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_speed_is_that_of_the_model(channels, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(speed, "MEASURED_S", 0.01)
     _, preset = presets.read("small")
-    rate = speed.tiles_per_second(preset, "conv", (16, 20))
+    crop = {"crop": 8, "augment": True, "image_channels": channels}
+    model = preset.models["conv"].model_copy(update=crop)
+    sized = preset.data.model_copy(update={"tile": [16, 20]})
+    rate = speed.tiles_per_second(preset.model_copy(update={"models": {"conv": model}, "data": sized}), "conv")
     assert 0 < rate < math.inf
 
 
@@ -227,20 +265,23 @@ GREY, DEEP = encoded(picture(99)), encoded(picture(98).astype(np.uint16) * 257)
             several(4) | {f"bad{at}.png": b"" for at in range(5)},
             "5 files cannot be read: .*bad0.png is empty.*; .*bad2.png.*; and 2 more: repair or remove them",
         ),
-        (several(4) | {"deep.png": DEEP}, r"deep.png \(uint16\): images of 8 bits are wanted .*: convert them"),
+        (
+            several(4) | {"deep.png": DEEP},
+            r"holds 4 8-bit and 1 16-bit images \(16-bit: deep.png\), but a domain has one kind: convert them, or sort",
+        ),
         (
             several(4) | {"f.npy": hostile_files.npy(np.zeros((64, 64), np.float32))},
-            r"f.npy \(float32\): images of 8 bits are wanted",
+            r"f.npy \(float32\): images of 8 or 16 bits are wanted",
         ),
         (several(4) | {"tiny.png": encoded(picture(9, 15, 70))}, "tiny.png has 70 x 15 pixels, but at least 16 a side"),
         (
             several(4) | {"less.png": encoded(picture(9, 63, 70))},
-            r"less.png has 70 x 63 pixels, but the preset photos cuts tiles of 64 x 64: leave small "
+            r"less.png has 70 x 63 pixels, but the preset photos cuts tiles of at least 64 x 64: leave small "
             "images out, or take `--preset small`",
         ),
         (
             several(4) | {"colour.png": encoded(picture(9, channels=3))},
-            "holds 4 grey and 1 colour images, but a domain has one kind: convert them, or sort them into two folders",
+            r"holds 4 grey and 1 colour images \(colour: colour.png\), but a domain has one kind: convert them, or",
         ),
         (
             several(4) | {"groups.csv": b"file,group\n0.png,a\n1.png,b\n2.png,c\n3.png,c\n"},
@@ -251,7 +292,7 @@ GREY, DEEP = encoded(picture(99)), encoded(picture(98).astype(np.uint16) * 257)
         (several(4) | {"groups.csv": b"file,group\n" + 200_000 * b"a"}, "groups.csv is no table"),
         (
             several(3) | {"again.png": encoded(picture(1))},
-            "1.png and .*again.png hold the same image, but would be in .*: remove one, or put both into one group",
+            "1.png and .*again.png hold the same image, but would be in [a-z]+ and [a-z]+: remove one, or put both",
         ),
     ],
     ids=lambda value: value.split(":")[0][:40] if isinstance(value, str) else "",
@@ -285,7 +326,36 @@ def test_links_are_neither_followed_nor_copied(plan, tmp_path):
     assert "2 links skipped: only files are copied" in made.lines
 
 
+def test_alpha_that_is_left_out_is_told_of(plan):
+    clear = Image.fromarray(picture(4))
+    clear.putalpha(9)
+    content = io.BytesIO()
+    clear.save(content, format="PNG")
+    assert "the alpha of 1 file is left out" in plan(several(4) | {"clear.png": content.getvalue()}).lines
+
+
+def test_images_that_use_little_of_16_bits_are_told_of(plan):
+    dark = {f"{at}.npy": hostile_files.npy(picture(at).astype(np.uint16) * 16) for at in range(4)}
+    most = 16 * max(int(picture(at).max()) for at in range(4))
+    assert any(line.startswith(f"values reach {most:,} of 65,535 only, and noise") for line in plan(dark).lines)
+
+
 # Duplicates
+
+
+def test_all_duplicates_are_counted_at_once(plan):
+    """Four groups are one a split each, and of each there are two images in another one."""
+    rows = "".join(f"{at}.png,{'abcd'[at]}\nx{at}.png,{'bcda'[at]}\n" for at in range(4))
+    files = several(4) | {f"x{at}.png": encoded(picture(at)) for at in range(4)}
+    with pytest.raises(
+        BadInput, match=r"0.png and .*x0.png hold .* \(and 3 pairs more like these\): remove one, or put"
+    ):
+        plan(files | {"groups.csv": ("file,group\n" + rows).encode()})
+
+
+def test_an_image_is_a_duplicate_however_its_grey_is_saved(plan):
+    with pytest.raises(BadInput, match="1.png and .*again.png hold the same image"):
+        plan(several(3) | {"again.png": encoded(np.repeat(picture(1)[..., None], 3, -1))})
 
 
 def test_images_that_look_alike_are_refused_unless_they_are_of_one_group(plan):
@@ -358,12 +428,12 @@ NAMES += ["in here/0.jpg", "in here/1.npy", "a/b/c.TIFF", "notes.txt", "\udcff.p
 @st.composite
 def sound(draw: st.DrawFn) -> dict[str, bytes]:
     """Files that a domain can be made of, if they are large enough for the preset and no two are one image."""
-    channels, side = draw(st.sampled_from([1, 3])), draw(st.sampled_from([16, 28, 40, 64, 70]))
-    forms = st.sampled_from(["PNG", "TIFF", "BMP", "JPEG"])
+    form, side = draw(st.sampled_from(FORMS)), draw(st.sampled_from([16, 28, 40, 64, 70]))
+    kinds = st.sampled_from(["PNG", "TIFF", "BMP", "JPEG"])
     number, more = draw(st.integers(4, 9)), st.integers(0, 70)
     names = [name for name in NAMES if "\udcff" not in name and not name.endswith(".txt")]
     files = {
-        name: encoded(picture(at, side + draw(more), side + draw(more), channels), draw(forms))
+        name: in_form(at, (side + draw(more), side + draw(more)), form, draw(kinds))[1]
         for at, name in enumerate(names[:number])
     }
     return files | draw(st.dictionaries(st.sampled_from(NAMES), contents(), max_size=draw(st.sampled_from([0, 0, 1]))))
@@ -472,7 +542,7 @@ def test_a_clone_becomes_the_project_of_a_folder(project: Pipeline, photos: Path
     said = [line for line in done.stdout.splitlines() if line.startswith(tuple(told_here))]
     for line in said[:4]:
         split, tiles = line.split(":")[0], int(line.split(", ")[1].split()[0])
-        assert told_here[split] == (tiles, 64, 64)
+        assert told_here[split] == (tiles, 3, 70, 128)
 
 
 def test_what_needs_results_says_so_in_one_sentence(project: Pipeline, photos: Path):

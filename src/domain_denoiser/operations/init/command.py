@@ -21,7 +21,9 @@ from domain_denoiser.operations.restoring.command import counted
 from domain_denoiser.params import Domain, Params
 
 MOST_EPOCHS = 100_000  # as params.Training has it
+MADE = "params.yaml of this domain"
 LONGEST = 150  # characters of the folder's name in a sentence
+BRIGHT = 2**15  # 12 bits, as cameras have them, are far below
 
 
 class Options(NamedTuple):
@@ -69,20 +71,19 @@ def plan(path: Path, options: Options) -> Plan:
     refusals.check_images(folder, seen)
     preset = options.preset or presets.fitting(seen)
     text, given = presets.read(preset)
+    refusals.check_sizes(folder, seen, preset, presets.least(given))
     tile = presets.tile(preset, given, seen)
-    refusals.check_sizes(folder, seen, preset, tile)
     assigned = folders.assigned(folders.groups(path, folder.files), given.data.shares, given.seed)
     refusals.check_duplicates(folder, seen, {file: split for split, files in assigned.items() for file in files})
     tiles = _tiles(seen, assigned, given, tile)
-    without = presets.unfit(given, tile, str(presets.path(preset)))
-    rate = speed.tiles_per_second(given, presets.MEASURED, tile)
+    without = presets.unfit(given, tile, seen.channels, str(presets.path(preset)))
+    filling = presets.Filling(_domain(name, path, seen), tile, seen.channels, without, None, None)
+    rate = speed.tiles_per_second(presets.checked(presets.filled(text, filling), MADE), presets.MEASURED)
     schedule = speed.schedule(tiles["train"], rate, options.minutes, MOST_EPOCHS)
     fewer = schedule.tiles < tiles["train"]
-    filling = presets.Filling(
-        _domain(name, path, seen), tile, without, schedule.epochs, schedule.tiles if fewer else None
-    )
+    filling = filling._replace(epochs=schedule.epochs, train=schedule.tiles if fewer else None)
     content = presets.filled(text, filling)
-    made = presets.checked(content, "params.yaml of this domain")
+    made = presets.checked(content, MADE)
     lines = [
         *_surveyed(folder, seen),
         *(
@@ -90,8 +91,8 @@ def plan(path: Path, options: Options) -> Plan:
             + counted(schedule.tiles if split == "train" else tiles[split], "tile")
             for split, files in assigned.items()
         ),
-        f"preset {preset}{'' if options.preset else ', by the sizes of the images'}: tiles of {tile[1]} x {tile[0]}, "
-        f"levels of noise {', '.join(str(sigma) for sigma in given.noisy['test'].root.sigmas)}",
+        f"preset {preset}{'' if options.preset else ', by the images'}: tiles of {tile[1]} x {tile[0]}, levels of "
+        f"noise {', '.join(str(sigma) for sigma in given.noisy['test'].root.sigmas)}",
         *_left_out(without),
         f"training {presets.MEASURED}: {rate:,.0f} tiles a second here, so {counted(schedule.epochs, 'epoch')} of "
         f"{counted(schedule.tiles, 'tile')} take about {_time(schedule.epochs * schedule.tiles / rate)}",
@@ -115,11 +116,10 @@ def _name(path: Path, name: str | None) -> str:
 
 
 def _domain(name: str, path: Path, seen: Survey) -> Domain:
-    [channels] = {image.channels for image in seen.images}
     return _checked(
         name,
         f"images of {printable(path.resolve().name)[:LONGEST]}",
-        f"{COLOURS[channels]}, {seen.sizes()} pixels",
+        f"{COLOURS[seen.channels]}, {seen.sizes()} pixels",
     )
 
 
@@ -138,9 +138,16 @@ def _tiles(seen: Survey, assigned: dict[str, list[str]], given: Params, tile: tu
 
 def _surveyed(folder: Folder, seen: Survey) -> Iterator[str]:
     types = Counter({TYPES[name]: number for name, number in seen.types.items()})
-    [channels] = {image.channels for image in seen.images}
     held = f"{counted(len(seen.images), 'image')} in {counted(len(folder.files), 'file')}"
-    yield f"{held}: {shares(seen.kinds)}, {seen.sizes()}, {COLOURS[channels]}, {shares(types)}"
+    saved = ", saved as colour" if seen.grey and any(image.channels == 3 for image in seen.images) else ""
+    yield f"{held}: {shares(seen.kinds)}, {seen.sizes()}, {COLOURS[seen.channels]}{saved}, {shares(types)}"
+    if seen.transparent:
+        yield f"the alpha of {counted(seen.transparent, 'file')} is left out"
+    if seen.bits == 16 and seen.most < BRIGHT:
+        yield (
+            f"values reach {seen.most:,} of 65,535 only, and noise levels are of the whole range: images that are "
+            "brighter (these, and those that you restore) train better"
+        )
     if folder.others:
         yield f"{counted(folder.others, 'other file')} skipped"
     if folder.links:
@@ -149,7 +156,7 @@ def _surveyed(folder: Folder, seen: Survey) -> Iterator[str]:
 
 def _left_out(without: list[str]) -> Iterator[str]:
     if without:
-        yield f"left out: {', '.join(without)}, as the network of the post takes images of 28 x 28 only"
+        yield f"left out: {', '.join(without)}, as the network of the post takes grey images of 28 x 28 only"
 
 
 def _beside(made: Params) -> Iterator[str]:

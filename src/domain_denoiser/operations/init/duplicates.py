@@ -1,7 +1,7 @@
 """The same image in two splits would be trained on and tested with: equal pixels, or nearly the same look."""
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -20,7 +20,7 @@ class Seen(Protocol):
 
 
 def look(planes: np.ndarray) -> int | None:
-    """The difference hash of an image, uint8 [C, H, W]: 64 bits, which of 8 x 9 blocks are darker than the next.
+    """The difference hash of an image [C, H, W]: 64 bits, which of 8 x 9 blocks are darker than the next.
 
     None if the image is small, flat or a ramp. Source: Krawetz 2013, "Kind of Like That".
     """
@@ -39,16 +39,26 @@ def look(planes: np.ndarray) -> int | None:
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def between(images: Sequence[Seen], split: Mapping[str, str]) -> tuple[str, str, bool] | None:
-    """Two files of different splits with the same image, and whether its pixels are equal; None if there are none.
+class Pair(NamedTuple):
+    """Two files of different splits with the same image."""
+
+    one: str
+    other: str
+    equal: bool  # pixel by pixel
+
+
+def between(images: Sequence[Seen], split: Mapping[str, str]) -> list[Pair]:
+    """Each file that has the image of a file in another split, with one such file; those of equal pixels first.
 
     split: that of each file.
     """
-    first: dict[bytes, str] = {}
+    first: dict[bytes, dict[str, str]] = {}
+    found: dict[frozenset[str], Pair] = {}
     for image in images:
-        other = first.setdefault(image.digest, image.file)
-        if split[other] != split[image.file]:
-            return other, image.file, True
+        of_split = first.setdefault(image.digest, {})
+        of_split.setdefault(split[image.file], image.file)
+        if other := next((file for name, file in of_split.items() if name != split[image.file]), None):
+            found.setdefault(frozenset((other, image.file)), Pair(other, image.file, True))
     looks: dict[str, dict[int, str]] = {}
     for image in images:
         if image.look is not None:
@@ -56,17 +66,16 @@ def between(images: Sequence[Seen], split: Mapping[str, str]) -> tuple[str, str,
     names = sorted(looks, key=lambda name: len(looks[name]))
     for place, name in enumerate(names):
         for other in names[place + 1 :]:
-            if (near := _near(looks[name], looks[other])) is not None:
-                return *sorted(near), False
-    return None
+            for near in _near(looks[name], looks[other]):
+                found.setdefault(frozenset(near), Pair(*sorted(near), False))
+    return list(found.values())
 
 
-def _near(some: Mapping[int, str], others: Mapping[int, str]) -> tuple[str, str] | None:
+def _near(some: Mapping[int, str], others: Mapping[int, str]) -> Iterator[tuple[str, str]]:
     """A file of each whose hashes differ by few bits."""
     hashes, files = np.array(list(others), np.uint64), list(others.values())
     for value, file in some.items():
         distances = np.bitwise_count(hashes ^ np.uint64(value))
         at = int(distances.argmin())
         if distances[at] <= NEAR:
-            return file, files[at]
-    return None
+            yield file, files[at]

@@ -1,7 +1,7 @@
 """The params.yaml of a new project: a preset with what the images and the machine say filled in."""
 
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +14,12 @@ from domain_denoiser.base import parsing, reading
 from domain_denoiser.networks import architectures
 from domain_denoiser.operations.init.survey import Survey
 
-NAMES = ("photos", "documents", "small")
-SMALL = "small"
+NAMES = ("photos", "documents", "microscopy", "small")
+PHOTOS, MICROSCOPY, SMALL = "photos", "microscopy", "small"
 LARGEST_SMALL = 64  # pixels of a side
 MEASURED = "conv"  # the model whose epochs are chosen
+CHANNELS = "image_channels"  # the key of a network that takes grey or colour
+LEAST_SIDE = 16  # pixels of an image and of a tile, as params.Images has it
 
 
 class Filling(NamedTuple):
@@ -25,6 +27,7 @@ class Filling(NamedTuple):
 
     domain: params.Domain
     tile: tuple[int, int]  # height and width, pixels
+    channels: int  # of the images: 1 or 3
     without: Collection[str]  # models that cannot take these images
     epochs: int | None  # of `conv`; None as in the preset
     train: int | None  # maximum number of tiles to train on; None as in the preset
@@ -46,26 +49,42 @@ def path(name: str) -> Path:
 
 
 def fitting(seen: Survey) -> str:
-    """The preset for images if none is named: small if all are small and of one size, else photos."""
+    """The preset for images if none is named: small if all are small and of one size, microscopy if grey of 16 bits."""
     sizes = {image.size for image in seen.images}
-    return SMALL if len(sizes) == 1 and max(*sizes.pop()) <= LARGEST_SMALL else "photos"
+    if len(sizes) == 1 and max(*sizes.pop()) <= LARGEST_SMALL:
+        return SMALL
+    return MICROSCOPY if seen.grey and seen.bits == 16 else PHOTOS
+
+
+def least(preset: params.Params) -> tuple[int, int]:
+    """Height and width of the smallest tiles that a preset can have: those that training's crops fit into."""
+    crop = preset.models[MEASURED].crop
+    return (LEAST_SIDE, LEAST_SIDE) if crop is None else (crop, crop)
 
 
 def tile(name: str, preset: params.Params, seen: Survey) -> tuple[int, int]:
-    """Height and width of the tiles: those of the smallest images for the preset small, else the preset's own."""
-    if name != SMALL:
-        return preset.data.tile[0], preset.data.tile[1]
+    """Height and width of the tiles: those of the preset (small has 64 x 64), or of images that are smaller."""
     heights, widths = zip(*(image.size for image in seen.images))
-    return min(LARGEST_SMALL, *heights), min(LARGEST_SMALL, *widths)
+    most = (LARGEST_SMALL, LARGEST_SMALL) if name == SMALL else preset.data.tile
+    return min(most[0], *heights), min(most[1], *widths)
 
 
-def unfit(preset: params.Params, size: tuple[int, int], where: str) -> list[str]:
-    """The models of a preset whose network takes images of another size only."""
-    wanted = {
-        name: architectures.image_size(architectures.settings(model.network, where))
+def unfit(preset: params.Params, size: tuple[int, int], channels: int, where: str) -> list[str]:
+    """The models of a preset whose network takes images of another size, or of other channels, only."""
+    networks = {
+        name: architectures.settings(_of_channels(model.network, channels), where)
         for name, model in preset.models.items()
     }
-    return [name for name, only in wanted.items() if only not in (None, size)]
+    return [
+        name
+        for name, network in networks.items()
+        if architectures.image_size(network) not in (None, size) or architectures.channels(network) != channels
+    ]
+
+
+def _of_channels(network: Mapping[str, object], channels: int) -> dict[str, object]:
+    """The settings of a network for images of so many channels, if it has a choice."""
+    return {key: channels if key == CHANNELS else value for key, value in network.items()}
 
 
 def read(name: str) -> tuple[str, params.Params]:
@@ -92,6 +111,9 @@ def filled(content: str, filling: Filling) -> str:
         values["data"]["most"]["train"] = filling.train
     for name in filling.without:
         del values["models"][name]
+    for model in values["models"].values():
+        if CHANNELS in model:
+            model[CHANNELS] = filling.channels
     if filling.epochs is not None:
         values["models"][MEASURED]["epochs"] = filling.epochs
     stream = io.StringIO()

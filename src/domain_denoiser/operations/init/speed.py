@@ -28,8 +28,11 @@ def schedule(tiles: int, per_second: float, minutes: float, most_epochs: int) ->
     return Schedule(min(most_epochs, max(1, round(total / tiles))), tiles)
 
 
-def tiles_per_second(params: Params, model: str, size: tuple[int, int]) -> float:
-    """Train a model on random tiles of a height and width for some seconds. Its weights are let go."""
+def tiles_per_second(params: Params, model: str) -> float:
+    """Train a model on random tiles, of which it sees what it will see in training, for some seconds.
+
+    Its weights are let go.
+    """
     import torch
 
     from domain_denoiser.core import compute, images
@@ -42,13 +45,15 @@ def tiles_per_second(params: Params, model: str, size: tuple[int, int]) -> float
     from domain_denoiser.training.optimizer import Flat, Optimizer
 
     device, settings = compute.prepare(params.compute), params.models[model]
-    network = architectures.build(architectures.settings(settings.network, model))
+    described = architectures.settings(settings.network, model)
+    network, channels = architectures.build(described), architectures.channels(described)
     initialise(network, settings.initialisation, generator("cpu", params.seed, "initialisation"))
     network.to(device)
     weights = Flat(network)
     optimizer = (Muon if settings.optimizer == "muon" else Optimizer)(weights, settings)
     drawn = np.random.default_rng(derive(params.seed, "speed"))
-    clean = images.to_float(drawn.integers(0, 256, (loop.AHEAD * settings.batch_size, *size), dtype=np.uint8), device)
+    shape = (loop.AHEAD * settings.batch_size, *[channels] * (channels > 1), *params.data.tile)
+    clean = images.to_float(drawn.integers(0, 256, shape, dtype=np.uint8), device)
     pair, regime = loop.Images(clean, clean), params.noisy[settings.regime].root
     done, steps, epoch, started = 0, 0, 1, time.perf_counter()
     with gradient_of(network, weights, settings) as gradient:

@@ -19,15 +19,17 @@ class Image(NamedTuple):
     """An image of a file."""
 
     file: str  # its path in the folder
-    channels: int
+    channels: int  # as it is saved
+    grey: bool  # one channel, or three that are equal
+    bits: int  # 8 or 16; 1 counts as 8
     size: tuple[int, int]  # height and width, pixels
-    digest: bytes  # of its pixels: equal images have equal ones
+    digest: bytes  # of its pixels: equal images have equal ones, however grey is saved
     look: int | None  # its difference hash; None if it has none
 
     def tiles(self, size: tuple[int, int], split: str) -> int:
-        """How many tiles of a height and width it is cut into in a split, all channels together."""
+        """How many tiles of a height and width it is cut into in a split."""
         tops, lefts = folders.grid(self.size, size, split)
-        return self.channels * len(tops) * len(lefts)
+        return len(tops) * len(lefts)
 
 
 @dataclass
@@ -37,8 +39,25 @@ class Survey:
     images: list[Image] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
     types: Counter[str] = field(default_factory=Counter)
-    deep: list[str] = field(default_factory=list)  # files of more than 8 bits, with the name of their type
+    floats: list[str] = field(default_factory=list)  # files of neither 8 nor 16 bits, with the name of their type
     broken: list[str] = field(default_factory=list)  # a sentence on each file that cannot be read
+    transparent: int = 0  # files whose alpha is left out
+    most: int = 0  # the greatest value of a pixel
+
+    @property
+    def grey(self) -> bool:
+        """Whether no image has colour, however it is saved."""
+        return all(image.grey for image in self.images)
+
+    @property
+    def channels(self) -> int:
+        """Of the tiles, 1 or 3."""
+        return 1 if self.grey else 3
+
+    @property
+    def bits(self) -> int:
+        """Of the tiles, 8 or 16."""
+        return self.images[0].bits
 
     def sizes(self) -> str:
         """The smallest and the largest, width first."""
@@ -53,13 +72,18 @@ def survey(folder: Folder, count: Callable[[int, int], None]) -> Survey:
         path = folder.path / name
         try:
             file = opening.opened(path, None)
-            if file.dtype in (np.bool_, np.uint8):
-                images = [_seen(name, planes) for planes in folders.planes(path)]
+            if file.dtype.kind == "f":
+                done.floats.append(f"{path} ({file.dtype})")
+            else:
+                images, most = [], done.most
+                for planes in folders.planes(path):
+                    images.append(_seen(name, planes))
+                    most = max(most, int(planes.max()))
                 done.images += images
+                done.most = most
                 done.kinds[file.kind] += 1
                 done.types[file.dtype.name] += len(images)
-            else:
-                done.deep.append(f"{path} ({file.dtype})")
+                done.transparent += file.alpha
         except BadInput as error:
             done.broken.append(str(error))
         count(1, 0)
@@ -67,8 +91,11 @@ def survey(folder: Folder, count: Callable[[int, int], None]) -> Survey:
 
 
 def _seen(file: str, planes: np.ndarray) -> Image:
-    """planes: uint8 [C, H, W]."""
+    """planes: uint8 or uint16 [C, H, W]."""
     channels, height, width = planes.shape
-    digest = hashlib.blake2b(f"{planes.shape}".encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(planes))
-    return Image(file, channels, (height, width), digest.digest(), duplicates.look(planes))
+    grey = folders.is_grey(planes)
+    shown = planes[:1] if grey else planes
+    digest = hashlib.blake2b(f"{shown.shape}".encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(shown))
+    bits, look = 8 * planes.itemsize, duplicates.look(shown)
+    return Image(file, channels, grey, bits, (height, width), digest.digest(), look)
