@@ -43,7 +43,7 @@ def main() -> None:
     models = reaching(summary.parse(Path("reports/metrics.json").read_bytes(), "metrics.json"), read.gate.floors_db)
     spread = pandas.read_csv("reports/study/spread.csv")
     spread = spread[spread["model"].isin(models)]
-    print(f"of {', '.join(models)}: {allowed_losses(spread, read.noisy['test'].root.sigmas)}")
+    print(f"of {', '.join(models)}: {allowed_losses(spread, read.levels)}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,11 @@
-"""Clean images, split: data/clean/{train,val,gate,test}_{images,labels}.npy. MNIST's, or those of a folder."""
+"""Clean images, split: data/clean/{train,val,gate,test}_{images,labels}.npy. MNIST's, or those of a folder.
+
+Of pairs, the noisy images lie beside them: {train,val,gate,test}_noisy.npy.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import typer
@@ -10,21 +14,27 @@ from domain_denoiser import layout, params
 from domain_denoiser.base import atomic, one_writer, progress
 from domain_denoiser.base.errors import one_sentence
 from domain_denoiser.core import images
-from domain_denoiser.data import folders, sources
+from domain_denoiser.data import folders, pairs, sources
 
 
 def main() -> None:
     read = params.read(Path("params.yaml"))
     with atomic.folder(layout.CLEAN) as folder:
-        parts = mnist(read.data, read.seed) if isinstance(read.data, params.Idx) else tiles(read.data, read.seed)
-        for name, (count, pieces, labels) in parts:
-            images.save_parts(folder / layout.clean_images(name).name, count, pieces)
-            images.save(folder / layout.clean_labels(name).name, labels)
-            progress.line(f"{name}: {count:,} images")
+        for split in SPLITS[read.data.kind](read.data, read.seed):
+            images.save_parts(folder / layout.clean_images(split.name).name, len(split.labels), split.clean)
+            if split.noisy is not None:
+                images.save_parts(folder / layout.given_noisy(split.name).name, len(split.labels), split.noisy)
+            images.save(folder / layout.clean_labels(split.name).name, split.labels)
+            progress.line(f"{split.name}: {len(split.labels):,} images")
 
 
-# The name of a split, the number of its images, the images in parts, as they will lie on disk, and a label for each.
-Split = tuple[str, tuple[int, Iterator[np.ndarray], np.ndarray]]
+class Split(NamedTuple):
+    """Images in parts, as they will lie on disk, and a label for each."""
+
+    name: str
+    clean: Iterator[np.ndarray]
+    noisy: Iterator[np.ndarray] | None  # None if they are not given
+    labels: np.ndarray
 
 
 def mnist(data: params.Idx, seed: int) -> Iterator[Split]:
@@ -32,13 +42,22 @@ def mnist(data: params.Idx, seed: int) -> Iterator[Split]:
     given = sources.read(Path(data.origin))
     train, test = sources.obtain(given, f"the sources of {data.origin}", progress.line)
     for name, part in (sources.split(train, data.split, seed) | {"test": test}).items():
-        yield name, (len(part.images), iter([part.images]), part.labels)
+        yield Split(name, iter([part.images]), None, part.labels)
 
 
 def tiles(data: params.Images, seed: int) -> Iterator[Split]:
     """Labels are the numbers of the files, in the order of their names."""
     for name, cut in folders.cut(Path(data.origin), data, seed).items():
-        yield name, (len(cut.tiles), folders.pixels(cut), cut.labels())
+        yield Split(name, folders.pixels(cut), None, cut.labels())
+
+
+def both(data: params.Pairs, seed: int) -> Iterator[Split]:
+    """Labels as of `tiles`."""
+    for name, (clean, noisy) in pairs.cut(Path(data.origin), data, seed).items():
+        yield Split(name, folders.pixels(clean), folders.pixels(noisy), clean.labels())
+
+
+SPLITS = {"idx": mnist, "images": tiles, "pairs": both}
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from domain_denoiser.core.seeds import derive
 from domain_denoiser.domain import fitting, foreign
 from domain_denoiser.domain.statistics import sums
 from domain_denoiser.networks import stored
-from domain_denoiser.params import Levels, Regime, Uniform
+from domain_denoiser.params import Given, Levels, Regime, Uniform
 
 BATCH = 784_000  # values: 1,000 images of MNIST's size
 FOREIGN = 500  # val images that foreign ones of each kind are made of
@@ -27,19 +27,21 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
     network = stored.load(layout.MODELS / name, device)
     clean = images.load(layout.clean_images("val"))
     levels = read.noisy["test"].root
-    at_levels = _at_levels(clean, levels)
-    between = at_levels[0][1]  # where there is one noise level
-    if len(levels.sigmas) > 1:
-        between = Uniform(law="uniform", noise=levels.noise, low=levels.sigmas[0], high=levels.sigmas[-1])
-    own = [(clean, between, "own"), *at_levels]
+    if isinstance(levels, Given):
+        between, own = levels, [(clean, levels, "own")]
+    else:
+        at_levels = _at_levels(clean, levels)
+        between = at_levels[0][1]  # where there is one noise level
+        if len(levels.sigmas) > 1:
+            between = Uniform(law="uniform", noise=levels.noise, low=levels.sigmas[0], high=levels.sigmas[-1])
+        own = [(clean, between, "own"), *at_levels]
     others = [
         (make(clean[:FOREIGN], np.random.default_rng(derive(read.seed, "foreign", kind))), between, kind)
         for kind, make in foreign.KINDS.items()
     ]
     found = []
     for some, regime, called in progress.track([*own, *others], len(own) + len(others), f"recognise {name}", "sets"):
-        parts = noisy_sets.corrupt(some, regime, read.seed, "recognise", called).parts
-        found.append(_restored(network, np.concatenate(list(parts)), device))
+        found.append(_restored(network, _noisy(some, clean, regime, read.seed, called), device))
     profile = fitting.fit(np.concatenate(found[: len(own)]), np.concatenate(found[len(own) :]))
     atomic.write_json(layout.MODELS / name / layout.PROFILE, profile.as_json())
 
@@ -48,6 +50,15 @@ def _at_levels(clean: np.ndarray, levels: Levels) -> list[tuple[np.ndarray, Regi
     """Each image at one of the noise levels; of few images, at the first levels."""
     laws = [params.Constant(law="constant", noise=levels.noise, sigma=sigma) for sigma in levels.sigmas]
     return [(clean[at :: len(laws)], law, f"own {law.sigma}") for at, law in enumerate(laws[: len(clean)])]
+
+
+def _noisy(some: np.ndarray, clean: np.ndarray, regime: Regime, seed: int, called: str) -> np.ndarray:
+    """Some images with noise: drawn, or that of pairs, whose difference from the clean val images is added to them."""
+    if isinstance(regime, Given):
+        given = images.load(layout.given_noisy("val"))[: len(some)]
+        added = given.astype(np.int32) - clean[: len(some)]
+        return np.clip(some + added, 0, np.iinfo(clean.dtype).max).astype(clean.dtype)
+    return np.concatenate(list(noisy_sets.corrupt(some, regime, seed, "recognise", called).parts))
 
 
 @torch.inference_mode()

@@ -176,6 +176,10 @@ def init(
     ] = None,
     minutes: Annotated[float, typer.Option(help="About how long `conv` is to train on this machine.")] = 5.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    noisy: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="With a noisy image of each clean one, under the same name; else drawn."),
+    ] = None,
 ) -> None:
     """Make this clone the project of a folder of images.
 
@@ -184,7 +188,7 @@ def init(
     """
     from domain_denoiser.operations.init import command
 
-    for line in command.run(folder, command.Options(name, preset, minutes, dry_run)):
+    for line in command.run(folder, command.Options(name, preset, minutes, dry_run, noisy)):
         _say(line)
 
 

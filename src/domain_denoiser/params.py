@@ -110,6 +110,12 @@ class Images(Strict):
     most: Most
 
 
+class Pairs(Images):
+    """A folder of clean image files and one of noisy ones, which are cut at the same places."""
+
+    kind: Literal["pairs"]
+
+
 class Domain(Strict):
     """What the images are, in words."""
 
@@ -231,7 +237,7 @@ class Params(Strict):
     domain: Domain
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
     compute: Compute
-    data: Annotated[Idx | Images, Field(discriminator="kind")]
+    data: Annotated[Idx | Images | Pairs, Field(discriminator="kind")]
     noisy: dict[Name, Law]
     # Classical filters -> strengths to choose from: multiples of the noise level that is estimated from each image.
     filters: dict[Literal[FILTERS], Annotated[list[Strength], Field(min_length=1), Ascending]]
@@ -243,6 +249,13 @@ class Params(Strict):
         """The noise levels that the evaluation measures at, ascending."""
         law = self.noisy["test"].root
         return [law.sigma] if isinstance(law, Given) else law.sigmas
+
+    @model_validator(mode="after")
+    def given_noise_is_there(self) -> "Params":
+        given = [name for name, law in self.noisy.items() if isinstance(law.root, Given)]
+        if given and not isinstance(self.data, Pairs):
+            raise ValueError(f"must have data.kind 'pairs' for noisy.{given[0]}, whose noisy images are given")
+        return self
 
     @model_validator(mode="after")
     def regimes_exist(self) -> "Params":

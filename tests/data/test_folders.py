@@ -252,7 +252,7 @@ def test_other_images_are_refused_with_the_way_on(folder):
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
-    with pytest.raises(BadInput, match="is no folder, but one with clean images is wanted"):
+    with pytest.raises(BadInput, match="is no folder, but one with images is wanted"):
         listing.listed(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("no image")
     with pytest.raises(BadInput, match="holds no images: files that end in .png, "):

@@ -17,7 +17,7 @@ from pipeline import Pipeline, clone
 from domain_denoiser import layout, params
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.base.processes import Failed
-from domain_denoiser.data import folders, listing
+from domain_denoiser.data import folders, listing, pairs
 from domain_denoiser.operations.init import applying, command, duplicates, presets, speed
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,8 @@ def several(number: int, **how: int) -> dict[str, bytes]:
 
 
 def options(**changed: object) -> command.Options:
-    return command.Options(**({"name": None, "preset": None, "minutes": 5.0, "dry_run": False} | changed))
+    given = {"name": None, "preset": None, "minutes": 5.0, "dry_run": False, "noisy": None}
+    return command.Options(**(given | changed))
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_filling_a_preset_keeps_its_comments_and_all_other_lines(name, monkeypat
     content, preset = presets.read(name)
     domain = preset.domain.model_copy(update={"name": "mine", "images": "images of Größe: a # b"})
     other = 4 - preset.models["conv"].network["image_channels"]  # 3 for 1, and 1 for 3
-    made = presets.filled(content, presets.Filling(domain, (40, 50), other, [], 77, 123))
+    made = presets.filled(content, presets.Filling(domain, (40, 50), other, [], 77, 123, None))
     changed = {
         before: after for before, after in zip(content.split("\n"), made.split("\n"), strict=True) if before != after
     }
@@ -403,6 +404,94 @@ def test_the_look_agrees_with_the_plain_mean_of_blocks():
     assert duplicates.look(planes) == int(bits, 2)
 
 
+# Pairs
+
+
+def noisy(pixels: np.ndarray, seed: int) -> np.ndarray:
+    """With noise of its own, which is not Gaussian: some pixels are a tenth of the range darker."""
+    darker = np.random.default_rng(seed).random(pixels.shape) < 0.5
+    return (pixels - darker * (pixels // 10)).astype(pixels.dtype)
+
+
+def several_noisy(number: int, **how: int) -> dict[str, bytes]:
+    return {f"{seed}.tif": encoded(noisy(picture(seed, **how), seed), "TIFF") for seed in range(number)}
+
+
+@pytest.fixture
+def plan_pairs(plan, tmp_path: Path):
+    """As `plan`, of clean files and of noisy ones."""
+
+    def run(clean: dict[str, bytes], beside: dict[str, bytes], **changed: object) -> command.Plan:
+        return plan(clean, noisy=written(tmp_path / "noisy", beside), **changed)
+
+    return run
+
+
+@pytest.mark.parametrize("preset", presets.NAMES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_noise_of_pairs_is_given(plan_pairs, preset, channels):
+    clean = [picture(seed, 70, 90, channels) for seed in range(5)]
+    made = plan_pairs(
+        several(5, height=70, width=90, channels=channels),
+        several_noisy(5, height=70, width=90, channels=channels),
+        preset=preset,
+    )
+    apart = [(noisy(pixels, seed).astype(float) - pixels) / 255 for seed, pixels in enumerate(clean)]
+    sigma = round(float(np.sqrt(np.mean(np.square(apart)))), 4)
+    read = made.params
+    assert isinstance(read.data, params.Pairs)
+    law = params.Given(law="given", sigma=sigma)
+    assert {name: law.root for name, law in read.noisy.items()} == {"paired": law, "test": law}
+    assert {name: (model.regime, model.noise) for name, model in read.models.items()} == {"conv": ("paired", "frozen")}
+    assert read.models["conv"].network["image_channels"] == channels
+    assert (read.gate.sigma, list(read.gate.allowed_loss_db)) == (sigma, [str(sigma)])
+    assert read.gate.floors_db == {str(sigma): pytest.approx(1 - 20 * math.log10(sigma), abs=0.06)}
+    assert f"a noisy one of each: TIFF, {sigma} of the range apart (root mean square)" in made.lines
+    assert any(line.endswith(f", levels of noise {sigma}") for line in made.lines)
+    left_out = "left out: plain, fixed, random, which the preset trains with drawn noise"
+    assert (left_out in made.lines) == (preset == presets.SMALL)
+    assert all(
+        line in made.content for line in ("  paired: {law: given, sigma: ", "  kind: pairs  ", "noise: frozen  ")
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"0.tif": None}, r"0.png has no partner in .*noisy: the two images of a pair have the same path in their"),
+        ({"more.tif": GREY}, r"noisy/more.tif has no partner in .*: the two images"),
+        ({"0.png": GREY}, "noisy holds 0.png and 0.tif, but the images of a pair are found by their names without"),
+        ({"0.tif": encoded(picture(0, 65, 80))}, r"0.tif has 80 x 65 pixels, but .*0.png has 80 x 64 pixels: the two"),
+        (
+            {f"{at}.tif": encoded(picture(at, channels=3)) for at in range(4)},
+            r"noisy has colour images, but .* grey ones: the two images of a pair have the same channels and bits",
+        ),
+        ({"0.tif": encoded(picture(0, channels=3))}, r"noisy holds 3 grey and 1 colour images \(colour: 0.tif\)"),
+        ({f"{at}.tif": DEEP for at in range(4)}, "noisy has images of 16 bits, but .* of 8: the two images of a pair"),
+        ({"0.tif": GREY[:-40]}, "1 file cannot be read: .*noisy/0.tif"),
+        (
+            several(4) | {f"{at}.tif": None for at in range(4)},
+            r"has the images of .*\(their root mean square .* is 0 of",
+        ),
+        ({"a.txt": b""} | {f"{at}.tif": None for at in range(4)}, "noisy holds no images: files that end in"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_pairs_that_do_not_fit_are_refused(plan_pairs, changed, said):
+    files = {name: content for name, content in (several_noisy(4) | changed).items() if content is not None}
+    with pytest.raises(BadInput, match=said) as refused:
+        plan_pairs(several(4), files)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("other", ["", "in here", ".."])
+def test_clean_and_noisy_images_lie_in_two_folders(plan, tmp_path, other):
+    there = tmp_path / FOLDER / other
+    there.mkdir(parents=True, exist_ok=True)
+    with pytest.raises(BadInput, match="lie in each other: clean and noisy images are wanted in two folders side by"):
+        plan(several(4), noisy=there)
+
+
 # Whatever a folder holds
 
 
@@ -452,7 +541,7 @@ TABLES = (
 
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
 @given(
-    sound() | st.dictionaries(st.sampled_from(NAMES), contents(), max_size=9),
+    sound() | sound() | st.dictionaries(st.sampled_from(NAMES), contents(), max_size=9),
     st.booleans().flatmap(lambda grouped: TABLES if grouped else st.none()),
     st.sampled_from([None, presets.SMALL, *presets.NAMES]),
 )
@@ -471,6 +560,52 @@ def test_any_folder_gives_a_plan_or_a_sentence(files, table, preset):
             return
         event("planned")
         assert told(made) == cut_by_the_stage(made)
+
+
+@st.composite
+def sound_pairs(draw: st.DrawFn) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Clean and noisy files that fit, but for one at most."""
+    form, side = draw(st.sampled_from(FORMS)), draw(st.sampled_from([20, 64, 70]))
+    number, more = draw(st.integers(4, 6)), st.integers(0, 30)
+    clean, beside = {}, {}
+    for seed in range(number):
+        size = side + draw(more), side + draw(more)
+        name, clean[f"{seed} é.png"] = in_form(seed, size, form)
+        pixels = noisy(picture(seed, *size, 3 if form in ("colour", "deep colour") else 1), seed)
+        beside[f"{seed} é.TIFF"] = {
+            "grey as colour": lambda pixels: encoded(np.repeat(pixels[..., None], 3, -1)),
+            "deep": lambda pixels: hostile_files.npy(pixels.astype(np.uint16) * 257),
+            "deep colour": lambda pixels: hostile_files.npy(pixels.astype(np.uint16) * 257),
+        }.get(form, encoded)(pixels)
+    odd = draw(
+        st.dictionaries(st.sampled_from([*clean, "more.png"]), contents(), max_size=draw(st.sampled_from([0, 1])))
+    )
+    other = draw(
+        st.dictionaries(st.sampled_from([*beside, "more.bmp"]), contents(), max_size=draw(st.sampled_from([0, 1])))
+    )
+    return clean | odd, beside | other
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
+@given(sound_pairs(), st.sampled_from([None, presets.SMALL, *presets.NAMES]))
+def test_any_two_folders_give_a_plan_or_a_sentence(both, preset):
+    with pytest.MonkeyPatch.context() as patched, tempfile.TemporaryDirectory() as folder:
+        patched.chdir(ROOT)
+        patched.setattr(speed, "tiles_per_second", lambda *of: RATE)
+        origin = Path(folder)
+        clean, beside = (written(origin / name, files) for name, files in zip(("clean", "noisy"), both))
+        try:
+            made = command.plan(clean, options(preset=preset, noisy=beside))
+        except BadInput:
+            event("refused")
+            return
+        event("planned")
+        cuts = pairs.cut(origin, made.params.data, made.params.seed)
+        assert told(made) == {split: (len({t.file for t in c.tiles}), len(c.tiles)) for split, (c, _) in cuts.items()}
+        for each, other in cuts.values():
+            assert each.form == other.form
+            assert each.form.channels == made.params.models["conv"].network["image_channels"]
+            assert [tile[1:] for tile in each.tiles] == [tile[1:] for tile in other.tiles]
 
 
 # The real thing
@@ -545,6 +680,42 @@ def test_a_clone_becomes_the_project_of_a_folder(project: Pipeline, photos: Path
         assert told_here[split] == (tiles, 3, 70, 128)
 
 
+def test_pairs_are_copied_cut_and_stored(project: Pipeline, tmp_path: Path, tree):
+    clean = written(tmp_path / "the clean", several(6, height=70, width=90, channels=3))
+    beside = written(tmp_path / "the noisy", several_noisy(6, height=70, width=90, channels=3) | {"notes.txt": b""})
+    (clean / "groups.csv").write_text("file,group\n0.png,a\n1.png,a\n")
+    done = project.run("denoise", "init", str(clean), "--noisy", str(beside), "--minutes", "0.01")
+    assert tree(project.root / layout.IMAGES) == {
+        "clean", "noisy", "clean/groups.csv", *(f"clean/{at}.png" for at in range(6)),
+        *(f"noisy/{at}.tif" for at in range(6)),
+    }  # fmt: skip
+    assert [line for line in status(project) if line[1] != " "] == []
+    project.run("git", "commit", "-q", "-m", "Mine")
+    project.run("dvc", "repro", "download", "corrupt")
+    read = params.read(project.root / "params.yaml")
+    [sigma] = read.levels
+    assert f"{sigma} of the range apart" in done.stdout
+    found = {}
+    for split in ("train", "val", "gate", "test"):
+        here, there = (np.load(project.root / path(split)) for path in (layout.clean_images, layout.given_noisy))
+        assert here.shape == there.shape == (len(here), 3, 70, 90)
+        labels = np.load(project.root / layout.clean_labels(split))
+        for one, other, label in zip(here, there, labels):
+            np.testing.assert_array_equal(one, picture(label, 70, 90, 3).transpose(2, 0, 1))
+            np.testing.assert_array_equal(other, noisy(picture(label, 70, 90, 3), label).transpose(2, 0, 1))
+        found[split] = here, there
+    for split in ("train", "val", "gate"):
+        stored = np.load(project.root / layout.NOISY / f"paired/{split}.npy")
+        np.testing.assert_array_equal(stored, found[split][1])
+        apart = np.sqrt(np.square((found[split][1].astype(float) - found[split][0]) / 255).mean((1, 2, 3)))
+        sigmas = np.load(project.root / layout.NOISY / f"paired/{split}_sigma.npy")
+        assert sigmas.dtype == np.float32
+        np.testing.assert_allclose(sigmas, apart, rtol=1e-5)
+    for split in ("test", "gate"):
+        stored = np.load(project.root / layout.NOISE_LEVELS / f"{split}_{sigma}.npy")
+        np.testing.assert_array_equal(stored, found[split][1])
+
+
 def test_what_needs_results_says_so_in_one_sentence(project: Pipeline, photos: Path):
     project.run("denoise", "init", str(photos), "--minutes", "0.01")
     project.run("git", "commit", "-q", "-m", "Mine")
@@ -582,6 +753,7 @@ def test_where_nothing_is_made_over(project: Pipeline, photos: Path):
     assert "lies in the project, which keeps a copy of its own" in refused(project, "docs")
     assert "lies in no project" in refused(project, str(photos), at="..")
     assert "but init works from its root" in refused(project, str(photos), at="src")
+    assert "docs lies in the project" in refused(project, str(photos), "--noisy", "docs")
     (project.root / "new.txt").write_text("")
     assert "is not as its commit says (new.txt)" in refused(project, str(photos))
     (project.root / "new.txt").unlink()
@@ -600,11 +772,11 @@ def test_two_do_not_make_a_project_over_at_once(project: Pipeline, photos: Path,
     monkeypatch.chdir(project.root)
     folder = listing.listed(photos)
     with applying._alone(), pytest.raises(BadInput, match="another `denoise init` is at work in this project"):
-        list(applying.apply(folder, "x: 1\n"))
+        list(applying.apply(folder, None, "x: 1\n"))
     assert status(project) == []
     (project.root / layout.IMAGES).mkdir()
     with pytest.raises(BadInput, match="data/images is there already"):
-        list(applying.apply(folder, "x: 1\n"))
+        list(applying.apply(folder, None, "x: 1\n"))
 
 
 def test_what_stops_it_halfway_loses_nothing(project: Pipeline, photos: Path, monkeypatch, capsys):
@@ -617,7 +789,7 @@ def test_what_stops_it_halfway_loses_nothing(project: Pipeline, photos: Path, mo
 
     monkeypatch.setattr(applying.processes, "must", fails)
     with pytest.raises(Failed, match="the disk is gone"):
-        list(applying.apply(listing.listed(photos), "x: 1\n"))
+        list(applying.apply(listing.listed(photos), None, "x: 1\n"))
     assert not (project.root / "dvc.lock").exists()
     told_way = capsys.readouterr().err.strip().splitlines()[-1]
     way = told_way.removeprefix("not finished; what was here before comes back with: ")
@@ -633,6 +805,6 @@ def test_a_copy_that_is_cut_off_leaves_nothing(project: Pipeline, photos: Path, 
     folder = listing.listed(photos)
     (photos / folder.files[-1]).unlink()
     with pytest.raises(FileNotFoundError):
-        list(applying.apply(folder, "x: 1\n"))
+        list(applying.apply(folder, None, "x: 1\n"))
     assert status(project) == []
     assert sorted(path.name for path in (project.root / "data").iterdir()) == ["mnist.yaml"]

@@ -25,7 +25,7 @@ def listed(path: Path) -> Folder:
     Raises BadInput if there is no folder, if there are none in it, or if a name is no text.
     """
     if not path.is_dir():
-        raise BadInput(f"{path} is no folder, but one with clean images is wanted (`dvc pull` gets those of a project)")
+        raise BadInput(f"{path} is no folder, but one with images is wanted (`dvc pull` gets those of a project)")
 
     def refuse(error: OSError) -> None:
         raise BadInput(f"{error.filename} cannot be read: {error.strerror}") from error

@@ -21,9 +21,8 @@ from domain_denoiser.domain.profile import Profile
 from domain_denoiser.evaluation.intervals import over, paired_difference
 from domain_denoiser.networks import exporting, stored
 from domain_denoiser.networks.architectures import Settings
-from domain_denoiser.operations import beside, card, export
-from domain_denoiser.operations.beside import Best
-from domain_denoiser.params import Constant, Gate, Idx, Params
+from domain_denoiser.operations import card, export
+from domain_denoiser.params import Constant, Gate, Given, Params
 from domain_denoiser.runs import champion as champions
 from domain_denoiser.runs import dvc_lock, revisions
 from domain_denoiser.runs.cache import Contents
@@ -277,8 +276,12 @@ def _best_on_val(graphs: Mapping[str, Graph], params: Params) -> str:
     The best of several is flattered by the images that chose it, so these are not the gate images.
     """
     clean = images.load(VAL)
-    law = Constant(law="constant", noise=params.noisy["test"].root.noise, sigma=params.gate.sigma)
-    corrupted = np.concatenate(list(noisy_sets.corrupt(clean, law, params.seed, "gate", "val").parts))
+    tested = params.noisy["test"].root
+    if isinstance(tested, Given):
+        corrupted = images.load(layout.given_noisy("val"))
+    else:
+        law = Constant(law="constant", noise=tested.noise, sigma=params.gate.sigma)
+        corrupted = np.concatenate(list(noisy_sets.corrupt(clean, law, params.seed, "gate", "val").parts))
     means = {}
     for name, graph in graphs.items():
         try:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -10,6 +11,7 @@ from domain_denoiser import layout
 from domain_denoiser.base import atomic, processes, progress
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.base.one_writer import RUNNING
+from domain_denoiser.data import pairs
 from domain_denoiser.data.listing import GROUPS, Folder
 from domain_denoiser.operations import recover
 from domain_denoiser.operations.init import standing
@@ -21,15 +23,17 @@ BACK = (
 )
 
 
-def apply(folder: Folder, content: str) -> Iterator[str]:
+def apply(folder: Folder, noisy: Folder | None, content: str) -> Iterator[str]:
     """Copy the images, remove what belongs to the old domain, write params.yaml, and stage all of it.
 
-    content: of params.yaml. Yields a sentence on what was removed that git does not have. Whatever stops it, the way
-    back is told. Raises Failed if git or DVC fails, BadInput if another process has begun or done the same here.
+    noisy: the noisy images of pairs, if there are any. content: of params.yaml. Yields a sentence on what was removed
+    that git does not have. Whatever stops it, the way back is told. Raises Failed if git or DVC fails, BadInput if
+    another process has begun or done the same here.
     """
     with _alone():
-        standing.check(folder.path)  # once more, as reading the images may have taken long
-        yield from _apply(folder, content)
+        for each in filter(None, (folder, noisy)):
+            standing.check(each.path)  # once more, as reading the images may have taken long
+        yield from _apply(folder, noisy, content)
 
 
 @contextmanager
@@ -43,9 +47,9 @@ def _alone() -> Iterator[None]:
         raise BadInput("another `denoise init` is at work in this project: wait for it") from error
 
 
-def _apply(folder: Folder, content: str) -> Iterator[str]:
+def _apply(folder: Folder, noisy: Folder | None, content: str) -> Iterator[str]:
     try:
-        _copy(folder)
+        _copy(folder, noisy)
         old = [str(path) for path in layout.DOMAIN_PATHS if path != layout.PARAMS]
         processes.output("git", "rm", "-r", "--quiet", "--ignore-unmatch", "--", *old)
         with atomic.file(layout.PARAMS) as temporary:
@@ -58,10 +62,15 @@ def _apply(folder: Folder, content: str) -> Iterator[str]:
         raise
 
 
-def _copy(folder: Folder) -> None:
-    """Into data/images, which is there as a whole or not at all."""
-    beside = [GROUPS] if (folder.path / GROUPS).exists() else []
+def _copy(folder: Folder, noisy: Folder | None) -> None:
+    """Into data/images, which is there as a whole or not at all; of pairs into two folders of it."""
+    clean, other = ("", "") if noisy is None else (pairs.CLEAN, pairs.NOISY)
+    copies = [(folder.path / name, Path(clean, name)) for name in folder.files]
+    if (folder.path / GROUPS).exists():
+        copies.append((folder.path / GROUPS, Path(clean, GROUPS)))
+    if noisy is not None:
+        copies += [(noisy.path / name, Path(other, name)) for name in noisy.files]
     with atomic.folder(layout.IMAGES) as target:
-        for name in progress.track([*folder.files, *beside], len(folder.files) + len(beside), "copying", "files"):
+        for source, name in progress.track(copies, len(copies), "copying", "files"):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(folder.path / name, target / name)
+            shutil.copyfile(source, target / name)

@@ -14,7 +14,9 @@ from domain_denoiser.base.errors import BadInput, printable
 from domain_denoiser.data import folders, listing
 from domain_denoiser.data.listing import Folder
 from domain_denoiser.operations.init import applying, presets, refusals, speed, standing
+from domain_denoiser.operations.init import paired as pairing
 from domain_denoiser.operations.init import survey as surveying
+from domain_denoiser.operations.init.paired import Paired
 from domain_denoiser.operations.init.survey import Survey
 from domain_denoiser.operations.inspecting.command import COLOURS, TYPES, shares
 from domain_denoiser.operations.restoring.command import counted
@@ -23,6 +25,7 @@ from domain_denoiser.params import Domain, Params
 MOST_EPOCHS = 100_000  # as params.Training has it
 MADE = "params.yaml of this domain"
 LONGEST = 150  # characters of the folder's name in a sentence
+ONLY_SMALL = "as the network of the post takes grey images of 28 x 28 only"
 BRIGHT = 2**15  # 12 bits, as cameras have them, are far below
 
 
@@ -33,12 +36,14 @@ class Options(NamedTuple):
     preset: str | None
     minutes: float
     dry_run: bool
+    noisy: Path | None  # the folder of the noisy images of pairs
 
 
 class Plan(NamedTuple):
     """What the project will be."""
 
     folder: Folder
+    noisy: Folder | None
     params: Params
     content: str  # of params.yaml
     lines: list[str]  # about it, for people
@@ -47,12 +52,14 @@ class Plan(NamedTuple):
 def run(path: Path, options: Options) -> Iterator[str]:
     """Yields lines for people. Raises BadInput for what cannot be a domain, or a clone that is not clean."""
     standing.check(path)
+    if options.noisy is not None:
+        standing.check(options.noisy)
     planned = plan(path, options)
     yield from planned.lines
     if options.dry_run:
         yield "nothing was written, as --dry-run says"
         return
-    yield from applying.apply(planned.folder, planned.content)
+    yield from applying.apply(planned.folder, planned.noisy, planned.content)
     yield "all of it is staged; next:"
     yield f"  git commit -m 'The domain {planned.params.domain.name}'"
     yield "  make repro"
@@ -66,18 +73,22 @@ def plan(path: Path, options: Options) -> Plan:
         raise BadInput(f"--preset is {options.preset!r}, but one of {', '.join(presets.NAMES)} is wanted")
     name = _name(path, options.name)
     folder = listing.listed(path)
-    with progress.counter(len(folder.files), "reading", "files") as count:
-        seen = surveying.survey(folder, count)
-    refusals.check_images(folder, seen)
+    beside = None if options.noisy is None else pairing.beside(folder, options.noisy)
+    seen = _surveyed(folder)
+    paired = None if beside is None else pairing.paired((folder, seen), (beside, _surveyed(beside)))
+    channels = seen.channels if paired is None else paired.channels
     preset = options.preset or presets.fitting(seen)
-    text, given = presets.read(preset)
-    refusals.check_sizes(folder, seen, preset, presets.least(given))
-    tile = presets.tile(preset, given, seen)
-    assigned = folders.assigned(folders.groups(path, folder.files), given.data.shares, given.seed)
+    text, read = presets.read(preset)
+    refusals.check_sizes(folder, seen, preset, presets.least(read))
+    tile = presets.tile(preset, read, seen)
+    assigned = folders.assigned(folders.groups(path, folder.files), read.data.shares, read.seed)
     refusals.check_duplicates(folder, seen, {file: split for split, files in assigned.items() for file in files})
-    tiles = _tiles(seen, assigned, given, tile)
-    without = presets.unfit(given, tile, seen.channels, str(presets.path(preset)))
-    filling = presets.Filling(_domain(name, path, seen), tile, seen.channels, without, None, None)
+    tiles = _tiles(seen, assigned, read, tile)
+    if paired is None:
+        without, sigma = presets.unfit(read, tile, channels, str(presets.path(preset))), None
+    else:
+        without, sigma = [model for model in read.models if model != presets.MEASURED], paired.sigma
+    filling = presets.Filling(_domain(name, path, seen, channels), tile, channels, without, None, None, sigma)
     rate = speed.tiles_per_second(presets.checked(presets.filled(text, filling), MADE), presets.MEASURED)
     schedule = speed.schedule(tiles["train"], rate, options.minutes, MOST_EPOCHS)
     fewer = schedule.tiles < tiles["train"]
@@ -85,22 +96,30 @@ def plan(path: Path, options: Options) -> Plan:
     content = presets.filled(text, filling)
     made = presets.checked(content, MADE)
     lines = [
-        *_surveyed(folder, seen),
+        *_described(folder, seen),
+        *_described_pairs(paired),
         *(
             f"{split}: {counted(len(files), 'file')}, "
             + counted(schedule.tiles if split == "train" else tiles[split], "tile")
             for split, files in assigned.items()
         ),
         f"preset {preset}{'' if options.preset else ', by the images'}: tiles of {tile[1]} x {tile[0]}, levels of "
-        f"noise {', '.join(str(sigma) for sigma in given.noisy['test'].root.sigmas)}",
-        *_left_out(without),
+        f"noise {', '.join(map(str, made.levels))}",
+        *_left_out(without, paired is not None),
         f"training {presets.MEASURED}: {rate:,.0f} tiles a second here, so {counted(schedule.epochs, 'epoch')} of "
         f"{counted(schedule.tiles, 'tile')} take about {_time(schedule.epochs * schedule.tiles / rate)}",
-        *_beside(made),
+        *_untimed(made),
         *[f"that is fewer than the {tiles['train']} tiles there are: a greater --minutes takes more"] * fewer,
         f"domain: {name}, {filling.domain.look}",
     ]
-    return Plan(folder, made, content, lines)
+    return Plan(folder, beside, made, content, lines)
+
+
+def _surveyed(folder: Folder) -> Survey:
+    with progress.counter(len(folder.files), "reading", "files") as count:
+        seen = surveying.survey(folder, count)
+    refusals.check_images(folder, seen)
+    return seen
 
 
 def _name(path: Path, name: str | None) -> str:
@@ -115,11 +134,11 @@ def _name(path: Path, name: str | None) -> str:
     return chosen
 
 
-def _domain(name: str, path: Path, seen: Survey) -> Domain:
+def _domain(name: str, path: Path, seen: Survey, channels: int) -> Domain:
     return _checked(
         name,
         f"images of {printable(path.resolve().name)[:LONGEST]}",
-        f"{COLOURS[seen.channels]}, {seen.sizes()} pixels",
+        f"{COLOURS[channels]}, {seen.sizes()} pixels",
     )
 
 
@@ -136,7 +155,7 @@ def _tiles(seen: Survey, assigned: dict[str, list[str]], given: Params, tile: tu
     return {split: min(getattr(given.data.most, split), found[split]) for split in assigned}
 
 
-def _surveyed(folder: Folder, seen: Survey) -> Iterator[str]:
+def _described(folder: Folder, seen: Survey) -> Iterator[str]:
     types = Counter({TYPES[name]: number for name, number in seen.types.items()})
     held = f"{counted(len(seen.images), 'image')} in {counted(len(folder.files), 'file')}"
     saved = ", saved as colour" if seen.grey and any(image.channels == 3 for image in seen.images) else ""
@@ -148,18 +167,29 @@ def _surveyed(folder: Folder, seen: Survey) -> Iterator[str]:
             f"values reach {seen.most:,} of 65,535 only, and noise levels are of the whole range: images that are "
             "brighter (these, and those that you restore) train better"
         )
+    yield from _skipped(folder)
+
+
+def _described_pairs(paired: Paired | None) -> Iterator[str]:
+    if paired is not None:
+        yield f"a noisy one of each: {shares(paired.seen.kinds)}, {paired.sigma} of the range apart (root mean square)"
+        yield from _skipped(paired.folder)
+
+
+def _skipped(folder: Folder) -> Iterator[str]:
     if folder.others:
         yield f"{counted(folder.others, 'other file')} skipped"
     if folder.links:
         yield f"{counted(folder.links, 'link')} skipped: only files are copied"
 
 
-def _left_out(without: list[str]) -> Iterator[str]:
+def _left_out(without: list[str], paired: bool) -> Iterator[str]:
     if without:
-        yield f"left out: {', '.join(without)}, as the network of the post takes grey images of 28 x 28 only"
+        why = "which the preset trains with drawn noise" if paired else ONLY_SMALL
+        yield f"left out: {', '.join(without)}, {why}"
 
 
-def _beside(made: Params) -> Iterator[str]:
+def _untimed(made: Params) -> Iterator[str]:
     """The other models, whose time is not measured."""
     others = [
         f"{name}, {counted(model.epochs, 'epoch')}" for name, model in made.models.items() if name != presets.MEASURED

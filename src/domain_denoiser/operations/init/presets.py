@@ -1,13 +1,16 @@
 """The params.yaml of a new project: a preset with what the images and the machine say filled in."""
 
 import io
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from domain_denoiser import layout, params
 from domain_denoiser.base import parsing, reading
@@ -18,6 +21,8 @@ NAMES = ("photos", "documents", "microscopy", "small")
 PHOTOS, MICROSCOPY, SMALL = "photos", "microscopy", "small"
 LARGEST_SMALL = 64  # pixels of a side
 MEASURED = "conv"  # the model whose epochs are chosen
+PAIRED = "paired"  # the regime of pairs
+ALLOWED_LOSS_DB, GAIN_DB = 0.1, 1.0  # of the gate's rules for pairs: as the presets have them
 CHANNELS = "image_channels"  # the key of a network that takes grey or colour
 LEAST_SIDE = 16  # pixels of an image and of a tile, as params.Images has it
 
@@ -31,6 +36,7 @@ class Filling(NamedTuple):
     without: Collection[str]  # models that cannot take these images
     epochs: int | None  # of `conv`; None as in the preset
     train: int | None  # maximum number of tiles to train on; None as in the preset
+    given: float | None  # of pairs: the root mean square of noisy - clean; None: noise is drawn, as in the preset
 
 
 class _Representer(RoundTripRepresenter):
@@ -116,6 +122,33 @@ def filled(content: str, filling: Filling) -> str:
             model[CHANNELS] = filling.channels
     if filling.epochs is not None:
         values["models"][MEASURED]["epochs"] = filling.epochs
+    if filling.given is not None:
+        _fill_pairs(values, filling.given)
     stream = io.StringIO()
     yaml.dump(values, stream)
     return stream.getvalue()
+
+
+def _fill_pairs(values: CommentedMap, sigma: float) -> None:
+    """Noise is given, at one level, where the preset draws it."""
+    values["data"]["kind"] = "pairs"
+    for name in list(values["noisy"]):
+        del values["noisy"][name]
+    for name in (PAIRED, layout.NOISE_LEVELS.name):
+        values["noisy"][name] = CommentedMap({"law": "given", "sigma": sigma})
+        values["noisy"][name].fa.set_flow_style()
+    for model in values["models"].values():
+        model.update(regime=PAIRED, noise="frozen")
+    level = str(sigma)
+    values["gate"].update(sigma=sigma, allowed_loss_db=_at(level, ALLOWED_LOSS_DB), floors_db=_at(level, _floor(sigma)))
+
+
+def _at(level: str, value: float) -> CommentedMap:
+    made = CommentedMap({DoubleQuotedScalarString(level): value})
+    made.fa.set_flow_style()
+    return made
+
+
+def _floor(sigma: float) -> float:
+    """A minimum PSNR in dB, above that of the noisy images."""
+    return round(GAIN_DB - 20 * math.log10(sigma), 1)

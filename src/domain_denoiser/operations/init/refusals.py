@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Mapping
 
 from domain_denoiser.base.errors import BadInput
+from domain_denoiser.data import pairs
 from domain_denoiser.data.listing import GROUPS, Folder
 from domain_denoiser.operations.init import duplicates
 from domain_denoiser.operations.init.presets import LEAST_SIDE
 from domain_denoiser.operations.init.standing import NAMED, named
 from domain_denoiser.operations.init.survey import Survey
+from domain_denoiser.operations.inspecting.command import COLOURS
 from domain_denoiser.operations.restoring.command import counted
 
 
@@ -45,6 +47,31 @@ def _check_kinds(folder: Folder, names: Mapping[int, str], kind: Mapping[str, in
             f"{named([file for file, of in kind.items() if of == rarest])}), but a domain has one kind: convert them, "
             "or sort them into two folders"
         )
+
+
+def check_pairs(clean: tuple[Folder, Survey], noisy: tuple[Folder, Survey]) -> None:
+    """Raises BadInput if the two images of a pair have not the same sizes, channels and bits."""
+    of = pairs.partners(clean[0], noisy[0])
+    sizes = [_sizes(*clean), _sizes(*noisy)]
+    pairs.check_sizes(
+        {clean[0].path / one: sizes[0][one] for one in of},
+        {noisy[0].path / other: sizes[1][other] for other in of.values()},
+    )
+    (here, seen), (there, beside) = clean, noisy
+    way = "the two images of a pair have the same channels and bits: convert one folder"
+    if seen.bits != beside.bits:
+        raise BadInput(f"{there.path} has images of {beside.bits} bits, but {here.path} of {seen.bits}: {way}")
+    saved = {image.channels for image in (*seen.images, *beside.images)}
+    if seen.channels != beside.channels and 1 in saved:
+        kinds = [COLOURS[survey.channels] for survey in (beside, seen)]
+        raise BadInput(f"{there.path} has {kinds[0]} images, but {here.path} {kinds[1]} ones: {way}")
+
+
+def _sizes(folder: Folder, seen: Survey) -> dict[str, list[tuple[int, int]]]:
+    found: dict[str, list[tuple[int, int]]] = {file: [] for file in folder.files}
+    for image in seen.images:
+        found[image.file].append(image.size)
+    return found
 
 
 def check_sizes(folder: Folder, seen: Survey, preset: str, least: tuple[int, int]) -> None:

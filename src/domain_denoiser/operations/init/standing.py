@@ -18,7 +18,7 @@ def check(folder: Path) -> None:
         raise BadInput(f"{Path.cwd()} lies in the project {root}, but init works from its root: go there first")
     place.check(root)
     if not folder.is_dir():
-        raise BadInput(f"{folder} is no folder, but one with clean images is wanted")
+        raise BadInput(f"{folder} is no folder, but one with images is wanted")
     here, given = root.resolve(), folder.resolve()
     if given.is_relative_to(here / layout.IMAGES):
         raise BadInput(f"{folder} is the project's own copy of its images: name the folder that they come from")
