@@ -29,6 +29,8 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
     levels = read.noisy["test"].root
     if isinstance(levels, Given):
         between, own = levels, [(clean, levels, "own")]
+        if len(clean) < fitting.LEAST:  # mirrored, but under the same noise, they are as many more
+            own.append((clean[..., ::-1], levels, "own mirrored"))
     else:
         at_levels = _at_levels(clean, levels)
         between = at_levels[0][1]  # where there is one noise level

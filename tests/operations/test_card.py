@@ -73,6 +73,19 @@ def made(
     return card.content(candidate, domain, stages, restored, Graph(graph, "here", 1), filtered, groups, 2018).decode()
 
 
+def test_noise_of_pairs_is_said_to_be_given():
+    drawn, given = (
+        made(stages=STAGES | {"corrupt@test": Stage("corrupt@test", "", {}, {"noisy.test": law}, {})})
+        for law in ({"law": "levels", "noise": "gaussian"}, {"law": "given", "sigma": 0.5})
+    )
+    assert drawn == made()
+    assert "The noise is `gaussian` of standard deviation σ" in drawn
+    assert "The noise is that of noisy images which came with the clean ones: they\ndiffer by σ (root mean" in given
+    assert "independent from pixel to pixel" in drawn
+    assert "independent from pixel to pixel" not in given
+    assert rows(given) == rows(drawn)
+
+
 def rows(text: str) -> dict[str, list[float]]:
     """The table of figures: noise level -> noisy, restored, low, high."""
     found = re.findall(r"^\| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) to ([\d.]+) \|$", text, re.MULTILINE)

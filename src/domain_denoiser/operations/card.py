@@ -26,6 +26,8 @@ from domain_denoiser.runs.champion import Champion
 from domain_denoiser.runs.dvc_lock import Stage
 from domain_denoiser.runtime.graphs import Graph
 
+GIVEN = "given"  # the law of noisy images that came with the clean ones
+
 
 class Row(NamedTuple):
     """Mean PSNR in dB over the gate images at a noise level, and the 95 % interval of that of the restored ones."""
@@ -90,8 +92,11 @@ def _row(sigma: str, psnr: np.ndarray, best: Best | None, groups: np.ndarray | N
 
 
 def _noise(stages: Mapping[str, Stage]) -> str:
-    """The noise of the gate images, by its name in NOISES."""
-    noise = dvc_lock.param(stages["corrupt@test"].params.get("noisy.test"), "noise")
+    """The noise of the gate images, by its name in NOISES; GIVEN if it is that of pairs."""
+    law = stages["corrupt@test"].params.get("noisy.test")
+    if dvc_lock.param(law, "law") == GIVEN:
+        return GIVEN
+    noise = dvc_lock.param(law, "noise")
     if not isinstance(noise, str):
         raise BadInput("dvc.lock does not say which noise the gate images have: run `dvc repro`")
     return noise

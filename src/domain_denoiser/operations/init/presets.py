@@ -22,6 +22,7 @@ PHOTOS, MICROSCOPY, SMALL = "photos", "microscopy", "small"
 LARGEST_SMALL = 64  # pixels of a side
 MEASURED = "conv"  # the model whose epochs are chosen
 PAIRED = "paired"  # the regime of pairs
+ABOUT_PAIRS = "of the pairs; sigma: root mean square of noisy - clean, in [0, 1] pixel units"
 ALLOWED_LOSS_DB, GAIN_DB = 0.1, 1.0  # of the gate's rules for pairs: as the presets have them
 CHANNELS = "image_channels"  # the key of a network that takes grey or colour
 LEAST_SIDE = 16  # pixels of an image and of a tile, as params.Images has it
@@ -132,11 +133,12 @@ def filled(content: str, filling: Filling) -> str:
 def _fill_pairs(values: CommentedMap, sigma: float) -> None:
     """Noise is given, at one level, where the preset draws it."""
     values["data"]["kind"] = "pairs"
-    for name in list(values["noisy"]):
-        del values["noisy"][name]
+    values["noisy"] = CommentedMap()  # anew, as the comments of the preset are about noise that is drawn
     for name in (PAIRED, layout.NOISE_LEVELS.name):
         values["noisy"][name] = CommentedMap({"law": "given", "sigma": sigma})
         values["noisy"][name].fa.set_flow_style()
+    values.yaml_add_eol_comment(ABOUT_PAIRS, "noisy", column=29)
+    values.yaml_set_comment_before_after_key(list(values)[list(values).index("noisy") + 1], before="\n")
     for model in values["models"].values():
         model.update(regime=PAIRED, noise="frozen")
     level = str(sigma)
