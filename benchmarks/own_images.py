@@ -182,6 +182,7 @@ def main(
         folder = Path(temporary)
         project, took = made(domain, folder, name, minutes)
         levels = [sigma for sigma in params.read(project.root / "params.yaml").levels if sigma > 0]
+        strengths = {called: project.strength(called) for called in filters.FILTERS}
         restored, results = {}, {}
         for sigma in progress.track(levels, len(levels), "filters", "noise levels"):
             noisy = with_noise(domain.held_out, sigma)

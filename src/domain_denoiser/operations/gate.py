@@ -21,8 +21,9 @@ from domain_denoiser.domain.profile import Profile
 from domain_denoiser.evaluation.intervals import over, paired_difference
 from domain_denoiser.networks import exporting, stored
 from domain_denoiser.networks.architectures import Settings
-from domain_denoiser.operations import card, export
-from domain_denoiser.params import Constant, Gate, Given, Params
+from domain_denoiser.operations import beside, card, export
+from domain_denoiser.operations.beside import Best
+from domain_denoiser.params import Constant, Gate, Given, Idx, Params
 from domain_denoiser.runs import champion as champions
 from domain_denoiser.runs import dvc_lock, revisions
 from domain_denoiser.runs.cache import Contents
