@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pipeline import PARAMS
+from pipeline import PARAMS, of_images
 from ruamel.yaml import YAML
 
 from domain_denoiser import params
@@ -235,6 +235,31 @@ def test_file_that_is_no_mapping_in_yaml(tmp_path, content, wanted):
 def test_missing_file(tmp_path):
     assert said(params.read, tmp_path / "params.yaml").endswith("cannot be read: No such file or directory")
     assert said(params.read, tmp_path).endswith("cannot be read: Is a directory")
+
+
+def of_pairs(values: dict) -> dict:
+    """Params of pairs of images, with one model."""
+    of_images(values)
+    values["data"]["kind"] = "pairs"
+    values["noisy"] = {name: {"law": "given", "sigma": 0.1} for name in ("paired", "test")}
+    values["models"]["small"].update(regime="paired", noise="frozen")
+    values["gate"].update(allowed_loss_db={"0.1": 0.2})
+    return values
+
+
+def test_noise_is_given_where_there_are_pairs(values):
+    read = params.check(params.Params, of_pairs(values), "params.yaml")
+    assert read.levels == [0.1]
+    assert isinstance(read.data, params.Pairs)
+    values["data"]["kind"] = "images"
+    sentence = said(params.check, params.Params, values, "params.yaml")
+    assert "must have data.kind 'pairs' for noisy.paired, whose noisy images are given" in sentence
+
+
+def test_noise_that_is_given_is_not_drawn_anew(values):
+    of_pairs(values)["models"]["small"]["noise"] = "fresh"
+    sentence = said(params.check, params.Params, values, "params.yaml")
+    assert "must have models.small.noise 'frozen', as paired is given, not drawn" in sentence
 
 
 def test_values_cannot_be_changed(values):
