@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 
 MODELS = ["conv", "fixed", "plain", "random"]
 BATCH = 6
+OTHER = "cells-denoising"  # the experiment of another domain on the same server
 TRAINING = {"train/loss": "train_loss", "val/loss": "val_loss", "val/psnr_db": "val_psnr_db"}
 
 
@@ -37,8 +38,8 @@ class Filled(NamedTuple):
 
     @property
     def runs(self) -> list[Run]:
-        """Every run there is, in the order of their names."""
-        experiments = [found.experiment_id for found in self.client.search_experiments()]
+        """Every run of MNIST there is, in the order of their names."""
+        experiments = [found.experiment_id for found in self.client.search_experiments() if found.name != OTHER]
         return sorted(self.client.search_runs(experiments), key=lambda run: run.data.tags["model"])
 
 
@@ -176,3 +177,35 @@ def test_another_sync_changes_nothing(filled: Filled) -> None:
     assert [outcome["did"] for outcome in said["outcomes"]] == [[]] * len(MODELS)
     assert [said[name] for name in ("missing", "retagged", "closed")] == [[]] * 3
     assert everything(filled) == before
+
+
+def named(filled: Filled) -> dict[str, object]:
+    """What the server has by names and ids beside runs: experiments, logged and registered models, without OTHER's."""
+    experiments = [found for found in filled.client.search_experiments() if found.name != OTHER]
+    return {
+        "experiments": [dict(found) for found in experiments],
+        "logged": [
+            model.to_dictionary()
+            for found in experiments
+            for model in filled.client.search_logged_models([found.experiment_id])
+        ],
+        "registered": [dict(found) for found in filled.client.search_registered_models() if "cells" not in found.name],
+    }
+
+
+def test_another_domain_touches_nothing_of_this_one(filled: Filled, tmp_path: Path) -> None:
+    """Two clones with two domains on one server; the work is the same, so even the keys of the runs are."""
+    before, names = everything(filled), named(filled)
+    root = tmp_path / "cells"
+    shutil.copytree(filled.root, root, symlinks=True)
+    written = (root / "params.yaml").read_text()
+    assert written.count("name: mnist") == 1
+    (root / "params.yaml").write_text(written.replace("name: mnist", "name: cells"))
+    sync = start_sync(root, filled.url)
+    out, error = sync.communicate()
+    assert (sync.returncode, error) == (0, "")
+    assert ["run created" in outcome["did"] for outcome in json.loads(out)["outcomes"]] == [True] * len(MODELS)
+    other = filled.client.get_experiment_by_name(OTHER)
+    keys = {run.data.tags["key"] for run in filled.client.search_runs([other.experiment_id])}
+    assert keys == {run.data.tags["key"] for run in filled.runs}
+    assert (everything(filled), named(filled)) == (before, names)
