@@ -136,6 +136,8 @@ def test_filters_are_grey_lines_that_differ_and_take_no_colour_from_models():
     assert len({line.get_color() for line in greys}) == len({str(line.get_linestyle()) for line in greys}) == 3
     assert all(len({line.get_color()[1:][at : at + 2] for at in (0, 2, 4)}) == 1 for line in greys)
     assert axes.get_ylim() == alone.get_ylim()
+    beside.loc[(beside["model"] == "wavelet") & (beside["sigma"] == 0.1), "psnr_db"] = 50.0  # better than the models
+    assert 50 < figures.psnr_against_noise(beside).axes[0].get_ylim()[1] < 60
 
 
 def test_however_many_models_each_has_a_line_that_tells_it_apart():

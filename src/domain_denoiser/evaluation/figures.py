@@ -104,12 +104,13 @@ def psnr_against_noise(levels: pandas.DataFrame) -> Figure:
     """PSNR against the noise level, one line per model and baseline, from the columns of levels.csv.
 
     As the noise goes to zero, the PSNR of the noisy input grows without bound, and that of filters with it; therefore
-    the axis ends just above the highest PSNR of a model.
+    the axis ends just above the highest PSNR of a model, or of a filter where there is noise.
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
     models = list(dict.fromkeys(levels["model"]))
-    highest = levels.loc[~levels["model"].isin(NAMES), "psnr_db"].max()
+    at_noise = levels["model"].isin(FILTERS) & (levels["sigma"] > 0.0)
+    highest = levels.loc[~levels["model"].isin(NAMES) | at_noise, "psnr_db"].max()
     looks = zip(cycle(COLOURS[-2:-1] + COLOURS), cycle(MARKERS))
     of_filters = zip(GREYS, STYLES)
     for model in models:
