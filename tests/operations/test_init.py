@@ -78,6 +78,8 @@ def test_presets_are_valid_and_a_first_champion_must_beat_three_filters(name, mo
     assert preset.data.origin == str(layout.IMAGES)
     assert preset.gate.profile
     assert list(preset.filters) == list(params.FILTERS)
+    # At none of the levels the gate could not compare a model of this noise with the filters, whatever it reaches.
+    assert preset.noisy["fixed"].root.sigma in preset.levels
 
 
 @pytest.mark.parametrize("name", presets.NAMES)
@@ -482,6 +484,16 @@ def test_pairs_that_do_not_fit_are_refused(plan_pairs, changed, said):
     with pytest.raises(BadInput, match=said) as refused:
         plan_pairs(several(4), files)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("saved", ["clean", "noisy"])
+def test_one_folder_of_grey_pairs_may_be_saved_as_colour(plan_pairs, saved):
+    files = {"clean": several(5), "noisy": several_noisy(5)}
+    apart = plan_pairs(*files.values()).params.levels
+    for name, content in files[saved].items():
+        files[saved][name] = encoded(np.asarray(Image.open(io.BytesIO(content)).convert("RGB")))
+    made = plan_pairs(*files.values())
+    assert (made.params.levels, made.params.models["conv"].network["image_channels"]) == (apart, 1)
 
 
 @pytest.mark.parametrize("other", ["", "in here", ".."])
