@@ -130,3 +130,14 @@ def test_the_difference_is_that_of_all_files(tmp_path):
     both = (listing.listed(origin / name) for name in (pairs.CLEAN, pairs.NOISY))
     assert pairs.difference(*both, lambda *done: told.append(done)) == pytest.approx(50 / 255)
     assert told == [(1, 0)] * 7
+
+
+def test_grey_that_one_folder_saves_as_colour_makes_no_difference(tmp_path):
+    origin = written(tmp_path)
+    both = [listing.listed(origin / name) for name in (pairs.CLEAN, pairs.NOISY)]
+    apart = pairs.difference(*both, lambda *done: None)
+    for path in list((origin / pairs.CLEAN).rglob("*.png"))[:4]:
+        Image.open(path).convert("RGB").save(path)
+    assert pairs.difference(*both, lambda *done: None) == pytest.approx(apart)
+    for made in pairs.cut(origin, data(), 1).values():
+        assert [each.form.channels for each in made] == [1, 1]

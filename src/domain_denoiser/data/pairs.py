@@ -98,14 +98,15 @@ def _of_partners(made: Cut, folder: Path, of: Mapping[str, str]) -> Cut:
 def difference(clean: Folder, noisy: Folder, count: Callable[[int, int], None]) -> float:
     """The root mean square of noisy - clean over the pixels of all files, in [0, 1] pixel units.
 
-    count: is told of each pair, as `progress.counter` wants it. Raises BadInput as `folders.planes`, ValueError if the
-    two images of a pair have not the same size and channels.
+    count: is told of each pair, as `progress.counter` wants it. Where one image of a pair has one channel, and the
+    other three, both are grey. Raises BadInput as `folders.planes`, ValueError if they have not the same size.
     """
     total, number = 0.0, 0
     for one, other in partners(clean, noisy).items():
         for image, changed in zip(folders.planes(clean.path / one), folders.planes(noisy.path / other), strict=True):
-            total += _squares(image, changed)
-            number += image.size
+            channels = min(len(image), len(changed))
+            total += _squares(image[:channels], changed[:channels]) / channels
+            number += image[0].size
         count(1, 0)
     return math.sqrt(total / number)
 
