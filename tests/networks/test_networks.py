@@ -24,6 +24,13 @@ from domain_denoiser.training.optimizer import Flat
 OUTPUTS = ("sigmoid", "hard_sigmoid", "relu", "linear")
 KNOWN = ", ".join(architectures.names())
 NOISY = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+WITHOUT_CHANNELS = {
+    "architecture": "unet",
+    "fine_channels": 1,
+    "coarse_channels": 1,
+    "fine_blocks": 1,
+    "coarse_blocks": 1,
+}
 
 
 def mlp(hidden: int = 16, output: str = "sigmoid") -> MlpSettings:
@@ -65,10 +72,10 @@ def test_every_architecture_of_params_is_built_and_takes_images_of_its_size(valu
             assert restored.isfinite().all()
 
 
-def unet() -> nn.Module:
+def unet(image_channels: int = 1) -> nn.Module:
     settings = {
         "architecture": "unet",
-        "image_channels": 1,
+        "image_channels": image_channels,
         "fine_channels": 8,
         "coarse_channels": 12,
         "fine_blocks": 2,
@@ -93,6 +100,52 @@ def test_unet_sees_from_afar():
     (seen,) = torch.autograd.grad(network(image)[0, 0, 14, 14], image)
     rows = seen[0, 0].abs().sum(1).nonzero()
     assert rows.max() - rows.min() >= 20
+
+
+@pytest.mark.parametrize(("height", "width"), [(28, 28), (1, 1), (5, 63), (30, 4)])
+def test_unet_for_colour_takes_and_gives_three_channels(height, width):
+    noisy = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    network = unet(3)
+    restored = network(noisy)
+    assert restored.shape == noisy.shape
+    assert restored.isfinite().all()
+    torch.testing.assert_close(restored, torch.cat([network(image[None]) for image in noisy]))
+
+
+def test_each_channel_that_unet_restores_sees_all_three():
+    """What the colours of a photo share helps against noise; three times the network for grey would not see it."""
+    network, image = unet(3), torch.rand(1, 3, 28, 28, requires_grad=True)
+    for channel in range(3):
+        (seen,) = torch.autograd.grad(network(image)[0, channel, 14, 14], image)
+        assert (seen[0].abs().sum((1, 2)) > 0).all()
+
+
+def test_unet_for_colour_has_the_weights_of_the_one_for_grey_but_at_both_ends():
+    def shapes(image_channels: int) -> dict[str, list[int]]:
+        return {name: list(weight.shape) for name, weight in unet(image_channels).named_parameters()}
+
+    grey, colour = shapes(1), shapes(3)
+    ends = {"head.weight": [8, 12, 3, 3], "tail.weight": [12, 8, 3, 3], "tail.bias": [12]}
+    assert colour == grey | ends
+
+
+@pytest.mark.parametrize("found", [0, 2, 4, "3", None, True])
+def test_images_of_other_channels_than_one_or_three_are_refused(found):
+    values = WITHOUT_CHANNELS | {"image_channels": found}
+    with pytest.raises(BadInput, match=f"here: image_channels is {found!r}, but input should be 1 or 3"):
+        architectures.settings(values, "here")
+
+
+def test_architectures_say_how_many_channels_their_images_have():
+    assert architectures.channels(mlp()) == 1
+    for channels in (1, 3):
+        settings = architectures.settings(WITHOUT_CHANNELS | {"image_channels": channels}, "here")
+        assert architectures.channels(settings) == channels
+
+
+def test_unet_without_image_channels_is_refused():
+    with pytest.raises(BadInput, match="here: image_channels is missing"):
+        architectures.settings(WITHOUT_CHANNELS, "here")
 
 
 # How the weights start

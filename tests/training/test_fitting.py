@@ -66,6 +66,33 @@ def fit(digits, make_settings, monkeypatch, tmp_path):
     return run
 
 
+def test_drawn_parts_of_colour_images_of_16_bits_go_on_as_if_never_stopped(make_settings, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    compute.prepare(ON)
+    changed = {"crop": 8, "augment": True, "epochs": 4, "batch_size": 4}
+    settings = make_settings(**UNET | {"image_channels": 3} | changed)
+    described = architectures.settings({**UNET, "image_channels": 3}, "here")
+    clean = np.random.default_rng(2018).integers(0, 2**16, (12, 3, 12, 20), np.uint16)
+    noisy = np.concatenate(list(noisy_sets.corrupt(clean, REGIME, 1, "fit").parts))
+    pair = Images(torch.from_numpy(clean), torch.from_numpy(noisy))
+
+    def run(name: str, dies_after: int | None) -> None:
+        network = architectures.build(described)
+        initialise(network, "kaiming", generator("cpu", 2018, "initialisation"))
+
+        def tell(row: dict[str, float]) -> None:
+            if row["epoch"] == dies_after:
+                raise Killed
+
+        fitting.fit(Path(name), fitting.Task(network, pair, pair, REGIME, settings, 2018), described, ON, tell)
+
+    run("whole", None)
+    with pytest.raises(Killed):
+        run("broken", 2)
+    run("broken", None)
+    assert content("broken") == content("whole")
+
+
 def content(folder: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 

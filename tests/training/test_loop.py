@@ -10,7 +10,7 @@ from domain_denoiser.core import images, metrics, noisy_sets
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.networks import architectures
 from domain_denoiser.params import Constant, Uniform
-from domain_denoiser.training import gradients
+from domain_denoiser.training import gradients, loop
 from domain_denoiser.training.initialisation import initialise
 from domain_denoiser.training.loop import Diverged, Images, fit, learning_rate
 
@@ -269,6 +269,56 @@ def test_val_images_are_measured_as_an_image_file_would_hold_them(make_settings)
     )
     assert epoch.val_loss == 0.0
     assert epoch.val_psnr_db == 100.0
+
+
+@pytest.mark.parametrize(
+    "shape", [(5, 28, 28), (5, 600, 700), (5, 3, 300, 400), (5, 900, 900)], ids=["small", "two", "colour", "one"]
+)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16])
+def test_val_images_of_any_size_are_measured_a_few_at_a_time_and_all_count(shape, dtype):
+    """900 x 900 pixels are more than a batch has values: they come one by one."""
+    largest = 255 if dtype == torch.uint8 else 65_535
+    draw = torch.Generator().manual_seed(0)
+    # Drawn as int32, as torch draws no uint16.
+    clean = torch.randint(largest // 2, shape, generator=draw, dtype=torch.int32)
+    steps = torch.arange(1, 6, dtype=torch.int32).view(-1, *[1] * (len(shape) - 1)) * (largest // 25)
+    sizes = []
+
+    class Counting(nn.Module):
+        def forward(self, noisy):
+            sizes.append(noisy.numel())
+            return noisy
+
+    val_loss, val_psnr_db = loop.validate(Counting(), Images(clean.to(dtype), (clean + steps).to(dtype)))
+    error = (steps.double().flatten() / largest).square()
+    assert val_loss == pytest.approx(error.mean().item(), rel=1e-4)
+    assert val_psnr_db == pytest.approx((-10 * error.log10()).mean().item(), rel=1e-4)
+    assert sum(sizes) == clean.numel()
+    assert max(sizes) <= max(loop.VALIDATED, clean[0].numel())
+    assert len(sizes) == math.ceil(5 / max(1, loop.VALIDATED // clean[0].numel()))
+
+
+@pytest.mark.parametrize("image_channels", [1, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_images_of_every_form_are_learned_from_their_parts(make_settings, image_channels, dtype):
+    """Blocks of one grey or colour each, in images of 56 x 40 pixels, of which an epoch sees 16 x 16."""
+    drawn = np.random.default_rng(2018).integers(0, np.iinfo(dtype).max, (30, image_channels, 5, 7), dtype)
+    blocks = drawn.repeat(8, 2).repeat(8, 3)
+    clean = blocks[:, 0] if image_channels == 1 else blocks
+    strong = Constant(law="constant", noise="gaussian", sigma=0.5)
+    noisy = np.concatenate(list(noisy_sets.corrupt(clean, strong, 2018, "parts").parts))
+    assert (noisy.shape, noisy.dtype) == (clean.shape, clean.dtype)
+    given = Images(torch.from_numpy(clean), torch.from_numpy(noisy))
+    changed = {"crop": 16, "augment": True, "epochs": 20, "batch_size": 2, "optimizer": "adam", "learning_rate": 0.01}
+    settings = make_settings(
+        architecture="unet", **SMALL_UNET | {"image_channels": image_channels, "fine_channels": 16} | changed
+    )
+    network = architectures.build(settings)
+    initialise(network, "kaiming", generator("cpu", 2018, "initialisation"))
+    train, val = (Images(*(one[part] for one in given)) for part in (slice(24), slice(24, None)))
+    history = [epoch.row() for epoch in fit(network, train, val, strong, settings, 2018, None)]
+    unrestored = metrics.psnr_db(metrics.mse(*(images.scaled(one) for one in val))).mean()
+    assert history[-1]["val_psnr_db"] > unrestored + 2
 
 
 def test_history_names_the_learning_rate_of_the_last_step(make_settings):
