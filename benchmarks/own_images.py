@@ -138,9 +138,14 @@ class Made(NamedTuple):
         return read(target)
 
 
-def made(domain: Domain, folder: Path, name: str, minutes: float) -> Made:
-    project = Project(folder / "project")
+def cloned(project: Project) -> Project:
+    """Of the working directory's repository."""
     subprocess.run(["git", "clone", "--quiet", ".", project.root], check=True)
+    return project
+
+
+def made(domain: Domain, folder: Path, name: str, minutes: float) -> Made:
+    project = cloned(Project(folder / "project"))
     words = [str(save(domain.given, folder / name)), *domain.options, "--minutes", str(minutes)]
     if domain.noisy is not None:
         words += ["--noisy", str(save({given: domain.noisy[given] for given in domain.given}, folder / "noisy"))]
