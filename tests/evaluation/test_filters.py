@@ -59,6 +59,14 @@ def test_neither_threads_nor_the_other_images_change_a_byte(name, colour):
     np.testing.assert_array_equal(one[2:3], filters.restore_all(name, 1.0, noisy[2:3], 2))
 
 
+def test_weak_noise_of_16_bits_is_filtered(grey):
+    """Six of 65,535, as in dark images of 12 bits."""
+    clean = np.repeat(np.repeat(grey[:, ::8, ::8], 8, 1), 8, 2) * np.float32(0.02)
+    noisy = with_noise(clean, 6 / 65_535)
+    restored = filters.restore_all("nonlocal_means", 0.7, noisy, 1)
+    assert filters.psnr_db(restored, clean).mean() > filters.psnr_db(noisy, clean).mean() + 3.0
+
+
 def test_nonlocal_means_see_all_channels_together(colour):
     noisy = with_noise(colour, 0.1)
     apart = np.stack([filters.restore_all("nonlocal_means", 0.7, noisy[:, c], 1) for c in range(3)], 1)

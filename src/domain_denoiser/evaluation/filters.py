@@ -14,7 +14,7 @@ from domain_denoiser.core.metrics import PSNR_CAP_DB
 if TYPE_CHECKING:
     from torch import Tensor
 
-MIN_SIGMA = 1e-4  # below it nothing is filtered; non-local means divide by its square
+MIN_SIGMA = 1e-6  # below it nothing is filtered; non-local means divide by its square. 16 bits round by 4e-6
 
 
 def noise_level(image: np.ndarray) -> float:
