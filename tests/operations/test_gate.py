@@ -273,6 +273,21 @@ def test_a_candidate_must_be_above_the_best_filter_where_it_was_trained(project)
     assert decision.as_json()["levels"]["0.0"]["best_filter_psnr_db"] == 100.0
 
 
+def test_filters_that_only_do_harm_let_no_candidate_pass_that_does(project):
+    clean, corrupted = (
+        images.to_float(images.load(path), "cpu")
+        for path in (gate.CLEAN, gate.IMAGES / noisy_sets.level_file("gate", 0.5))
+    )
+    noisy_db = float(metrics.psnr_db(metrics.mse(corrupted, clean)).mean())
+    project.train(fixed=0.5, random=20.0)
+    beside(project, wavelet=1.5, total_variation=2.0)
+    decision = gate.decide(project.settings(floors_db={}), "random")
+    assert 3.0 < decision.candidate.psnr_db["0.5"] < noisy_db
+    assert not decision.passed
+    [reason] = decision.candidate.reasons
+    assert reason.startswith(f"FAILED: over the best filter at sigma 0.5, no filter with {noisy_db:.2f} dB: -")
+
+
 def test_one_that_is_not_surely_above_the_best_filter_is_kept(project):
     """A first champion, and one that is better than the champion."""
     reached = promote(project).candidate.psnr_db["0.5"]

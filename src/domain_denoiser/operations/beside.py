@@ -13,21 +13,30 @@ from domain_denoiser.runs import dvc_lock
 from domain_denoiser.runs.cache import Contents
 from domain_denoiser.runs.dvc_lock import Stage
 
+NO_FILTER = "no filter"  # the noisy images as they are
+
 
 class Best(NamedTuple):
-    """The filter with the highest mean PSNR on the gate images at a noise level."""
+    """The filter with the highest mean PSNR on the gate images at a noise level; NO_FILTER if none improves them."""
 
     name: str
     psnr_db: np.ndarray  # of each gate image, float64 [N]
 
 
-def best(names: Iterable[str], stages: Mapping[str, Stage], gate_images: str, contents: Contents) -> dict[str, Best]:
+def best(
+    names: Iterable[str],
+    noisy: Mapping[str, np.ndarray],
+    stages: Mapping[str, Stage],
+    gate_images: str,
+    contents: Contents,
+) -> dict[str, Best]:
     """By noise level; nothing if there are no filters.
 
-    names: of the filters; gate_images: DVC's hash of them. Raises BadInput if dvc.lock has no such filter on these
+    names: of the filters; noisy: noise level -> PSNR in dB of each noisy gate image as it is, float64 [N], which the
+    best filter may be below; gate_images: DVC's hash of them. Raises BadInput if dvc.lock has no such filter on these
     images, or its table is nowhere.
     """
-    found: dict[str, Best] = {}
+    found = {sigma: Best(NO_FILTER, psnr_db) for sigma, psnr_db in noisy.items()} if names else {}
     for name in names:
         for sigma, psnr_db in _by_level(name, stages, gate_images, contents).items():
             if sigma not in found or psnr_db.mean() > found[sigma].psnr_db.mean():

@@ -86,7 +86,7 @@ def decide(params: Params, model: str | None) -> Decision:
     restored = _psnr(graphs[best], levels)
     # Tiles of a file are not independent of each other; the labels of MNIST are its digits.
     groups = None if isinstance(params.data, Idx) else images.load_array(layout.clean_labels("gate"))
-    filtered = beside.best(params.filters, stages, gate_images, contents)
+    filtered = beside.best(params.filters, _unrestored(levels), stages, gate_images, contents)
     figures = _figures(before, restored, filtered, params.seed, groups)
     hashes = champions.hashes(files[best])
     others = None if present is None else [path for path in hashes if hashes[path] != present.files[path]]
@@ -334,9 +334,21 @@ def _figures(
 
 def _psnr(graph: Graph, levels: list[float]) -> dict[str, np.ndarray]:
     """PSNR in dB of each gate image, float64 [N], by noise level."""
+    return {sigma: _psnr_db(graph, corrupted, clean) for sigma, (clean, corrupted) in _pairs(levels).items()}
+
+
+def _unrestored(levels: list[float]) -> dict[str, np.ndarray]:
+    """As `_psnr`, of the noisy gate images as they are."""
+    return {
+        sigma: metrics.psnr_db(metrics.mse(*(images.to_float(given, "cpu") for given in pair))).double().numpy()
+        for sigma, pair in _pairs(levels).items()
+    }
+
+
+def _pairs(levels: list[float]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Clean and noisy gate images, as they lie on disk, by noise level."""
     paths = {str(sigma): IMAGES / noisy_sets.level_file("gate", sigma) for sigma in levels}
-    pairs = {sigma: images.mapped_pair(CLEAN, path) for sigma, path in paths.items()}
-    return {sigma: _psnr_db(graph, corrupted, clean) for sigma, (clean, corrupted) in pairs.items()}
+    return {sigma: images.mapped_pair(CLEAN, path) for sigma, path in paths.items()}
 
 
 def _psnr_db(graph: Graph, corrupted: np.ndarray, clean: np.ndarray) -> np.ndarray:
