@@ -75,8 +75,3 @@ def test_colour_images_are_trained_on_by_a_network_for_colour(train, tmp_path):
     status, said = train("conv", FORMS["colour"], image_channels=3, crop=16, augment=True, **small)
     assert status == 0, said
     assert (tmp_path / "models/conv/model.safetensors").exists()
-
-
-def test_parts_of_another_size_than_the_network_takes_are_refused(train, tmp_path):
-    answer = train("fixed", FORMS["grey"], crop=16)
-    assert "16 x 16" in refused(tmp_path, answer)
