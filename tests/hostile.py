@@ -265,6 +265,7 @@ LAWS = [
     {"law": "constant", "noise": "gaussian", "sigma": 0.5},
     {"law": "uniform", "noise": "gaussian", "low": 0.0, "high": 1.0},
     {"law": "levels", "noise": "gaussian", "sigmas": [0.5]},
+    {"law": "given", "sigma": 0.5},
 ]
 EPOCHS = [[epoch, 0.1, 0.1, 19.9, 0.003] for epoch in (1, 2, 3)]
 IMAGES = [[sigma, image, 0.1, 10.0, 0.5] for sigma in (0.0, 0.5) for image in (0, 1)]
