@@ -46,7 +46,7 @@ def mnist(data: params.Idx, seed: int) -> Iterator[Split]:
 
 
 def tiles(data: params.Images, seed: int) -> Iterator[Split]:
-    """Labels are the numbers of the files, in the order of their names."""
+    """Labels are the numbers of the files, in the order of their names, or of their groups."""
     for name, cut in folders.cut(Path(data.origin), data, seed).items():
         yield Split(name, folders.pixels(cut), None, cut.labels())
 

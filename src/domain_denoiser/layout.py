@@ -58,7 +58,7 @@ def given_noisy(split: str) -> Path:
 
 
 def clean_labels(split: str) -> Path:
-    """The label of each of those images: its digit, or the number of its file."""
+    """The label of each of those images: its digit, or the number of its file or group."""
     return CLEAN / f"{split}_labels.npy"
 
 

@@ -48,11 +48,11 @@ class Cut(NamedTuple):
     folder: Path
     form: Form
     size: tuple[int, int]  # height and width of each, pixels
-    numbers: Mapping[str, int]  # of the files of the folder, from 0
+    numbers: Mapping[str, int]  # of the group of each file of the folder, from 0
     tiles: Sequence[Tile]  # those of a file, and of an image of it, side by side
 
     def labels(self) -> np.ndarray:
-        """The number of the file that each tile is of, uint32 [N]."""
+        """The number of the file, or of the group of files, that each tile is of, uint32 [N]."""
         return np.array([self.numbers[tile.file] for tile in self.tiles], np.uint32)
 
 
@@ -172,9 +172,11 @@ def cut(folder: Path, data: Images, seed: int) -> dict[str, Cut]:
 def cut_as(of: Form, folder: Path, seen: Mapping[str, Seen], data: Images, seed: int) -> dict[str, Cut]:
     """As `cut`, with the files of the folder looked at already, and what they have in common."""
     files = list(seen)
-    numbers = {name: number for number, name in enumerate(files)}
+    of_file = groups(folder, files)
+    place = {group: number for number, group in enumerate(sorted(set(of_file.values())))}
+    numbers = {name: place[group] for name, group in of_file.items()}
     found, size = {}, (data.tile[0], data.tile[1])
-    for split, chosen in assigned(groups(folder, files), data.shares, seed).items():
+    for split, chosen in assigned(of_file, data.shares, seed).items():
         count = sum(1 for name in chosen for _ in _tiles(folder, name, seen[name], size, split))
         tiles = (tile for name in chosen for tile in _tiles(folder, name, seen[name], size, split))
         if count > (most := getattr(data.most, split)):

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 IMAGES = layout.NOISE_LEVELS
 CLEAN, VAL = layout.clean_images("gate"), layout.clean_images("val")
+FEWEST_TILES = 5
 SAME_DB = 0.01  # how far a champion's figures may lie from champion.json's on the same images
 
 # Noise level -> figures, PSNR in dB over the gate images; and the name of the best filter there, if there are filters.
@@ -84,8 +85,7 @@ def decide(params: Params, model: str | None) -> Decision:
         before = _psnr(Graph(champions.graph(present), champions.GRAPH, threads), levels)
         notes = _as_recorded(present, before, gate_images)
     restored = _psnr(graphs[best], levels)
-    # Tiles of a file are not independent of each other; the labels of MNIST are its digits.
-    groups = None if isinstance(params.data, Idx) else images.load_array(layout.clean_labels("gate"))
+    groups = _groups(params)
     filtered = beside.best(params.filters, _unrestored(levels), stages, gate_images, contents)
     figures = _figures(before, restored, filtered, params.seed, groups)
     hashes = champions.hashes(files[best])
@@ -199,6 +199,22 @@ def _candidates(stages: Mapping[str, Stage], params: Params, model: str | None) 
                 f"{name} was trained by other code ({', '.join(changed[:3])} changed since): run `dvc repro`"
             )
     return chosen
+
+
+def _groups(params: Params) -> np.ndarray | None:
+    """The file or group that each gate image is a tile of, as tiles of one are not independent; None for MNIST.
+
+    Raises BadInput if there are so few tiles that a mean over them decides nothing.
+    """
+    if isinstance(params.data, Idx):
+        return None
+    groups = images.load_array(layout.clean_labels("gate"))
+    if len(groups) < FEWEST_TILES:
+        raise BadInput(
+            f"the gate has {len(groups)} of the images' tiles, but at least {FEWEST_TILES} are wanted: add images, make "
+            "data.shares.gate of params.yaml larger, or data.tile smaller"
+        )
+    return groups
 
 
 def _check_levels(rules: Gate, levels: list[str]) -> None:
