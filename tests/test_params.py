@@ -81,7 +81,7 @@ def test_values_of_the_sample_are_valid(values, write_params):
         ("noisy.fixed.sigma", -0.1, "greater than or equal to 0"),
         ("noisy.fixed.sigma", math.nan, "finite"),
         ("noisy.fixed.sigma", "0.5", "number"),
-        ("noisy.fixed.law", "poisson", "'constant', 'uniform', 'levels'"),
+        ("noisy.fixed.law", "poisson", "'constant', 'uniform', 'given', 'levels'"),
         ("noisy.fixed", [0.5], "dictionary"),
         ("noisy.test.sigmas", [], "at least 1 item"),
         ("models", {}, "at least 1 item"),
@@ -322,7 +322,7 @@ def test_any_value_anywhere_is_params_or_bad_input(choose, committed):
 
     def varied(values):
         key = choose.draw(st.sampled_from(sorted(values)))
-        if isinstance(values[key], dict) and choose.draw(st.booleans()):
+        if isinstance(values[key], dict) and values[key] and choose.draw(st.booleans()):
             return values | {key: varied(values[key])}
         return values | {choose.draw(st.sampled_from([key, "other", "", 1, "a\nb"])): choose.draw(ANYTHING)}
 
