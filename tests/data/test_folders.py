@@ -165,6 +165,17 @@ def test_a_file_more_or_less_brings_no_image_that_was_trained_on_into_the_gate(f
     assert not set(some["gate"]) & set(all_of["train"])
 
 
+def test_tiles_of_a_group_have_one_label(folder):
+    """So that an interval resamples groups, as their images are not independent."""
+    files = listing.listed(folder).files
+    pairs = {name: place // 2 for place, name in enumerate(files)}
+    rows = [f"{name},{pair}\n" for name, pair in pairs.items()]
+    (folder / listing.GROUPS).write_text("".join(["file,group\n", *rows]))
+    made = folders.cut(folder, data(), 2018).values()
+    labels = {tile.file: label for cut in made for tile, label in zip(cut.tiles, cut.labels().tolist())}
+    assert labels == pairs
+
+
 def test_files_without_a_group_are_their_own(folder):
     (folder / "groups.csv").write_text("file,group\n0.png,same\n1.png, same\n")
     found = folders.groups(folder, listing.listed(folder).files)

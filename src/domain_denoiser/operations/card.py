@@ -71,6 +71,7 @@ def content(
         files={Path(path).name: md5 for path, md5 in candidate.files.items()},
         size="images of any size" if graph.size is None else f"images of {graph.size[1]} x {graph.size[0]} pixels",
         channels=graph.channels,
+        accepted="[H, W] or [N, H, W]" if graph.channels == 1 else "[H, W, 3] or [N, H, W, 3]",
         knows_its_domain=graph.profile is not None,
         count=count,
         gate_images=candidate.gate_images,

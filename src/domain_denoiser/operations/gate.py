@@ -211,7 +211,7 @@ def _groups(params: Params) -> np.ndarray | None:
     groups = images.load_array(layout.clean_labels("gate"))
     if len(groups) < FEWEST_TILES:
         raise BadInput(
-            f"the gate has {len(groups)} of the images' tiles, but at least {FEWEST_TILES} are wanted: add images, make "
+            f"the gate has {len(groups)} tiles of the images, but at least {FEWEST_TILES} are wanted: add images, make "
             "data.shares.gate of params.yaml larger, or data.tile smaller"
         )
     return groups
