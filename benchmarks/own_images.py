@@ -3,6 +3,10 @@
 Each domain goes the way of a user: some images are held out, `denoise init` makes a clone the project of the others,
 `dvc repro` trains, the gate promotes, `denoise restore` restores the held-out images with noise. Beside it: the
 project's classical filters, which are told nothing of the noise. own_domains.py says where images are from.
+With `--careamics PYTHON`, photos are restored by CAREamics, too, in an environment of its own:
+
+    python -m venv ../careamics && ../careamics/bin/pip install careamics==0.3.5
+    python benchmarks/own_images.py photos --careamics ../careamics/bin/python
 """
 
 import io
@@ -35,6 +39,8 @@ from domain_denoiser.evaluation.intervals import paired_difference
 
 PAGE = Path("docs/own-images.md")
 PICTURES = Path("docs/own-images")
+CAREAMICS = Path("benchmarks/careamics_photos.py")
+CARE = "CARE"
 PROGRAMS = Path(sys.executable).parent
 MODEL = "conv"
 SHOWN = 3  # held-out images in the picture
@@ -165,6 +171,7 @@ class Level(NamedTuple):
     noisy: Images
     filtered: dict[str, Images]  # by each filter
     restored: Images
+    others: dict[str, Images]  # by other programs that were trained on the same crops
 
     def best(self, clean: Images) -> str:
         """The filter with the highest mean PSNR on these very images, which favours it."""
@@ -172,6 +179,7 @@ class Level(NamedTuple):
 
 
 def measured(domain: Domain, trained: Made, folder: Path) -> list[Level]:
+    """At every noise level above 0, without other programs."""
     settings = trained.project.params()
     strengths = {name: trained.project.strength(name) for name in settings.filters}
     return [
@@ -201,7 +209,29 @@ def _level(
         }
         for name, strength in strengths.items()
     }
-    return Level(sigma, noisy, by_filter, restored)
+    return Level(sigma, noisy, by_filter, restored, {})
+
+
+def beside_careamics(levels: list[Level], project: Project, folder: Path, python: Path, minutes: float) -> list[Level]:
+    """The same levels with what CARE restores after so many minutes on the project's crops, by another Python."""
+    crops, law = convention.load(project.root / layout.clean_images("train")), project.params().noisy["random"].root
+    clean, generator = convention.to_float(crops, "cpu"), seeds.generator("cpu", SEED, "own images", "CARE")
+    noisy = noise.add_noise(law.noise, clean, noise.draw_sigma(law, len(clean), generator), generator)
+    place = folder / "CARE"
+    (place / "held_out").mkdir(parents=True)
+    np.save(place / "clean.npy", crops)
+    np.save(place / "noisy.npy", convention.stored(noisy, crops.dtype))
+    for level in levels:
+        for name, image in level.noisy.items():
+            np.save(place / "held_out" / f"{level.sigma} {name}.npy", image)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    subprocess.run([python, CAREAMICS, place, str(minutes)], check=True, env=environment)
+    return [
+        level._replace(
+            others={CARE: {name: np.load(place / "restored" / f"{level.sigma} {name}.npy") for name in level.noisy}}
+        )
+        for level in levels
+    ]
 
 
 def levels_table(domain: Domain, levels: list[Level]) -> str:
@@ -214,7 +244,8 @@ def levels_table(domain: Domain, levels: list[Level]) -> str:
         "noisy",
         *(name.replace("_", " ") for name in levels[0].filtered),
         "ours",
-        "gain on the best filter",
+        "gain over the best filter",
+        *(column for name in levels[0].others for column in (name, f"gain over {name}")),
         *["mean colour off by at most, of 255"] * in_colour,
     ]
     return measure.table(" | ".join(columns), [list(_levels_row(clean, level, depth, in_colour)) for level in levels])
@@ -225,19 +256,22 @@ def _levels_row(clean: Images, level: Level, depth: int, in_colour: bool) -> Ite
     yield f"{psnr_db(level.noisy, clean).mean():.2f}"
     yield from (f"{psnr_db(found, clean).mean():.2f}" for found in level.filtered.values())
     yield f"**{psnr_db(level.restored, clean).mean():.2f}**"
-    yield _gain(level, clean)
+    yield _gain(level.filtered[level.best(clean)], level.restored, clean)
+    for found in level.others.values():
+        yield f"{psnr_db(found, clean).mean():.2f}"
+        yield _gain(found, level.restored, clean)
     if in_colour:
         yield f"{max(np.abs(level.restored[name].mean((0, 1)) - clean[name].mean((0, 1))).max() for name in clean):.1f}"
 
 
-def _gain(level: Level, clean: Images) -> str:
-    best = level.filtered[level.best(clean)]
-    gain = paired_difference(psnr_db(best, clean), psnr_db(level.restored, clean), SEED)
+def _gain(other: Images, ours: Images, clean: Images) -> str:
+    gain = paired_difference(psnr_db(other, clean), psnr_db(ours, clean), SEED)
     return f"{gain.mean:+.2f} ({gain.low:+.2f} to {gain.high:+.2f})"
 
 
 def with_levels(domain: Domain, trained: Made, levels: list[Level], folder: Path) -> str:
-    return f"PSNR in dB:\n\n{levels_table(domain, levels)}"
+    care = f"{CARE} is CAREamics' with its own settings, trained on the same crops for as many minutes. "
+    return f"{care if levels[0].others else ''}PSNR in dB:\n\n{levels_table(domain, levels)}"
 
 
 def with_words(domain: Domain, trained: Made, levels: list[Level], folder: Path) -> str:
@@ -252,11 +286,16 @@ def with_words(domain: Domain, trained: Made, levels: list[Level], folder: Path)
             said,
             *(f"{255 * rmse(found, _of(domain.held_out, names)).mean():.1f}" for found in kinds.values()),
             *(f"{psnr_db(found, _of(domain.held_out, names)).mean():.2f}" for found in kinds.values()),
-            _gain(level, _of(domain.held_out, names)) if len(names) > 1 else "",
+            _gain(level.filtered[best], level.restored, _of(domain.held_out, names)) if len(names) > 1 else "",
         ]
         for said, names in groups.items()
     ]
-    columns = ["", *(f"RMSE {kind}" for kind in kinds), *(f"PSNR {kind}" for kind in kinds), "gain on the best filter"]
+    columns = [
+        "",
+        *(f"RMSE {kind}" for kind in kinds),
+        *(f"PSNR {kind}" for kind in kinds),
+        "gain over the best filter",
+    ]
     read_rows = [
         [said, *(_words_read(found, names, domain) for found in ({"clean": domain.held_out} | kinds).values())]
         for said, names in groups.items()
@@ -346,14 +385,21 @@ def keep_picture(drawn: Figure, path: Path) -> None:
 def main(
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(DOMAINS)}.")],
     minutes: Annotated[float, typer.Option(help="As of `denoise init`.")] = 5.0,
+    careamics: Annotated[
+        Path | None, typer.Option(help="The Python of an environment with CAREamics, which restores photos, too.")
+    ] = None,
 ) -> None:
     if name not in DOMAINS:
         raise BadInput(f"there is no domain {name!r}, but {', '.join(DOMAINS)}")
+    if careamics is not None and name != "photos":
+        raise BadInput(f"--careamics is for photos alone, not for {name}")
     domain = DOMAINS[name]()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         trained = made(domain, folder, name, minutes)
         levels = measured(domain, trained, folder)
+        if careamics is not None:
+            levels = beside_careamics(levels, trained.project, folder, careamics.absolute(), minutes)
         keep_picture(picture(domain.held_out, levels[len(levels) // 2]), PICTURES / f"{name}.png")
         words = " ".join(["denoise init", *domain.options, f"--minutes {minutes:g}"])
         found = (
