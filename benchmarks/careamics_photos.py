@@ -40,10 +40,10 @@ def trained(clean: np.ndarray, noisy: np.ndarray, folder: Path, minutes: float) 
 
 def restored(care: CAREamist, image: np.ndarray) -> np.ndarray:
     """uint8 [H, W, 3] -> the same."""
-    channels_first = np.moveaxis(image, -1, 0).astype(np.float32)
-    found, _ = care.predict(channels_first, axes="CYX", tile_size=TILE, tile_overlap=OVERLAP, batch_size=1)
+    channels_first = np.moveaxis(image, -1, 0)[np.newaxis].astype(np.float32)
+    found, _ = care.predict(channels_first, tile_size=TILE, tile_overlap=OVERLAP, batch_size=1)
     whole = np.asarray(found[0]).reshape(channels_first.shape)
-    return np.moveaxis(whole, 0, -1).clip(0, 255).round().astype(np.uint8)
+    return np.moveaxis(whole[0], 0, -1).clip(0, 255).round().astype(np.uint8)
 
 
 def main(folder: Path, minutes: float) -> None:

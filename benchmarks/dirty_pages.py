@@ -92,5 +92,5 @@ def _stain(shape: tuple[int, int], draw: np.random.Generator) -> np.ndarray:
     centre, radius = draw.uniform(0, shape), draw.uniform(0.05, 0.25) * max(shape)
     ragged = 1 + 0.2 * (_field(shape, 12, draw) - 0.5)
     distance = np.hypot(across - centre[0], along - centre[1]) / (radius * ragged)  # 1 at the rim
-    disc, rim = 1 / (1 + np.exp(40 * (distance - 1))), np.exp(-(((distance - 1) / 0.04) ** 2))
+    disc, rim = 0.5 * (1 - np.tanh(20 * (distance - 1))), np.exp(-(((distance - 1) / 0.04) ** 2))
     return draw.uniform(0.1, 0.4) * (0.6 * disc + 0.4 * rim)
