@@ -19,7 +19,14 @@ SPLITS = ["train", "val", "gate", "test"]
 def data(most: int = 1000) -> Pairs:
     shares = {"val": 0.1, "gate": 0.1, "test": 0.2}
     counts = dict.fromkeys(SPLITS, most)
-    values = {"kind": "pairs", "origin": "data/images", "tile": [16, 20], "shares": shares, "most": counts}
+    values = {
+        "kind": "pairs",
+        "origin": "data/images",
+        "tile": [16, 20],
+        "colour": "together",
+        "shares": shares,
+        "most": counts,
+    }
     return Pairs.model_validate(values)
 
 

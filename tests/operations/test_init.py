@@ -115,11 +115,11 @@ def test_filling_a_preset_keeps_its_comments_and_all_other_lines(name, monkeypat
         ([(28, 28)] * 4, "colour", "small", [28, 28], {"conv"}),
         ([(20, 33)] * 4, "grey", "small", [20, 33], {"conv"}),
         ([(64, 64)] * 4, "deep", "small", [64, 64], {"conv"}),
-        ([(64, 65)] * 4, "grey", "photos", [64, 65], {"conv"}),
+        ([(64, 65)] * 4, "grey", "photos", [64, 64], {"conv"}),
         ([(64, 64)] * 3 + [(80, 64)], "colour", "photos", [64, 64], {"conv"}),
-        ([(130, 200)] * 4, "grey as colour", "photos", [128, 128], {"conv"}),
+        ([(130, 200)] * 4, "grey as colour", "photos", [64, 64], {"conv"}),
         ([(130, 100)] * 4, "deep", "microscopy", [128, 100], {"conv"}),
-        ([(130, 100)] * 4, "deep colour", "photos", [128, 100], {"conv"}),
+        ([(130, 100)] * 4, "deep colour", "photos", [64, 64], {"conv"}),
     ],
 )
 def test_the_preset_and_the_networks_are_chosen_by_the_images(plan, sizes, form, preset, tile, models):
@@ -127,7 +127,9 @@ def test_the_preset_and_the_networks_are_chosen_by_the_images(plan, sizes, form,
     made = plan(files)
     assert made.params.data.tile == tile
     assert set(made.params.models) == models
-    assert made.params.models["conv"].network["image_channels"] == (3 if form in ("colour", "deep colour") else 1)
+    together = form in ("colour", "deep colour") and made.params.data.colour == "together"
+    assert made.params.models["conv"].network["image_channels"] == (3 if together else 1)
+    assert made.params.data.colour == ("apart" if preset == "photos" else "together")
     assert [line for line in made.lines if ", grey, saved as colour, 8 bits" in line] == made.lines[:1] * (
         form == "grey as colour"
     )
