@@ -83,6 +83,11 @@ def test_what_is_not_plain_is_left_to_the_other(content: bytes) -> None:
     assert plain_yaml.load(content) is None
 
 
+def test_an_empty_mapping_is_plain() -> None:
+    """As MNIST's filters in dvc.lock."""
+    assert plain_yaml.load(b"a: {}\nb:\n  c: 1\n") == {"a": {}, "b": {"c": 1}}
+
+
 @given(at=st.integers(0, len(LOCK) - 1), byte=st.integers(0, 255))
 def test_a_changed_byte_is_read_alike_or_not_at_all(at: int, byte: int) -> None:
     content = LOCK[:at] + bytes([byte]) + LOCK[at + 1 :]

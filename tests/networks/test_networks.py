@@ -129,7 +129,7 @@ def test_unet_for_colour_has_the_weights_of_the_one_for_grey_but_at_both_ends():
     assert colour == grey | ends
 
 
-@pytest.mark.parametrize("found", [0, 2, 4, "3", None, True])
+@pytest.mark.parametrize("found", [0, 2, 4, "3", None])
 def test_images_of_other_channels_than_one_or_three_are_refused(found):
     values = WITHOUT_CHANNELS | {"image_channels": found}
     with pytest.raises(BadInput, match=f"here: image_channels is {found!r}, but input should be 1 or 3"):

@@ -347,7 +347,7 @@ def edit(path: str, old: str, new: str) -> None:
             "    - stages/summarise.py\n    - stages/train.py\n",
             {"summarise"},
         ),
-        ("dvc.yaml", "params: [models]", "params: [models, gate]", {"summarise"}),
+        ("dvc.yaml", "params: [filters, models]", "params: [filters, models, gate]", {"summarise"}),
         (
             "dvc.yaml",
             "    - reports/levels.csv: {",

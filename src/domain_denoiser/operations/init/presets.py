@@ -6,14 +6,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.nodes import ScalarNode
-from ruamel.yaml.representer import RoundTripRepresenter
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from domain_denoiser import layout, params
-from domain_denoiser.base import parsing, reading
+from domain_denoiser.base import commented_yaml, parsing, reading
 from domain_denoiser.networks import architectures
 from domain_denoiser.operations.init.survey import Survey
 
@@ -38,16 +35,6 @@ class Filling(NamedTuple):
     epochs: int | None  # of `conv`; None as in the preset
     train: int | None  # maximum number of tiles to train on; None as in the preset
     given: float | None  # of pairs: the root mean square of noisy - clean; None: noise is drawn, as in the preset
-
-
-class _Representer(RoundTripRepresenter):
-    """Writes null as `null`, as people do, not as nothing."""
-
-    def represent_none(self, data: None) -> ScalarNode:
-        return self.represent_scalar("tag:yaml.org,2002:null", "null")
-
-
-_Representer.add_representer(type(None), _Representer.represent_none)
 
 
 def path(name: str) -> Path:
@@ -109,8 +96,7 @@ def checked(content: str, where: str) -> params.Params:
 
 def filled(content: str, filling: Filling) -> str:
     """The text of a preset with what it leaves open; its comments stay."""
-    yaml = YAML()
-    yaml.Representer, yaml.width, yaml.preserve_quotes = _Representer, 10_000, True
+    yaml = commented_yaml.parser()
     values = yaml.load(content)
     values["domain"].update(filling.domain.model_dump())
     values["data"]["tile"][:] = filling.tile

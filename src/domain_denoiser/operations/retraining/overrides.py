@@ -4,10 +4,8 @@ import io
 from collections.abc import Iterable, MutableMapping
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
 from domain_denoiser import params
-from domain_denoiser.base import atomic, parsing
+from domain_denoiser.base import atomic, commented_yaml, parsing
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.networks import architectures
 
@@ -32,8 +30,7 @@ def applied(content: str, settings: Iterable[str]) -> str:
 
     Raises BadInput if a setting is not `key=value` or there is no such key.
     """
-    yaml = YAML()
-    yaml.width, yaml.preserve_quotes = 10_000, True
+    yaml = commented_yaml.parser()
     values = yaml.load(content)
     for setting in settings:
         key, separator, written = setting.partition("=")
