@@ -11,8 +11,8 @@ import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.resolver import VersionedResolver
 
-# Anchors, aliases, tags, directives, block scalars, double quotes, tabs, several documents: not plain. Nor is flow style,
-# but for an empty mapping. So is what stands for itself only by chance: an explicit key, a merge, a byte that is not ASCII.
+# Not plain: anchors, aliases, tags, directives, block scalars, double quotes, tabs, several documents; flow style, but
+# for an empty mapping; what stands for itself only by chance: an explicit key, a merge, a byte that is not ASCII.
 _FLOW = rb"[\[\]]|(?<!: )\{|\{(?!\}$)|(?<!: \{)\}|\}(?!$)"
 _NOT_PLAIN = re.compile(_FLOW + rb"|[^\x20-\x7e\n]|[&*!%|>?\"`]|<<|---|\.\.\.|=\s*$", re.MULTILINE)
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,17}")
