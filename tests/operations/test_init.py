@@ -185,7 +185,7 @@ def test_what_is_said(plan):
 def cut_by_the_stage(made: command.Plan) -> dict[str, tuple[int, int]]:
     """Split -> the numbers of files and tiles that the stage download makes."""
     cuts = folders.cut(made.folder.path, made.params.data, made.params.seed)
-    return {split: (len({tile.file for tile in cut.tiles}), len(cut.tiles)) for split, cut in cuts.items()}
+    return {split: (len({tile.file for tile in cut.tiles}), len(cut.labels())) for split, cut in cuts.items()}
 
 
 def told(made: command.Plan) -> dict[str, tuple[int, int]]:
@@ -280,11 +280,6 @@ GREY, DEEP = encoded(picture(99)), encoded(picture(98).astype(np.uint16) * 257)
         ),
         (several(4) | {"tiny.png": encoded(picture(9, 15, 70))}, "tiny.png has 70 x 15 pixels, but at least 16 a side"),
         (
-            several(4) | {"less.png": encoded(picture(9, 63, 70))},
-            r"less.png has 70 x 63 pixels, but the preset photos cuts tiles of at least 64 x 64: leave small "
-            "images out, or take `--preset small`",
-        ),
-        (
             several(4) | {"colour.png": encoded(picture(9, channels=3))},
             r"holds 4 grey and 1 colour images \(colour: colour.png\), but a domain has one kind: convert them, or",
         ),
@@ -306,6 +301,18 @@ def test_refusals(plan, files, said):
     with pytest.raises(BadInput, match=said) as refused:
         plan(files)
     assert "\n" not in str(refused.value)
+
+
+def test_images_smaller_than_what_training_sees_at_once_are_refused(plan):
+    """Of a preset that draws parts; the tiles of the others shrink to the smallest image."""
+    files = several(4) | {"less.png": encoded(picture(9, 63, 70))}
+    said = (
+        r"less.png has 70 x 63 pixels, but the preset documents cuts tiles of at least 64 x 64: leave small "
+        "images out, or take `--preset small`"
+    )
+    with pytest.raises(BadInput, match=said):
+        plan(files, preset="documents")
+    assert plan(files, preset="photos").params.data.tile == [63, 64]
 
 
 @pytest.mark.parametrize(
@@ -447,7 +454,8 @@ def test_noise_of_pairs_is_given(plan_pairs, preset, channels):
     law = params.Given(law="given", sigma=sigma)
     assert {name: law.root for name, law in read.noisy.items()} == {"paired": law, "test": law}
     assert {name: (model.regime, model.noise) for name, model in read.models.items()} == {"conv": ("paired", "frozen")}
-    assert read.models["conv"].network["image_channels"] == channels
+    together = channels if read.data.colour == "together" else 1
+    assert read.models["conv"].network["image_channels"] == together
     assert (read.gate.sigma, list(read.gate.allowed_loss_db)) == (sigma, [str(sigma)])
     assert read.gate.floors_db == {str(sigma): pytest.approx(1 - 20 * math.log10(sigma), abs=0.06)}
     assert f"a noisy one of each: TIFF, {sigma} of the range apart (root mean square)" in made.lines
@@ -615,10 +623,13 @@ def test_any_two_folders_give_a_plan_or_a_sentence(both, preset):
             return
         event("planned")
         cuts = pairs.cut(origin, made.params.data, made.params.seed)
-        assert told(made) == {split: (len({t.file for t in c.tiles}), len(c.tiles)) for split, (c, _) in cuts.items()}
+        assert told(made) == {
+            split: (len({t.file for t in c.tiles}), len(c.labels())) for split, (c, _) in cuts.items()
+        }
         for each, other in cuts.values():
             assert each.form == other.form
-            assert each.form.channels == made.params.models["conv"].network["image_channels"]
+            channels = each.form.channels // each.images_a_tile
+            assert channels == made.params.models["conv"].network["image_channels"]
             assert [tile[1:] for tile in each.tiles] == [tile[1:] for tile in other.tiles]
 
 
