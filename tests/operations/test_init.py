@@ -702,7 +702,7 @@ def test_a_clone_becomes_the_project_of_a_folder(project: Pipeline, photos: Path
     said = [line for line in done.stdout.splitlines() if line.startswith(tuple(told_here))]
     for line in said[:4]:
         split, tiles = line.split(":")[0], int(line.split(", ")[1].split()[0])
-        assert told_here[split] == (tiles, 3, 70, 128)
+        assert told_here[split] == (tiles, 64, 64)
 
 
 def test_pairs_are_copied_cut_and_stored(project: Pipeline, tmp_path: Path, tree):

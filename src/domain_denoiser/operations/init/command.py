@@ -94,7 +94,9 @@ def plan(path: Path, options: Options) -> Plan:
     rate = speed.tiles_per_second(presets.checked(presets.filled(text, filling), MADE), presets.MEASURED)
     schedule = speed.schedule(tiles["train"], rate, options.minutes, MOST_EPOCHS)
     fewer = schedule.tiles < tiles["train"]
-    filling = filling._replace(epochs=schedule.epochs, train=max(1, schedule.tiles // apart) if fewer else None)
+    most = max(1, schedule.tiles // apart)  # in tiles of which each gives so many images
+    schedule = schedule._replace(tiles=apart * most) if fewer else schedule
+    filling = filling._replace(epochs=schedule.epochs, train=most if fewer else None)
     content = presets.filled(text, filling)
     made = presets.checked(content, MADE)
     lines = [
