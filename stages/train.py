@@ -41,6 +41,14 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
                 f"{layout.CLEAN} has images of {found} channels, but the network of models.{name} in params.yaml takes "
                 f"{wanted}"
             )
+        size = architectures.image_size(described)
+        seen = tuple(train.clean.shape[-2:]) if settings.crop is None else (settings.crop, settings.crop)
+        if size is not None and {seen, tuple(train.clean.shape[-2:])} != {size}:
+            raise BadInput(
+                f"the network of models.{name} in params.yaml takes {size[0]} x {size[1]} pixels, but the images of "
+                f"{layout.CLEAN} have {train.clean.shape[-2]} x {train.clean.shape[-1]}, and an epoch sees "
+                f"{seen[0]} x {seen[1]}"
+            )
         network = architectures.build(described)
         initialise(network, settings.initialisation, generator("cpu", read.seed, "initialisation"))
         regime = noisy_sets.load_regime(folder)

@@ -37,7 +37,7 @@ def build(settings: Settings) -> Blur:
     return Blur(settings.size)
 '''
 METRIC = '    "mae": Metric(lambda restored, clean: (restored - clean).abs().flatten(1).mean(1), "", 1e-5),\n'
-NOISE = """    "speckle": lambda clean, sigma, generator: (
+NOISE = """    "relative": lambda clean, sigma, generator: (
         clean + clean * sigma.view(-1, 1, 1, 1) * torch.empty_like(clean).normal_(generator=generator)
     ),
 """
@@ -111,7 +111,7 @@ def test_a_metric_and_a_noise_are_one_entry_each(changed: Pipeline) -> None:
     folder = changed.root / "src/domain_denoiser/core"
     for name, old, new in (
         ("metrics.py", '    "ssim": Metric(', f'{METRIC}    "ssim": Metric('),
-        ("noise.py", '"gaussian": gaussian}', f'"gaussian": gaussian,\n{NOISE}}}'),
+        ("noise.py", '    "gaussian": gaussian,\n', f'    "gaussian": gaussian,\n{NOISE}'),
     ):
         content = (folder / name).read_text()
         assert old in content
@@ -120,7 +120,7 @@ def test_a_metric_and_a_noise_are_one_entry_each(changed: Pipeline) -> None:
 
     def change(values: dict) -> None:
         for name in ("fixed", "test"):
-            values["noisy"][name]["noise"] = "speckle"
+            values["noisy"][name]["noise"] = "relative"
 
     changed.params(change)
     metrics = reproduce(changed)

@@ -154,6 +154,17 @@ def test_sigma_of_an_image_is_its_own_and_none_leaves_it_as_it_is(kind, channels
 
 
 @every_kind
+@pytest.mark.parametrize("sigma", [1e-4, 1e-6, 1e-7, 1e-12])
+def test_so_little_noise_that_float32_loses_it_changes_nothing_that_one_sees(kind, sigma):
+    clean = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    noisy = add_noise(kind, clean, torch.tensor([sigma]), generator("cpu", 2018, kind))
+    if kind == "salt_and_pepper":  # a pixel in so many is lost
+        assert (noisy != clean).sum() <= 3
+    else:
+        assert (noisy - clean).abs().max() <= 6 * sigma + 1e-5
+
+
+@every_kind
 def test_equal_seeds_draw_equal_noise_of_every_kind_and_others_do_not(kind):
     clean, sigma = torch.full((4, 3, 28, 28), 0.5), torch.full((4,), 0.3)
     one, again, other = (add_noise(kind, clean, sigma, generator("cpu", seed, "noise")) for seed in (1, 1, 2))

@@ -746,9 +746,9 @@ def test_pairs_are_copied_cut_and_stored(project: Pipeline, tmp_path: Path, tree
 
 @pytest.mark.services
 def test_pairs_go_all_the_way(project: Pipeline, tmp_path: Path):
-    """Two models, so that the better one on the noisy val images is the candidate."""
-    clean = written(tmp_path / "clean", several(8, height=70, width=90))
-    beside = written(tmp_path / "noisy", several_noisy(8, height=70, width=90))
+    """Two models, so that the better one on the noisy val images is the candidate. Six tiles a file: the gate wants five."""
+    clean = written(tmp_path / "clean", several(8, height=130, width=200))
+    beside = written(tmp_path / "noisy", several_noisy(8, height=130, width=200))
     project.run("denoise", "init", str(clean), "--noisy", str(beside), "--minutes", "0.01")
 
     def small(values: dict) -> None:

@@ -70,6 +70,13 @@ def test_parts_that_do_not_fit_into_the_images_are_refused(train, tmp_path):
     assert "crops of 29 x 29 pixels do not fit into images of 28 x 28" in refused(tmp_path, answer)
 
 
+@pytest.mark.parametrize(("side", "crop", "seen"), [(28, 16, "16 x 16"), (40, 28, "28 x 28"), (40, None, "40 x 40")])
+def test_a_network_of_one_size_refuses_images_and_parts_of_another(train, tmp_path, side, crop, seen):
+    sentence = refused(tmp_path, train("fixed", (4, side, side), crop=crop))
+    assert "models.fixed in params.yaml takes 28 x 28 pixels" in sentence
+    assert sentence.endswith(f"have {side} x {side}, and an epoch sees {seen}")
+
+
 def test_colour_images_are_trained_on_by_a_network_for_colour(train, tmp_path):
     small = {"fine_channels": 4, "coarse_channels": 4, "fine_blocks": 0, "coarse_blocks": 0}
     status, said = train("conv", FORMS["colour"], image_channels=3, crop=16, augment=True, **small)

@@ -8,6 +8,7 @@ from torch import Tensor
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.params import Constant, Given, Regime
 
+SMALLEST = 1e-12  # variance of counts: less is lost in float32
 READ_NOISE = 0.25  # of poisson_gaussian: the standard deviation of its Gaussian part, in multiples of sigma
 
 
@@ -25,9 +26,9 @@ def poisson(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
 
     Source: Foi, Trimeche, Katkovnik & Egiazarian 2008, without the Gaussian part.
     """
-    a = sigma.square().view(-1, 1, 1, 1)
-    counts = torch.poisson(clean / a.clamp(min=1e-12), generator=generator)
-    return torch.where(a > 0.0, counts * a, clean)
+    a = sigma.square().clamp(min=SMALLEST).view(-1, 1, 1, 1)
+    counts = torch.poisson(clean / a, generator=generator)
+    return torch.where(sigma.view(-1, 1, 1, 1) > 0.0, counts * a, clean)
 
 
 def poisson_gaussian(clean: Tensor, sigma: Tensor, generator: torch.Generator) -> Tensor:
