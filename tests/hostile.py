@@ -119,6 +119,7 @@ MLP = {"architecture": "mlp", "hidden": 3, "output": "sigmoid"}
 UNET = {
     "architecture": "unet",
     "image_channels": 1,
+    "residual": False,
     "fine_channels": 1,
     "coarse_channels": 1,
     "fine_blocks": 0,

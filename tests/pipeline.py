@@ -147,7 +147,6 @@ def of_images(values: dict) -> None:
         "kind": "images",
         "origin": "data/images",
         "tile": [32, 32],
-        "colour": "together",
         "shares": {"val": 0.1, "gate": 0.1, "test": 0.2},
         "most": {"train": 400, "val": 100, "gate": 100, "test": 100},
     }

@@ -106,7 +106,6 @@ class Images(Strict):
     kind: Literal["images"]
     origin: Annotated[str, Field(pattern=r"^data/[A-Za-z0-9_-]+$")]  # the folder
     tile: Annotated[list[Annotated[int, Field(ge=16, le=1024)]], Field(min_length=2, max_length=2)]  # height and width
-    colour: Literal["together", "apart"]  # one image of three channels, or three grey ones
     shares: Shares
     most: Most
 

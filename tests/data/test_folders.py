@@ -25,7 +25,6 @@ def data(**changed: object) -> Images:
         "kind": "images",
         "origin": "data/images",
         "tile": [16, 20],
-        "colour": "together",
         "shares": SHARES.model_dump(),
         "most": most,
     }
@@ -75,16 +74,6 @@ def test_each_tile_is_the_part_of_the_image_that_it_says(tmp_path, dtype, channe
             part = image[tile.top : tile.top + 16, tile.left : tile.left + 20]
             np.testing.assert_array_equal(found, np.moveaxis(part, -1, 0) if channels else part)
             assert listing.listed(folder).files[made.labels()[made.tiles.index(tile)]] == tile.file
-
-
-def test_channels_apart_are_grey_images_of_the_same_tiles(tmp_path):
-    folder = filled(tmp_path, np.uint8, (3,))
-    together, apart = (folders.cut(folder, data(colour=colour), 2018) for colour in ("together", "apart"))
-    for split in SPLITS:
-        images, planes = (np.concatenate(list(folders.pixels(made[split]))) for made in (together, apart))
-        np.testing.assert_array_equal(planes, images.reshape(-1, 16, 20))
-        np.testing.assert_array_equal(apart[split].labels(), together[split].labels().repeat(3))
-        assert len(apart[split].labels()) == len(planes)
 
 
 def test_grey_that_is_saved_as_colour_is_grey_if_all_of_it_is(folder):

@@ -23,7 +23,6 @@ def data(most: int = 1000) -> Pairs:
         "kind": "pairs",
         "origin": "data/images",
         "tile": [16, 20],
-        "colour": "together",
         "shares": shares,
         "most": counts,
     }

@@ -15,7 +15,14 @@ from domain_denoiser.networks import architectures, stored
 from domain_denoiser.operations import export
 
 STAGE = Path(__file__).parents[2] / "stages/recognise.py"
-SMALL = {"image_channels": 3, "fine_channels": 4, "coarse_channels": 4, "fine_blocks": 1, "coarse_blocks": 0}
+SMALL = {
+    "image_channels": 3,
+    "residual": False,
+    "fine_channels": 4,
+    "coarse_channels": 4,
+    "fine_blocks": 1,
+    "coarse_blocks": 0,
+}
 TINT = np.array([257, 180, 90], np.uint16)[:, None, None]
 
 

@@ -16,6 +16,7 @@ from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.networks import architectures, stored
 from domain_denoiser.networks.mlp import Settings as MlpSettings
+from domain_denoiser.networks.unet import OPPONENT
 from domain_denoiser.networks.unet import Settings as UnetSettings
 from domain_denoiser.training.initialisation import initialise
 from domain_denoiser.training.mlp_gradient import MlpGradient
@@ -26,6 +27,7 @@ KNOWN = ", ".join(architectures.names())
 NOISY = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 WITHOUT_CHANNELS = {
     "architecture": "unet",
+    "residual": False,
     "fine_channels": 1,
     "coarse_channels": 1,
     "fine_blocks": 1,
@@ -72,10 +74,11 @@ def test_every_architecture_of_params_is_built_and_takes_images_of_its_size(valu
             assert restored.isfinite().all()
 
 
-def unet(image_channels: int = 1) -> nn.Module:
+def unet(image_channels: int = 1, residual: bool = False) -> nn.Module:
     settings = {
         "architecture": "unet",
         "image_channels": image_channels,
+        "residual": residual,
         "fine_channels": 8,
         "coarse_channels": 12,
         "fine_blocks": 2,
@@ -118,6 +121,33 @@ def test_each_channel_that_unet_restores_sees_all_three():
     for channel in range(3):
         (seen,) = torch.autograd.grad(network(image)[0, channel, 14, 14], image)
         assert (seen[0].abs().sum((1, 2)) > 0).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_residual_unet_starts_as_one_that_changes_nothing_and_then_adds_to_the_noisy_image(channels):
+    network, noisy = unet(channels, residual=True), torch.rand(2, channels, 13, 30)
+    assert network(noisy).equal(noisy)
+    torch.nn.init.normal_(network.tail.weight)
+    plain = unet(channels)
+    plain.load_state_dict(network.state_dict())
+    torch.testing.assert_close(network(noisy), noisy + plain(noisy))
+
+
+def test_opponent_colours_keep_the_strength_of_noise_and_its_independence():
+    opponent = torch.tensor(OPPONENT, dtype=torch.float64)
+    torch.testing.assert_close(opponent @ opponent.mT, torch.eye(3, dtype=torch.float64))
+    grey = opponent @ torch.ones(3, dtype=torch.float64)  # has brightness and no colour
+    torch.testing.assert_close(grey, torch.tensor([math.sqrt(3), 0.0, 0.0], dtype=torch.float64))
+
+
+def test_layers_of_a_colour_unet_see_brightness_first():
+    """Grey that is saved as colour differs from black in the brightness alone."""
+    network, seen = unet(3), []
+    network.head.register_forward_pre_hook(lambda layer, given: seen.append(given[0]))
+    network(torch.rand(1, 1, 8, 8).expand(1, 3, 8, 8))
+    [pixels] = seen  # four for each colour
+    assert pixels[:, :4].min() > 0.0
+    torch.testing.assert_close(pixels[:, 4:], torch.zeros(1, 8, 4, 4), atol=1e-6, rtol=0.0)
 
 
 def test_unet_for_colour_has_the_weights_of_the_one_for_grey_but_at_both_ends():

@@ -44,6 +44,7 @@ MLP = {"architecture": "mlp", "hidden": 4, "output": "sigmoid"}
 COLOUR = {
     "architecture": "unet",
     "image_channels": 3,
+    "residual": False,
     "fine_channels": 4,
     "coarse_channels": 8,
     "fine_blocks": 1,

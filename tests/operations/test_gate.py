@@ -338,7 +338,6 @@ def test_tiles_of_a_few_files_are_resampled_by_file(project):
         "kind": "images",
         "origin": "data/images",
         "tile": [28, 28],
-        "colour": "together",
         "shares": {"val": 0.1, "gate": 0.1, "test": 0.1},
         "most": {"train": 10, "val": 10, "gate": 100, "test": 10},
     }

@@ -127,9 +127,7 @@ def test_the_preset_and_the_networks_are_chosen_by_the_images(plan, sizes, form,
     made = plan(files)
     assert made.params.data.tile == tile
     assert set(made.params.models) == models
-    together = form in ("colour", "deep colour") and made.params.data.colour == "together"
-    assert made.params.models["conv"].network["image_channels"] == (3 if together else 1)
-    assert made.params.data.colour == ("apart" if preset == "photos" else "together")
+    assert made.params.models["conv"].network["image_channels"] == (3 if form in ("colour", "deep colour") else 1)
     assert [line for line in made.lines if ", grey, saved as colour, 8 bits" in line] == made.lines[:1] * (
         form == "grey as colour"
     )
@@ -628,8 +626,7 @@ def test_any_two_folders_give_a_plan_or_a_sentence(both, preset):
         }
         for each, other in cuts.values():
             assert each.form == other.form
-            channels = each.form.channels // each.images_a_tile
-            assert channels == made.params.models["conv"].network["image_channels"]
+            assert each.form.channels == made.params.models["conv"].network["image_channels"]
             assert [tile[1:] for tile in each.tiles] == [tile[1:] for tile in other.tiles]
 
 
@@ -746,7 +743,7 @@ def test_pairs_are_copied_cut_and_stored(project: Pipeline, tmp_path: Path, tree
 
 @pytest.mark.services
 def test_pairs_go_all_the_way(project: Pipeline, tmp_path: Path):
-    """Two models, so that the better one on the noisy val images is the candidate. Six tiles a file: the gate wants five."""
+    """The better of two models on the noisy val images is the candidate. Six tiles a file: the gate wants five."""
     clean = written(tmp_path / "clean", several(8, height=130, width=200))
     beside = written(tmp_path / "noisy", several_noisy(8, height=130, width=200))
     project.run("denoise", "init", str(clean), "--noisy", str(beside), "--minutes", "0.01")

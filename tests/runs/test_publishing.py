@@ -36,7 +36,13 @@ DOMAIN = {
 }
 REGISTERED = "mnist-denoiser"
 UNET = UnetSettings(
-    architecture="unet", image_channels=1, fine_channels=2, coarse_channels=2, coarse_blocks=1, fine_blocks=1
+    architecture="unet",
+    image_channels=1,
+    residual=False,
+    fine_channels=2,
+    coarse_channels=2,
+    coarse_blocks=1,
+    fine_blocks=1,
 )
 COLOUR = UNET.model_copy(update={"image_channels": 3})
 

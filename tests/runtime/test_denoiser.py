@@ -108,7 +108,13 @@ def test_a_large_image_by_the_champion_is_equal_in_tiles(monkeypatch, channels):
 
 
 COLOUR = Settings(
-    architecture="unet", image_channels=3, fine_channels=4, coarse_channels=8, fine_blocks=1, coarse_blocks=1
+    architecture="unet",
+    image_channels=3,
+    residual=False,
+    fine_channels=4,
+    coarse_channels=8,
+    fine_blocks=1,
+    coarse_blocks=1,
 )
 
 

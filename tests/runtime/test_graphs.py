@@ -20,7 +20,7 @@ from domain_denoiser.runtime.graphs import Graph
 
 MLP = MlpSettings(architecture="mlp", hidden=8, output="sigmoid")
 SIZES = {"fine_channels": 4, "coarse_channels": 8, "fine_blocks": 1, "coarse_blocks": 1}
-UNET = UnetSettings(architecture="unet", image_channels=1, **SIZES)
+UNET = UnetSettings(architecture="unet", image_channels=1, residual=False, **SIZES)
 COLOUR = UNET.model_copy(update={"image_channels": 3})
 HASH_ELSEWHERE = """
 import hashlib, torch
@@ -28,7 +28,7 @@ from domain_denoiser.networks import architectures, exporting
 from domain_denoiser.networks.unet import Settings as UnetSettings
 torch.manual_seed(2018)
 sizes = {"fine_channels": 4, "coarse_channels": 8, "fine_blocks": 1, "coarse_blocks": 1}
-settings = UnetSettings(architecture="unet", image_channels=1, **sizes)
+settings = UnetSettings(architecture="unet", image_channels=1, residual=False, **sizes)
 print(hashlib.sha256(exporting.exported(architectures.build(settings).requires_grad_(False), settings)).hexdigest())
 """
 

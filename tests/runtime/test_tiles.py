@@ -12,7 +12,13 @@ from domain_denoiser.runtime.graphs import Graph
 from domain_denoiser.runtime.tiles import Reach, cuts, in_tiles
 
 SETTINGS = unet.Settings(
-    architecture="unet", image_channels=1, fine_channels=4, coarse_channels=8, fine_blocks=1, coarse_blocks=1
+    architecture="unet",
+    image_channels=1,
+    residual=False,
+    fine_channels=4,
+    coarse_channels=8,
+    fine_blocks=1,
+    coarse_blocks=1,
 )
 
 

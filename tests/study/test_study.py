@@ -232,6 +232,7 @@ def test_a_network_in_numpy_is_the_network_in_torch(studied):
     settings = Settings(
         architecture="unet",
         image_channels=1,
+        residual=False,
         fine_channels=3,
         coarse_channels=5,
         fine_blocks=2,

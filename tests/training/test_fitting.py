@@ -23,6 +23,7 @@ REGIME = params.Uniform(law="uniform", noise="gaussian", low=0.0, high=1.0)
 UNET = {
     "architecture": "unet",
     "image_channels": 1,
+    "residual": False,
     "fine_channels": 4,
     "coarse_channels": 8,
     "fine_blocks": 1,

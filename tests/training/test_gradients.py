@@ -18,6 +18,7 @@ def network(make_settings) -> nn.Module:
     torch.manual_seed(0)
     small = {
         "image_channels": 1,
+        "residual": False,
         "fine_channels": 8,
         "coarse_channels": 8,
         "fine_blocks": 1,

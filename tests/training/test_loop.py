@@ -128,6 +128,7 @@ def test_two_trainings_give_the_same_bytes(train_sample, changed):
 
 SMALL_UNET = {
     "image_channels": 1,
+    "residual": False,
     "fine_channels": 4,
     "coarse_channels": 8,
     "fine_blocks": 1,

@@ -50,16 +50,10 @@ class Cut(NamedTuple):
     size: tuple[int, int]  # height and width of each, pixels
     numbers: Mapping[str, int]  # of the group of each file of the folder, from 0
     tiles: Sequence[Tile]  # those of a file, and of an image of it, side by side
-    apart: bool  # whether the channels of a tile are images of their own
-
-    @property
-    def images_a_tile(self) -> int:
-        """How many images each tile gives."""
-        return self.form.channels if self.apart else 1
 
     def labels(self) -> np.ndarray:
-        """The number of the file, or of the group of files, that each image is of, uint32 [N]."""
-        return np.array([self.numbers[tile.file] for tile in self.tiles], np.uint32).repeat(self.images_a_tile)
+        """The number of the file, or of the group of files, that each tile is of, uint32 [N]."""
+        return np.array([self.numbers[tile.file] for tile in self.tiles], np.uint32)
 
 
 def groups(folder: Path, files: Sequence[str]) -> dict[str, str]:
@@ -189,7 +183,7 @@ def cut_as(of: Form, folder: Path, seen: Mapping[str, Seen], data: Images, seed:
             wanted, draw = np.zeros(count, bool), np.random.default_rng(derive(seed, "tiles", split))
             wanted[draw.choice(count, most, replace=False)] = True
             tiles = compress(tiles, wanted)
-        found[split] = Cut(folder, of, size, numbers, list(tiles), data.colour == "apart")
+        found[split] = Cut(folder, of, size, numbers, list(tiles))
     return found
 
 
@@ -210,7 +204,7 @@ def _starts(length: int, side: int, step: int) -> list[int]:
 
 
 def pixels(made: Cut) -> Iterator[np.ndarray]:
-    """The tiles in parts, those of a row of an image each: [n, H, W] if they are grey or `apart`, else [n, 3, H, W].
+    """The tiles in parts, those of a row of an image each: [n, H, W] if they are grey, else [n, 3, H, W].
 
     One file is read at a time.
     """
@@ -220,8 +214,7 @@ def pixels(made: Cut) -> Iterator[np.ndarray]:
         for number, image in enumerate(planes(made.folder / name)):
             shown = image[0] if made.form.channels == 1 else image
             for top, row in groupby(by_image.get(number, ()), key=lambda tile: tile.top):
-                cut = np.stack([shown[..., top : top + height, tile.left : tile.left + width] for tile in row])
-                yield cut.reshape(-1, height, width) if made.apart else cut
+                yield np.stack([shown[..., top : top + height, tile.left : tile.left + width] for tile in row])
 
 
 def _tiles(folder: Path, name: str, seen: Seen, size: tuple[int, int], split: str) -> Iterator[Tile]:

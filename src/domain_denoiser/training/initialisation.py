@@ -10,9 +10,14 @@ def initialise(network: nn.Module, how: str, generator: torch.Generator) -> None
     how: `xavier`: uniform, Glorot & Bengio 2010, biases 0 (Keras' own) · `kaiming`: uniform, He et al. 2015, for ReLU,
     biases 0 · `orthogonal`: Saxe, McClelland & Ganguli 2013, biases 0 · `pytorch`: what torch.nn.Linear does by itself,
     U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases.
+    Layers that the network names in `start_at_zero` are 0.
     """
-    for layer in network.modules():
+    for name, layer in network.named_modules():
         if not isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            continue
+        if name in getattr(network, "start_at_zero", ()):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
             continue
         match how:
             case "xavier":

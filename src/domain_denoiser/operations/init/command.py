@@ -76,27 +76,23 @@ def plan(path: Path, options: Options) -> Plan:
     beside = None if options.noisy is None else pairing.beside(folder, options.noisy)
     seen = _surveyed(folder)
     paired = None if beside is None else pairing.paired((folder, seen), (beside, _surveyed(beside)))
-    saved = seen.channels if paired is None else paired.channels
+    channels = seen.channels if paired is None else paired.channels
     preset = options.preset or presets.fitting(seen)
     text, read = presets.read(preset)
-    apart = saved if read.data.colour == "apart" else 1  # images that a tile gives
-    channels = saved // apart
     refusals.check_sizes(folder, seen, preset, presets.least(read))
     tile = presets.tile(preset, read, seen)
     assigned = folders.assigned(folders.groups(path, folder.files), read.data.shares, read.seed)
     refusals.check_duplicates(folder, seen, {file: split for split, files in assigned.items() for file in files})
-    tiles = {split: apart * count for split, count in _tiles(seen, assigned, read, tile).items()}
+    tiles = _tiles(seen, assigned, read, tile)
     if paired is None:
         without, sigma = presets.unfit(read, tile, channels, str(presets.path(preset))), None
     else:
         without, sigma = [model for model in read.models if model != presets.MEASURED], paired.sigma
-    filling = presets.Filling(_domain(name, path, seen, saved), tile, channels, without, None, None, sigma)
+    filling = presets.Filling(_domain(name, path, seen, channels), tile, channels, without, None, None, sigma)
     rate = speed.tiles_per_second(presets.checked(presets.filled(text, filling), MADE), presets.MEASURED)
     schedule = speed.schedule(tiles["train"], rate, options.minutes, MOST_EPOCHS)
     fewer = schedule.tiles < tiles["train"]
-    most = max(1, schedule.tiles // apart)  # in tiles of which each gives so many images
-    schedule = schedule._replace(tiles=apart * most) if fewer else schedule
-    filling = filling._replace(epochs=schedule.epochs, train=most if fewer else None)
+    filling = filling._replace(epochs=schedule.epochs, train=schedule.tiles if fewer else None)
     content = presets.filled(text, filling)
     made = presets.checked(content, MADE)
     lines = [
@@ -107,8 +103,8 @@ def plan(path: Path, options: Options) -> Plan:
             + counted(schedule.tiles if split == "train" else tiles[split], "tile")
             for split, files in assigned.items()
         ),
-        f"preset {preset}{'' if options.preset else ', by the images'}: tiles of {tile[1]} x {tile[0]}"
-        f"{', each channel by itself' if apart > 1 else ''}, levels of noise {', '.join(map(str, made.levels))}",
+        f"preset {preset}{'' if options.preset else ', by the images'}: tiles of {tile[1]} x {tile[0]}, "
+        f"levels of noise {', '.join(map(str, made.levels))}",
         *_left_out(without, paired is not None),
         f"training {presets.MEASURED}: {rate:,.0f} tiles a second here, so {counted(schedule.epochs, 'epoch')} of "
         f"{counted(schedule.tiles, 'tile')} take about {_time(schedule.epochs * schedule.tiles / rate)}",
