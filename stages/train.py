@@ -1,5 +1,6 @@
 """One denoiser: models/<name>/."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -9,15 +10,24 @@ from domain_denoiser import layout, params
 from domain_denoiser.base import one_writer
 from domain_denoiser.base.errors import BadInput, one_sentence
 from domain_denoiser.runs import live
+from domain_denoiser.training import workers
 
 
 def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.yaml.")]) -> None:
     read = params.read(Path("params.yaml"))
     if name not in read.models:
         raise BadInput(f"params.yaml: models has {', '.join(read.models)}, but not {name!r}")
+    if read.compute.workers > 1:
+        workers.launch(train, read, name)
+    else:
+        train(read, name, workers.ALONE)
+
+
+def train(read: params.Params, name: str, group: workers.Group) -> None:
+    """Train in this process, which is one of the group. The first alone tracks and writes."""
     settings = read.models[name]
     # Tracking starts on the second core while torch is imported here on the first.
-    with live.follow(patience_s=8.0) as tell:
+    with live.follow(patience_s=8.0) if group.rank == 0 else nullcontext(lambda row: None) as tell:
         import torch
 
         from domain_denoiser.core import compute, images, noisy_sets
@@ -53,7 +63,7 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
         initialise(network, settings.initialisation, generator("cpu", read.seed, "initialisation"))
         regime = noisy_sets.load_regime(folder)
         task = fitting.Task(network.to(device), train, val, regime, settings, read.seed)
-        fitting.fit(layout.MODELS / name, task, described, read.compute, tell)
+        fitting.fit(layout.MODELS / name, task, described, read.compute, tell, group)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,8 @@ def test_values_of_the_sample_are_valid(values, write_params):
         ("seed", None, "integer"),
         ("compute.device", "gpu", "'cpu' or 'cuda'"),
         ("compute.threads", 0, "greater than or equal to 1"),
+        ("compute.workers", 0, "greater than or equal to 1"),
+        ("compute.workers", 65, "less than or equal to 64"),
         ("compute", "cpu", "dictionary"),
         ("data.origin", "../mnist.yaml", "match pattern"),
         ("data.split.gate", 0, "greater than or equal to 1"),

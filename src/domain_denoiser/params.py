@@ -47,6 +47,12 @@ class Compute(Strict):
     threads: Annotated[int, Field(ge=1, le=1024)]
 
 
+class Trained(Compute):
+    """How the main pipeline computes; its trainings may run in more than one process, the study's do not."""
+
+    workers: Annotated[int, Field(ge=1, le=64)]
+
+
 class Split(Strict):
     train: Count
     val: Count
@@ -236,7 +242,7 @@ class Gate(Strict):
 class Params(Strict):
     domain: Domain
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
-    compute: Compute
+    compute: Trained
     data: Annotated[Idx | Images | Pairs, Field(discriminator="kind")]
     noisy: dict[Name, Law]
     # Classical filters -> strengths to choose from: multiples of the noise level that is estimated from each image.

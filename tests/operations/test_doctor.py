@@ -162,6 +162,12 @@ def test_more_threads_than_processors_is_worth_a_note(project: Path) -> None:
     assert "asks for 1024" in check.said
 
 
+def test_each_worker_has_threads_of_its_own(project: Path) -> None:
+    edit("params.yaml", "threads: 2 ", "threads: 512 ")
+    edit("params.yaml", "workers: 1 ", "workers: 2 ")
+    assert "asks for 1024" in about(machine.threads).said
+
+
 def test_cuda_is_there_or_is_missed(project: Path) -> None:
     edit("params.yaml", "device: cpu ", "device: cuda ")
     assert about(machine.device).fine is torch.cuda.is_available()

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from domain_denoiser.networks import stored
 from domain_denoiser.params import Compute, Model, Regime
 from domain_denoiser.training import loop
 from domain_denoiser.training.checkpoint import Checkpoint, Checkpoints, identity
+from domain_denoiser.training.workers import ALONE, Group
 
 
 class Task(NamedTuple):
@@ -30,11 +31,19 @@ class Task(NamedTuple):
     seed: int
 
 
-def fit(folder: Path, task: Task, described: BaseModel, on: Compute, tell: Callable[[dict[str, float]], None]) -> None:
+def fit(
+    folder: Path,
+    task: Task,
+    described: BaseModel,
+    on: Compute,
+    tell: Callable[[dict[str, float]], None],
+    group: Group = ALONE,
+) -> None:
     """Write model.safetensors, model.json, history.csv and platform.json to `folder`.
 
     described: what model.json says; on: where `compute.prepare` has prepared to compute; tell: called with each epoch's
-    row of history, those before an interruption too. Raises BadInput if the training diverges; the checkpoint before
+    row of history, those before an interruption too; group: the processes that train together, of which the first alone
+    writes and tells. Raises BadInput if the training diverges; the checkpoint before
     it stays. Raises ValueError if `folder` is absolute or leads upwards.
     """
     if folder.is_absolute() or ".." in folder.parts:
@@ -46,26 +55,29 @@ def fit(folder: Path, task: Task, described: BaseModel, on: Compute, tell: Calla
         RUNNING / folder, identity((*task.train, *task.val), inputs | {"seed": task.seed, "platform": platform})
     )
     checkpoint, refused = checkpoints.last()
+    history, best, after = ([], {}, None) if checkpoint is None else checkpoint
+    epochs = _epochs(folder, task, after, group)
+    group.meet()  # each has read the checkpoint, which the first may remove soon
+    if group.rank > 0:
+        for _ in epochs:
+            pass
+        return
     for sentence in refused:
         progress.line(sentence)
-    history, best, after = ([], {}, None) if checkpoint is None else checkpoint
     if after is not None:
         progress.line(f"{folder}: goes on after epoch {after.epoch}")
     for row in history:
         tell(row)
     highest = max((row["val_psnr_db"] for row in history), default=-math.inf)
     with progress.epochs(task.settings.epochs, str(folder), len(task.train.clean), len(history)) as show:
-        try:
-            for epoch in loop.fit(*task, after):
-                if epoch.val_psnr_db > highest:
-                    highest = epoch.val_psnr_db
-                    best = {name: weight.clone() for name, weight in epoch.network.state_dict().items()}
-                history.append(epoch.row())
-                checkpoints.save(Checkpoint(history, best, epoch.state))
-                tell(history[-1])
-                show(history[-1])
-        except loop.Diverged as error:
-            raise loop.Diverged(f"{folder}: {error}") from error
+        for epoch in epochs:
+            if epoch.val_psnr_db > highest:
+                highest = epoch.val_psnr_db
+                best = {name: weight.clone() for name, weight in epoch.network.state_dict().items()}
+            history.append(epoch.row())
+            checkpoints.save(Checkpoint(history, best, epoch.state))
+            tell(history[-1])
+            show(history[-1])
     stored.save(folder, best, described)
     # Not by pandas, whose import takes as long as an epoch.
     with atomic.file(folder / layout.HISTORY) as temporary, temporary.open("w", newline="") as opened:
@@ -74,3 +86,10 @@ def fit(folder: Path, task: Task, described: BaseModel, on: Compute, tell: Calla
         table.writerows(history)
     atomic.write_json(folder / layout.PLATFORM, platform)
     checkpoints.remove()
+
+
+def _epochs(folder: Path, task: Task, after: loop.State | None, group: Group) -> Iterator[loop.Epoch]:
+    try:
+        yield from loop.fit(*task, after, group)
+    except loop.Diverged as error:
+        raise loop.Diverged(f"{folder}: {error}") from error

@@ -2,14 +2,17 @@
 
 import contextlib
 import copy
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from domain_denoiser.params import Model
 from domain_denoiser.training.optimizer import Flat
+from domain_denoiser.training.workers import ALONE, Group
 
 # Noisy and clean images of a batch, float32 [B, C, H, W] -> their mean squared error, float32 []. The gradient of the
 # loss is then in the `gradient` of the weights.
@@ -26,24 +29,30 @@ LOSSES = {
 
 
 @contextlib.contextmanager
-def gradient_of(network: nn.Module, weights: Flat, settings: Model) -> Iterator[Gradient]:
-    """The gradient of the settings: written out for the post's network and the mean squared error, else by autograd."""
+def gradient_of(network: nn.Module, weights: Flat, settings: Model, group: Group = ALONE) -> Iterator[Gradient]:
+    """The gradient of the settings: written out for the post's network and the mean squared error, else by autograd.
+
+    group: the processes that share each batch; all of them must ask for the gradient of the same batches.
+    """
     if settings.precision == "bfloat16":
         low = copy.deepcopy(network).to(torch.bfloat16)
         low_weights = Flat(low)
-        with _gradient_of(low, low_weights, settings) as gradient:
+        with _gradient_of(low, low_weights, settings, group) as gradient:
             yield InBfloat16(gradient, weights, low_weights)
     else:
-        with _gradient_of(network, weights, settings) as gradient:
+        with _gradient_of(network, weights, settings, group) as gradient:
             yield gradient
 
 
 @contextlib.contextmanager
-def _gradient_of(network: nn.Module, weights: Flat, settings: Model) -> Iterator[Gradient]:
+def _gradient_of(network: nn.Module, weights: Flat, settings: Model, group: Group) -> Iterator[Gradient]:
     if settings.loss == "mse" and settings.architecture == "mlp":
         from domain_denoiser.training.mlp_gradient import MlpGradient
 
-        yield MlpGradient(network, weights)
+        written_out = MlpGradient(network, weights)
+        yield written_out if group.workers == 1 else Shared(written_out.part, weights, group, settings.batch_size)
+    elif group.workers > 1:
+        yield Shared(partial(_part, network, weights, LOSSES[settings.loss]), weights, group, settings.batch_size)
     else:
         with helper() as beside:
             yield Autograd(network, weights, settings.loss, beside)
@@ -92,20 +101,64 @@ class Autograd:
         images = len(noisy)
         half = images // 2 if noisy.device.type == "cpu" else 0
         if half == 0:
-            return self._part(self._network, self._weights, noisy, clean, images).mean()
-        second = self._helper.submit(self._part, self._copy, self._copy_weights, noisy[half:], clean[half:], images)
-        first = self._part(self._network, self._weights, noisy[:half], clean[:half], images)
+            return _part(self._network, self._weights, self._loss, noisy, clean, images).mean()
+        second = self._helper.submit(
+            _part, self._copy, self._copy_weights, self._loss, noisy[half:], clean[half:], images
+        )
+        first = _part(self._network, self._weights, self._loss, noisy[:half], clean[:half], images)
         errors = torch.cat([first, second.result()])
         self._weights.gradient.add_(self._copy_weights.gradient)
         return errors.mean()
 
-    def _part(self, network: nn.Module, weights: Flat, noisy: Tensor, clean: Tensor, images: int) -> Tensor:
-        """The mean squared error of each image; the part's share of the gradient is in `weights`."""
-        weights.gradient.zero_()
-        restored = network(noisy.to(weights.values.dtype)).float()
-        each = (restored - clean).square().flatten(1).mean(1)
-        (self._loss(each) * (len(noisy) / images)).backward()
-        return each.detach()
+
+def _part(
+    network: nn.Module, weights: Flat, loss: Callable[[Tensor], Tensor], noisy: Tensor, clean: Tensor, images: int
+) -> Tensor:
+    """The mean squared error of each image of a part of a batch of `images` images, [B]; the part's share of the
+    batch's gradient is in `weights`.
+    """
+    weights.gradient.zero_()
+    restored = network(noisy.to(weights.values.dtype)).float()
+    each = (restored - clean).square().flatten(1).mean(1)
+    (loss(each) * (len(noisy) / images)).backward()
+    return each.detach()
+
+
+class Shared:
+    """The gradient of a batch of which each process computes a part.
+
+    The parts are summed by each process in the order of the workers: by two as `Autograd` sums halves, to equal bytes.
+    """
+
+    def __init__(
+        self, part: Callable[[Tensor, Tensor, int], Tensor], weights: Flat, group: Group, batch_size: int
+    ) -> None:
+        """part: from a part of a batch, and the images of the whole, to the errors of the part, [B] or [] for all; the
+        part's share of the gradient is then in the `gradient` of the weights.
+        """
+        self._part, self._weights, self._group = part, weights, group
+        largest = math.ceil(batch_size / group.workers)
+        # Gradient and errors are sent together. bfloat16 fits into float32, so that rounding is that of one process.
+        self._sent = torch.zeros(len(weights.values) + largest, device=weights.values.device)
+
+    def __call__(self, noisy: Tensor, clean: Tensor) -> Tensor:
+        """The mean squared error, float32 []; the gradient of the loss is in the weights' `gradient`."""
+        images, total = len(noisy), self._weights.gradient
+        edges = [images * worker // self._group.workers for worker in range(self._group.workers + 1)]
+        begin, end = edges[self._group.rank : self._group.rank + 2]
+        gradient, errors = self._sent[: len(total)], self._sent[len(total) :]
+        if begin == end:
+            gradient.fill_(-0.0)  # changes nothing that it is added to, not even the sign of a zero
+        else:
+            errors[: end - begin] = self._part(noisy[begin:end], clean[begin:end], images)
+            gradient.copy_(total)
+        # Not summed by the library: its threads do not flush denormals to zero, as this one does.
+        first, *others = found = self._group.gather(self._sent).unbind()
+        total.copy_(first[: len(total)])
+        for other in others:
+            total.add_(other[: len(total)])
+        sizes = [after - before for before, after in zip(edges, edges[1:])]
+        return torch.cat([one[len(total) : len(total) + size] for one, size in zip(found, sizes)]).mean()
 
 
 class InBfloat16:

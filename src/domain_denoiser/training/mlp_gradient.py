@@ -18,7 +18,12 @@ class MlpGradient:
         self._weight, self._gradient = weights.views(weights.values), weights.views(weights.gradient)
 
     def __call__(self, noisy: Tensor, clean: Tensor) -> Tensor:
-        """The loss, float32 []; its gradient is in the weights' `gradient`. noisy, clean: float32 [B, 1, 28, 28].
+        """The loss, float32 []; its gradient is in the weights' `gradient`. noisy, clean: float32 [B, 1, 28, 28]."""
+        return self.part(noisy, clean, len(noisy))
+
+    def part(self, noisy: Tensor, clean: Tensor, images: int) -> Tensor:
+        """The mean squared error of a part of a batch of `images` images, float32 []; the part's share of the batch's
+        gradient is in the weights' `gradient`.
 
         Operands of matmuls have the type of the weights; what lies between decoder and loss is float32.
         """
@@ -30,7 +35,7 @@ class MlpGradient:
         restored = self._output.function(values)
         error = restored - clean
         loss = torch.dot(error.view(-1), error.view(-1)) / error.numel()
-        delta = self._output.backward(error.mul_(2.0 / error.numel()), values, restored).to(self._type)
+        delta = self._output.backward(error.mul_(2.0 / (images * error.shape[1])), values, restored).to(self._type)
         torch.mm(delta.t(), code.t(), out=gradient["decoder.weight"])
         torch.sum(delta, 0, out=gradient["decoder.bias"])
         back = torch.ops.aten.threshold_backward(weight["decoder.weight"].t() @ delta.t(), code, 0.0)

@@ -96,7 +96,7 @@ def settings(root: Path) -> Check:
     return Check(OK, f"params: {PARAMS} is valid")
 
 
-def _compute() -> params.Compute | None:
+def _compute() -> params.Trained | None:
     """What params.yaml says of it; None if it cannot be read, which `settings` says."""
     try:
         return params.read(PARAMS).compute
@@ -105,16 +105,17 @@ def _compute() -> params.Compute | None:
 
 
 def threads(root: Path) -> Check:
-    """As many processors as compute.threads asks for; fewer are slow and nothing worse."""
+    """As many processors as compute.threads and compute.workers ask for; fewer are slow and nothing worse."""
     compute = _compute()
     if compute is None:
         return Check(NOTE, f"threads: not looked at, as {PARAMS} is not valid")
-    wanted = compute.threads
+    wanted = compute.threads * compute.workers
     there = processes.processors()
     if wanted <= there:
         return Check(OK, f"threads: {wanted} on {there} processors")
     said = f"threads: params.yaml asks for {wanted}, but there are {there} processors, so it is slow"
-    return Check(NOTE, said, f"dvc exp run -S compute.threads={there}, which gives other last bits")
+    fitting = max(1, there // compute.workers)
+    return Check(NOTE, said, f"dvc exp run -S compute.threads={fitting}, which gives other last bits")
 
 
 def device(root: Path) -> Check:
