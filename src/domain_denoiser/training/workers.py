@@ -5,11 +5,13 @@ between CPUs and by NCCL between GPUs. Its launcher torchrun is for several mach
 network, and its workers outlive a kill of their process group. torch.multiprocessing is for one, and does neither.
 """
 
+import logging
 import os
 import shutil
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -75,6 +77,7 @@ def launch(train: Train, read: Params, name: str) -> None:
     """
     from torch import multiprocessing
 
+    logging.disable()  # of torch, which says whom it ends; this program says why
     folder = RUNNING / "workers" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -114,7 +117,9 @@ def _work(rank: int, train: Train, read: Params, name: str, folder: Path) -> Non
     with one_sentence(), _unheard(rank, _said(folder, rank)):
         import torch
         from torch import distributed
+        from tqdm import tqdm
 
+        tqdm.set_lock(threading.RLock())  # one between processes would be complained about where a worker is killed
         on = read.compute
         if on.device == "cuda":
             if (there := torch.cuda.device_count()) < on.workers:
