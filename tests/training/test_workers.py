@@ -26,7 +26,14 @@ from domain_denoiser.training import gradients, loop
 from domain_denoiser.training.initialisation import initialise
 from domain_denoiser.training.optimizer import Flat
 
-UNET = {"image_channels": 1, "fine_channels": 4, "coarse_channels": 4, "fine_blocks": 1, "coarse_blocks": 1}
+UNET = {
+    "image_channels": 1,
+    "residual": False,
+    "fine_channels": 4,
+    "coarse_channels": 4,
+    "fine_blocks": 1,
+    "coarse_blocks": 1,
+}
 WRITTEN = ("history.csv", "model.json", "model.safetensors", "platform.json")
 PATIENCE_S = 900  # a training that takes so long hangs, however busy the machine is
 
