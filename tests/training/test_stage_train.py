@@ -77,6 +77,17 @@ def test_a_network_of_one_size_refuses_images_and_parts_of_another(train, tmp_pa
     assert sentence.endswith(f"have {side} x {side}, and an epoch sees {seen}")
 
 
+@pytest.mark.parametrize("model", ["fixed", "conv"])
+def test_one_thread_and_two_train_equal_weights(train, tmp_path, values, model):
+    found = []
+    for threads in (1, 2):
+        values["compute"]["threads"] = threads
+        status, said = train(model, (200, 28, 28), batch_size=64, epochs=2)
+        assert status == 0, said
+        found.append((tmp_path / f"models/{model}/model.safetensors").read_bytes())
+    assert found[0] == found[1]
+
+
 def test_colour_images_are_trained_on_by_a_network_for_colour(train, tmp_path):
     small = {"fine_channels": 4, "coarse_channels": 4, "fine_blocks": 0, "coarse_blocks": 0}
     status, said = train("conv", FORMS["colour"], image_channels=3, crop=16, augment=True, **small)
