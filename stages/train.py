@@ -18,13 +18,14 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
     if name not in read.models:
         raise BadInput(f"params.yaml: models has {', '.join(read.models)}, but not {name!r}")
     if read.compute.workers > 1:
-        workers.launch(train, read, name)
+        workers.launch(train, name, read.compute)
     else:
-        train(read, name, workers.ALONE)
+        train(name, workers.ALONE)
 
 
-def train(read: params.Params, name: str, group: workers.Group) -> None:
+def train(name: str, group: workers.Group) -> None:
     """Train in this process, which is one of the group. The first alone tracks and writes."""
+    read = params.read(Path("params.yaml"))
     settings = read.models[name]
     # Tracking starts on the second core while torch is imported here on the first.
     with live.follow(patience_s=8.0) if group.rank == 0 else nullcontext(lambda row: None) as tell:

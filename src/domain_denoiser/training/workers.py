@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from domain_denoiser.base.errors import BadInput, end, one_sentence
 from domain_denoiser.base.one_writer import RUNNING
-from domain_denoiser.params import Params
+from domain_denoiser.params import Trained
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,11 +65,11 @@ class Group(NamedTuple):
 
 
 ALONE = Group(0, 1)
-Train = Callable[[Params, str, Group], None]
+Train = Callable[[str, Group], None]
 
 
-def launch(train: Train, read: Params, name: str) -> None:
-    """Call train(read, name, group) in each of `read.compute.workers` processes, and wait until all have ended.
+def launch(train: Train, name: str, on: Trained) -> None:
+    """Call train(name, group) in each of `on.workers` processes, and wait until all have ended.
 
     train: a function of a module, or of a program that does nothing when it is imported; name: of the model. A worker
     that fails ends all, and this program too, with its sentence and exit status; one that a signal ends, with a
@@ -81,14 +81,14 @@ def launch(train: Train, read: Params, name: str) -> None:
     folder = RUNNING / "workers" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    arguments = (train, read, name, folder)
+    arguments = (train, name, on, folder)
     # Daemons: multiprocessing waits for others at its end, whatever happens.
-    context = multiprocessing.start_processes(_work, arguments, read.compute.workers, join=False, daemon=True)
+    context = multiprocessing.start_processes(_work, arguments, on.workers, join=False, daemon=True)
     try:
         while not context.join():
             pass
     except multiprocessing.ProcessExitedException as error:
-        _tell(error.error_index, error.exit_code, read.compute.workers, folder)
+        _tell(error.error_index, error.exit_code, on.workers, folder)
     finally:
         for process in context.processes:
             process.terminate()
@@ -112,7 +112,7 @@ def _said(folder: Path, rank: int) -> Path:
     return folder / f"{rank}.txt"
 
 
-def _work(rank: int, train: Train, read: Params, name: str, folder: Path) -> None:
+def _work(rank: int, train: Train, name: str, on: Trained, folder: Path) -> None:
     """What a worker does."""
     with one_sentence(), _unheard(rank, _said(folder, rank)):
         import torch
@@ -120,7 +120,6 @@ def _work(rank: int, train: Train, read: Params, name: str, folder: Path) -> Non
         from tqdm import tqdm
 
         tqdm.set_lock(threading.RLock())  # one between processes would be complained about where a worker is killed
-        on = read.compute
         if on.device == "cuda":
             if (there := torch.cuda.device_count()) < on.workers:
                 raise BadInput(f"params.yaml: compute.workers is {on.workers}, but there are {there} CUDA devices")
@@ -134,7 +133,7 @@ def _work(rank: int, train: Train, read: Params, name: str, folder: Path) -> Non
             world_size=on.workers,
             timeout=SILENCE,
         )
-        train(read, name, Group(rank, on.workers))
+        train(name, Group(rank, on.workers))
         distributed.destroy_process_group()
 
 
