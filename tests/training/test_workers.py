@@ -19,10 +19,11 @@ from pipeline import CHECKOUT, clean_environment
 from safetensors.torch import load_file
 
 from domain_denoiser.base import atomic
+from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import compute, images
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.networks import architectures
-from domain_denoiser.training import gradients, loop
+from domain_denoiser.training import gradients, loop, workers
 from domain_denoiser.training.initialisation import initialise
 from domain_denoiser.training.optimizer import Flat
 
@@ -69,6 +70,7 @@ def shared(settings, workers: int, batch: torch.Tensor) -> list[tuple[torch.Tens
         initialise(network, "kaiming", generator("cpu", 2018, "initialisation"))
         weights = Flat(network)
         with gradients.gradient_of(network, weights, settings, group) as gradient:
+            gradient(*batch_of(8))  # what is left of it must not count
             return gradient(*batch), weights.gradient
 
     return [of(loop.ALONE)] if workers == 1 else together(workers, of)
@@ -100,6 +102,21 @@ def test_more_workers_have_it_up_to_rounding(make_settings, architecture, count,
     for found in shared(settings, workers, batch_of(count)):
         torch.testing.assert_close(found[0], error)
         assert (found[1] - gradient).norm() < 1e-5 * gradient.norm()
+
+
+def test_a_worker_without_an_image_changes_no_sign_of_a_zero(make_settings):
+    def of(group) -> torch.Tensor:
+        weights = Flat(architectures.build(make_settings()))
+
+        def part(noisy: torch.Tensor, clean: torch.Tensor, images: int) -> torch.Tensor:
+            weights.gradient.fill_(-0.0)
+            return torch.zeros(len(noisy))
+
+        gradients.Shared(part, weights, group, 8)(*batch_of(1))
+        return weights.gradient
+
+    for gradient in together(3, of):
+        assert gradient.signbit().all()
 
 
 @pytest.mark.parametrize("workers", [2, 3])
@@ -183,8 +200,8 @@ class Stage:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         below = psutil.Process(running.pid).children()
-        workers = [one for one in below if "spawn_main" in " ".join(one.cmdline())]
-        return running, sorted(workers, key=lambda one: one.pid)
+        processes = [one for one in below if "spawn_main" in " ".join(one.cmdline())]
+        return running, sorted(processes, key=lambda one: one.pid)
 
 
 @pytest.fixture
@@ -226,12 +243,12 @@ def test_others_write_it_up_to_rounding_and_repeatably(stage, model, workers):
 def test_a_killed_training_goes_on_with_another_number_of_workers(stage, before, after, rank):
     whole, killed = stage("whole")("conv", 1, epochs=60), stage("killed")
     killed.prepare("conv", before, epochs=60)
-    running, workers = killed.until_it_trains("conv")
+    running, processes = killed.until_it_trains("conv")
     if rank is None:
         running.kill()
         killed.end(running)
     else:
-        workers[rank].kill()
+        processes[rank].kill()
         ended = killed.end(running)
         assert ended.status == 1
         assert told(ended) == [
@@ -248,15 +265,31 @@ def test_a_killed_training_goes_on_with_another_number_of_workers(stage, before,
 def test_no_worker_outlives_the_program(stage, end):
     made = stage("killed")
     made.prepare("conv", 2, epochs=100_000)
-    running, workers = made.until_it_trains("conv")
+    running, processes = made.until_it_trains("conv")
     if end == "group":
         os.killpg(running.pid, signal.SIGKILL)
     else:
         running.send_signal(end)
     ended = made.end(running)
-    assert not psutil.wait_procs(workers, timeout=60)[1]
+    assert not psutil.wait_procs(processes, timeout=60)[1]
     if end == signal.SIGTERM:
         assert (ended.status, told(ended)) == (143, ["error: stopped by SIGTERM"])
+
+
+@pytest.mark.parametrize(
+    ("rank", "error", "waits"), [(0, workers.Lost("x"), True), (1, BadInput("x"), True), (0, BadInput("x"), False)]
+)
+def test_the_cause_is_seen_first(monkeypatch, tmp_path, rank, error, waits):
+    """Whoever fails because another failed waits; the first worker does not wait to say what is wrong."""
+    waited = []
+    monkeypatch.setattr(workers.time, "sleep", waited.append)
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
+    with pytest.raises(type(error)), workers._unheard(rank, tmp_path / "said"):
+        raise error
+    print("heard by launch", file=sys.stderr)
+    sys.stderr.close()
+    assert (tmp_path / "said").read_text() == "heard by launch\n"
+    assert waited == [workers.CAUSE_S] * waits
 
 
 @pytest.mark.services
