@@ -176,8 +176,8 @@ def _restore(given: Files) -> int:
         lambda path, sentence: None,
         Watch(strict=False, hint=lambda path, index: ""),
     )
-    if not done.files:  # else the others are there
-        raise BadInput([*planned.broken, *done.broken][0])
+    if not done.restored:  # else the others are there
+        raise BadInput([*planned.broken, *done.broken.values()][0])
     if source.suffix == ".npy":
         read, restored = np.load(source, mmap_mode="r"), np.load(written, mmap_mode="r")
         assert (restored.shape, restored.dtype) == (read.shape, read.dtype)

@@ -106,12 +106,24 @@ def restore(
         int | None,
         typer.Option(min=1, max=1024, help="As many as there are cores if not given; the bytes are the same."),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local|auto|HOST:PORT",
+            help="Restore by Ray: on the cores of this machine, or on the cluster that is here or there.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes of --ray; as many as there are cores if not given."),
+    ] = None,
 ) -> None:
     """Clean noisy images, with the champion if no model is named.
 
     PNG, JPEG, TIFF (each page), BMP, WebP and .npy, of 1, 8 or 16 bits or float, grey or in colour, of any size. What
     comes out has the format, type, size and name of what went in; a JPEG comes out as PNG, unless OUTPUT says .jpg. In
     folders, other files are skipped. Images unlike those that the model was trained for are named in a warning.
+    With --ray, INPUT and OUTPUT may be s3://BUCKET/FOLDER, and OUTPUT.manifest.jsonl says what became of each file.
 
 
     Exit status 0: all restored, 1: some files could not be, and are named, 2: bad input, or the only file could not be.
@@ -119,7 +131,8 @@ def restore(
     from domain_denoiser.operations.restoring import command
 
     scale = command.scale(value_range, invert)
-    done = command.run(sources, target, command.Options(model, project, scale, threads, skip_existing, dry_run, strict))
+    options = command.Options(model, project, scale, threads, skip_existing, dry_run, strict, ray, workers)
+    done = command.run(sources, target, options)
     for line in done.lines:
         typer.echo(printable(masked(line)))
     for sentence in done.broken:

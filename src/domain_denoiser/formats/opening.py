@@ -51,7 +51,7 @@ def kind_of(path: Path) -> str | None:
 
     Raises BadInput if it cannot be read.
     """
-    return _kind(_start(path))
+    return kind(_start(path))
 
 
 def opened(path: Path, value_range: tuple[float, float] | None) -> ImageFile:
@@ -62,7 +62,7 @@ def opened(path: Path, value_range: tuple[float, float] | None) -> ImageFile:
     Raises BadInput if the file is no image, is damaged, or is of a type that is not read.
     """
     start = _start(path)
-    match _kind(start):
+    match kind(start):
         case "PNG":
             file = PngFile(path)
         case "JPEG":
@@ -97,7 +97,8 @@ def _start(path: Path) -> bytes:
         raise BadInput(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _kind(start: bytes) -> str | None:
+def kind(start: bytes) -> str | None:
+    """The same of the first 16 bytes of a file."""
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "WebP"
     return next((kind for magic, kind in _STARTS.items() if start.startswith(magic)), None)

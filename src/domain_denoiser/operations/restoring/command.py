@@ -1,5 +1,6 @@
 """What `denoise restore` does: choose the denoiser, plan, restore, and say what became of it."""
 
+import importlib.util
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from domain_denoiser.base import progress
 from domain_denoiser.base.errors import BadInput, printable
 from domain_denoiser.formats.image_file import ImageFile
 from domain_denoiser.operations import choosing
-from domain_denoiser.operations.restoring import files, notes
+from domain_denoiser.operations.restoring import files, notes, s3
 from domain_denoiser.operations.restoring.foreign import Watch
 from domain_denoiser.operations.restoring.plan import Plan, is_one_file, plan
 from domain_denoiser.runtime.denoiser import Denoiser
@@ -30,6 +31,8 @@ class Options(NamedTuple):
     skip_existing: bool
     dry_run: bool
     strict: bool  # refuse images that are unlike those that the model was trained for
+    ray: str | None = None  # the address of a cluster; None for this process alone
+    workers: int | None = None  # processes of Ray
 
 
 class Outcome(NamedTuple):
@@ -42,8 +45,11 @@ class Outcome(NamedTuple):
 def run(sources: Sequence[Path], target: Path, options: Options) -> Outcome:
     """Restore files and folders. Raises BadInput if the output is in the way, if the only file is none, or if
     foreign images are to be refused by a model that does not know its domain."""
+    *sources, target = (s3.place(path) for path in (*sources, target))
+    on_s3 = [path for path in (*sources, target) if isinstance(path, s3.Address)]
+    _check(options, on_s3)
     chosen = choosing.choose(options.model, options.project)
-    planned = plan(sources, target, options.skip_existing)
+    planned = (s3.plan if on_s3 else plan)(sources, target, options.skip_existing)
     denoiser = Denoiser(chosen.content, chosen.where, options.threads)
     if options.strict and denoiser.profile is None:
         raise BadInput(f"{chosen.where} does not say what its images look like, so --strict can refuse none")
@@ -56,22 +62,55 @@ def run(sources: Sequence[Path], target: Path, options: Options) -> Outcome:
             lines += ["--strict may refuse some of them: only restoring tells"] * options.strict
         else:
             watch = Watch(options.strict, partial(negative, denoiser, options.scale))
-            done = files.restore(denoiser, planned.jobs, options.scale, note, watch)
-            failed = done.broken
+            done = _restored(chosen, denoiser, planned, target, options, note, watch)
+            failed = list(done.broken.values())
             if denoiser.profile is not None:
                 for sentence in watch.sentences(denoiser.profile.false_alarms):
                     progress.line(f"warning: {printable(sentence)}")
             lines = [f"{counted(done.images, 'image')} restored by {chosen.name}: {target}{_beside(planned)}"]
     broken = [*planned.broken, *failed]
-    if broken and is_one_file(sources):
+    if broken and not on_s3 and is_one_file(sources):
         raise BadInput(broken[0])
     return Outcome(lines, broken)
 
 
-def negative(denoiser: Denoiser, scale: Scale, path: Path, index: int) -> str:
+def _restored(
+    chosen: choosing.Chosen,
+    denoiser: Denoiser,
+    planned: Plan,
+    target: s3.Place,
+    options: Options,
+    note: files.Note,
+    watch: Watch,
+) -> files.Done:
+    if options.ray is None:
+        return files.restore(denoiser, planned.jobs, options.scale, note, watch)
+    from domain_denoiser.operations.restoring import cluster
+
+    return cluster.restore(chosen, planned, target, options.scale, options.ray, options.workers, note, watch)
+
+
+def _check(options: Options, on_s3: Sequence[s3.Address]) -> None:
+    """Raises BadInput if there are options or places that do not go together."""
+    if options.ray is None:
+        if options.workers is not None:
+            raise BadInput("--workers is about the processes of Ray: it goes with --ray")
+        if on_s3:
+            raise BadInput(f"{on_s3[0]} is on S3, from and to which --ray restores")
+        return
+    if importlib.util.find_spec("ray") is None or importlib.util.find_spec("s3fs") is None:
+        raise BadInput("--ray needs Ray: `make setup-scale` in a clone, or pip install 'domain-denoiser[scale]'")
+    if options.threads is not None:
+        raise BadInput("with --ray each process has one thread: --workers says how many processes there are")
+    if options.dry_run and on_s3:
+        raise BadInput(f"{on_s3[0]} is on S3, but --dry-run reads the headers of files of this machine alone")
+
+
+def negative(denoiser: Denoiser, scale: Scale, path: s3.Place, index: int) -> str:
     """How a sentence on a foreign image goes on if its negative looks like what the model was trained for."""
     try:
-        image = _image(files.fitting(path, denoiser, scale), index)
+        with s3.at_hand(path) as here:
+            image = _image(files.fitting(here, denoiser, scale), index)
     except BadInput:  # it has changed since
         return ""
     if image is None or denoiser.judged(image, scale._replace(invert=not scale.invert)).findings != [None]:
@@ -99,7 +138,7 @@ def scale(value_range: str, invert: bool) -> Scale:
 
 
 def _beside(planned: Plan) -> str:
-    said = [f"{planned.there} there already"] * bool(planned.there)
+    said = [f"{len(planned.there)} there already"] * bool(planned.there)
     said += [f"{counted(planned.skipped, 'other file')} skipped"] * bool(planned.skipped)
     return f" ({', '.join(said)})" if said else ""
 

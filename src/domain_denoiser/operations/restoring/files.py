@@ -30,9 +30,13 @@ Given, Got = TypeVar("Given"), TypeVar("Got")
 class Done(NamedTuple):
     """What became of the files."""
 
-    images: int
-    files: int
-    broken: list[str]  # a sentence on each file that could not be restored
+    restored: dict[Path, int]  # how many images each file has
+    broken: dict[Path, str]  # a sentence on each file that could not be restored
+
+    @property
+    def images(self) -> int:
+        """How many were restored."""
+        return sum(self.restored.values())
 
 
 class Read(NamedTuple):
@@ -43,13 +47,17 @@ class Read(NamedTuple):
     block: np.ndarray | None
 
 
-def restore(denoiser: Denoiser, jobs: list[Job], scale: Scale, note: Note, watch: Watch) -> Done:
+def restore(
+    denoiser: Denoiser, jobs: list[Job], scale: Scale, note: Note, watch: Watch, cleared: set[Path] | None = None
+) -> Done:
     """Restore each file into its place, where it is there whole or not at all.
 
+    cleared: as of `atomic.one_of_many`, for whoever calls this many times.
     A file that cannot be read, or that `watch` refuses, costs that file. Raises BadInput if a place cannot be written
     to, and OSError if the disk is full: those before it are there.
     """
-    images, files, broken, cleared = 0, 0, [], set()
+    restored_files, broken = {}, {}
+    cleared = set() if cleared is None else cleared
     stopping = threading.Event()
 
     def restored(block: np.ndarray) -> Judged | BadInput:
@@ -81,12 +89,12 @@ def restore(denoiser: Denoiser, jobs: list[Job], scale: Scale, note: Note, watch
                     except Unwritable:
                         raise
                     except BadInput as error:
-                        broken.append(_naming(job.path, error))
+                        broken[job.path] = _naming(job.path, error)
                     else:
-                        images, files = images + file.images, files + 1
+                        restored_files[job.path] = file.images
         finally:
             stopping.set()
-    return Done(images, files, broken)
+    return Done(restored_files, broken)
 
 
 class Stopping(Exception):
@@ -171,7 +179,7 @@ def _read(
     jobs: Iterable[Job],
     scale: Scale,
     note: Note,
-    broken: list[str],
+    broken: dict[Path, str],
     count: Callable[[], None],
 ) -> Iterator[Read]:
     """Open the files, one after another; each that cannot be read is counted, and gives a sentence in `broken`."""
@@ -180,7 +188,7 @@ def _read(
             file, notes = opened(job, denoiser, scale)
             block = next(file.blocks()) if file.images == 1 else None
         except BadInput as error:
-            broken.append(_naming(job.path, error))
+            broken[job.path] = _naming(job.path, error)
             count()
             continue
         for sentence in notes:

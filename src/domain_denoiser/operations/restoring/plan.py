@@ -2,7 +2,7 @@
 
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ class Plan(NamedTuple):
     jobs: list[Job]
     broken: list[str]  # a sentence on each file that cannot be restored
     skipped: int  # files that are no images
-    there: int  # restored earlier, and left as they are
+    there: list[Job]  # restored earlier, and left as they are
 
 
 class Found(NamedTuple):
@@ -54,8 +54,8 @@ def plan(sources: Sequence[Path], target: Path, skip_existing: bool) -> Plan:
     alone = is_one_file(sources)
     if alone and not _is_folder(target):
         return _left([Job(first, target)], sources, [], 0, skip_existing)
-    _check_folder(sources, target, skip_existing or alone)
-    places, clashing = _places(inputs.files)
+    check_folder(sources, target, skip_existing or alone)
+    places, clashing = places_of(inputs.files)
     jobs = [Job(path, target / place) for path, place in places.items()]
     planned = _left(jobs, sources, [*inputs.broken, *clashing], inputs.skipped, skip_existing)
     if alone and not skip_existing and jobs[0].place.exists():
@@ -108,11 +108,16 @@ def _left(jobs: list[Job], sources: Sequence[Path], broken: list[str], skipped: 
             raise BadInput(f"{job.place} is the input itself: give the output another name")
         if any(place.is_relative_to(folder) for folder in folders):
             raise BadInput(f"{job.place} lies in an input: give the output a place outside")
-    left = [job for job in jobs if not (skip_existing and job.place.exists())]
-    return Plan(left, broken, skipped, len(jobs) - len(left))
+    there = {job for job in jobs if skip_existing and job.place.exists()}
+    return divided(jobs, there, broken, skipped)
 
 
-def _places(found: Sequence[Found]) -> tuple[dict[Path, Path], list[str]]:
+def divided(jobs: list[Job], there: Container[Job], broken: list[str], skipped: int) -> Plan:
+    """The plan of which `there` is done."""
+    return Plan([job for job in jobs if job not in there], broken, skipped, [job for job in jobs if job in there])
+
+
+def places_of(found: Sequence[Found]) -> tuple[dict[Path, Path], list[str]]:
     """Each file's path in the output, and a sentence on each that would take the place of another.
 
     The path does not depend on the other files, so that a run that goes on finds what an earlier one wrote.
@@ -179,7 +184,8 @@ def _kind(path: Path, folder: Path) -> str | None:
     return opening.kind_of(path)
 
 
-def _check_folder(sources: Sequence[Path], target: Path, may_hold_files: bool) -> None:
+def check_folder(sources: Sequence[Path], target: Path, may_hold_files: bool) -> None:
+    """Raises BadInput if the folder of the output is in the way, or lies in an input."""
     if _exists(target) and not (target.is_dir() and (may_hold_files or not any(target.iterdir()))):
         raise BadInput(
             f"{target} is there already: give the name of a new or empty folder, or --skip-existing to go on with it"
