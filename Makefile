@@ -5,12 +5,14 @@ export PYTHONPATH := $(CURDIR)/src
 PYTHON ?= python3
 READY := $(VENV)/.ready
 
-.PHONY: help setup repro sync retrain pull push propose announce test test-services ui fresh verify doctor study large page \
+.PHONY: help setup setup-scale repro sync retrain pull push propose announce test test-services ui fresh verify doctor study large page \
   demo site wheel lint workflows crash ablation walkthrough bench lock
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 setup: $(READY)  ## install everything into .venv, from the hashed lock file
+
+setup-scale: $(VENV)/.scale  ## also install Ray, for folders of millions (docs/scale.md)
 
 repro: $(READY)  ## reproduce the pipeline (only what changed), then bring MLflow up to date
 	@denoise recover
@@ -127,9 +129,14 @@ bench: $(READY)  ## measure what docs/performance.md, inspect.md and domain.md s
 	python benchmarks/noise_level.py
 	python benchmarks/foreign.py
 
+COMPILE := uv pip compile -q --universal --generate-hashes --upgrade --python-version 3.11 --no-header pyproject.toml
 lock: $(READY)  ## choose new versions of the dependencies
-	uv pip compile -q --universal --generate-hashes --upgrade --python-version 3.11 --all-extras --no-header pyproject.toml \
-	  -c requirements/floors.txt -o requirements/all.lock
+	$(COMPILE) --extra pipeline --extra tiff --extra dev -c requirements/floors.txt -o requirements/all.lock
+	$(COMPILE) --extra scale -c requirements/all.lock -o requirements/scale.lock
+
+$(VENV)/.scale: requirements/scale.lock $(READY)
+	$(VENV)/bin/uv pip install -q --require-hashes --python $(VENV)/bin/python -r requirements/scale.lock
+	@touch $@
 
 # In a folder that was moved or copied the programs in .venv would run the code of the other one, so .ready says where it
 # was made (`denoise doctor` and src/domain_denoiser/operations/place.py read it too).

@@ -62,9 +62,9 @@ def test_what_is_of_any_images_passes(own: Pipeline) -> None:
 @pytest.mark.parametrize(
     ("made", "targets"),
     [
-        ([], ["lint", "workflows", "test", "test-services"]),
-        (["dvc.lock"], ["lint", "workflows", "fresh", "test", "test-services"]),
-        (["dvc.lock", "champion.json"], ["lint", "workflows", "fresh", "site", "test", "test-services"]),
+        ([], ["lint", "workflows", "setup-scale", "test", "test-services"]),
+        (["dvc.lock"], ["lint", "workflows", "fresh", "setup-scale", "test", "test-services"]),
+        (["dvc.lock", "champion.json"], ["lint", "workflows", "fresh", "site", "setup-scale", "test", "test-services"]),
     ],
     ids=["new", "reproduced", "promoted"],
 )

@@ -5,12 +5,14 @@ Each process of Ray restores on one thread and gives back what is to be said; th
 
 import hashlib
 import json
+import logging
 import math
 import os
 import secrets
 import signal
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,7 +28,7 @@ from domain_denoiser.base.processes import Failed
 from domain_denoiser.domain.profile import Finding
 from domain_denoiser.operations.choosing import Chosen
 from domain_denoiser.operations.restoring import files, manifest, s3
-from domain_denoiser.operations.restoring.command import negative
+from domain_denoiser.operations.restoring.command import Options, negative
 from domain_denoiser.operations.restoring.files import Done, Note
 from domain_denoiser.operations.restoring.foreign import Watch
 from domain_denoiser.operations.restoring.plan import Job, Plan
@@ -34,35 +36,28 @@ from domain_denoiser.runtime.denoiser import Denoiser
 from domain_denoiser.runtime.scale import Scale
 
 if TYPE_CHECKING:
-    import ray
     from s3fs import S3FileSystem
 
 LOCAL = "local"  # Ray's word for a cluster of this machine alone, which ends with this process
 FILES = 64  # of a task, at most
 TASKS = 8  # for each process, at least, where there are so many files: else one with large files would be waited for
-TRIES = 3  # of a task whose process dies
+RETRIES = 3  # of a task whose process dies; without a bound one image could end processes for ever
 TRANSFERS = 8  # from or to S3 at a time, of a process
 STORE = 2**27  # bytes of Ray's own memory: images do not go through it
 # Ray must listen on the loopback address alone, which it does where it believes that there are no clusters; to nobody
 # without the token, as other people of this machine could reach it; and tell nobody that it was started.
-ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+ALONE = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
 
 
-def restore(
-    chosen: Chosen,
-    planned: Plan,
-    target: s3.Place,
-    scale: Scale,
-    address: str,
-    workers: int | None,
-    note: Note,
-    watch: Watch,
-) -> Done:
+def restore(chosen: Chosen, planned: Plan, target: s3.Place, options: Options, note: Note, watch: Watch) -> Done:
     """As `files.restore`, and a line on each file in the manifest of `target`: the same bytes, in the same order.
 
-    address: of a cluster, or LOCAL, or `auto`. workers: processes; as many as there are cores if None.
     Outputs that are there, but not in the manifest, as its process was killed before, get a line too.
-    A file whose process dies TRIES times costs the files of its task. Raises Failed if there is no such cluster.
+    A file that ends each process which restores it costs the files of its task. Raises Failed if there is no cluster.
     """
     done = Done({}, {})
     with manifest.opened(manifest.place(target)) as (written, write):
@@ -74,7 +69,7 @@ def restore(
             return done
         missing = {job.path: job.place for job, _ in items}
         with (
-            _rows(chosen, items, scale, address, workers, watch.strict) as rows,
+            _rows(chosen, items, options) as rows,
             progress.counter(len(planned.jobs), "restoring", "images") as count,
         ):
             for row in rows:
@@ -88,7 +83,7 @@ def restore(
                 findings = [None] * row["seen"]
                 for index, *found in row["findings"]:
                     findings[index] = Finding(*found)
-                if not watch.strict:
+                if not options.strict:  # else that was done there
                     watch.see(path, 0, findings)
                 if row["error"] is None:
                     done.restored[path] = row["images"]
@@ -96,42 +91,38 @@ def restore(
                     done.broken[path] = row["error"]
                 count(max(1, row["seen"]), max(0, row["seen"] - 1))
         for path, place in missing.items():
-            said = f"{path} or a file beside it ended the process that restored it, {TRIES + 1} times"
+            said = f"{path} or a file beside it ended the process that restored it, {RETRIES + 1} times"
             write({"input": str(path), "output": str(place), "images": 0, "sha256": None, "error": said})
             done.broken[path] = said
     return done
 
 
 @contextmanager
-def _rows(
-    chosen: Chosen,
-    items: Sequence[tuple[Job, bool]],
-    scale: Scale,
-    address: str,
-    workers: int | None,
-    strict: bool,
-) -> Iterator[Iterator[dict]]:
+def _rows(chosen: Chosen, items: Sequence[tuple[Job, bool]], options: Options) -> Iterator[Iterator[dict]]:
     """Yield a row on each item, in order, as they come. Raises Failed if there is no such cluster."""
-    with _connected(address, workers):
+    with _connected(options.ray, options.workers):
         import ray
         from ray.data import ActorPoolStrategy, DataContext, from_items
 
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         context = DataContext.get_current()
         context.enable_progress_bars = False
         context.execution_options.preserve_order = True
         context.max_errored_blocks = -1  # a process that dies costs its task
-        processes = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        cores = int(ray.cluster_resources().get("CPU", 1))
+        processes = max(1, cores) if options.workers is None else options.workers
         tasks = math.ceil(len(items) / min(FILES, max(1, len(items) // (TASKS * processes))))
         # As text, since a name of a file need not be Unicode.
         given = [{"item": json.dumps((str(job.path), str(job.place), there))} for job, there in items]
-        made = from_items(given, override_num_blocks=tasks).map_batches(
-            Worker,
-            batch_size=None,
-            compute=ActorPoolStrategy(size=min(processes, tasks)),
-            num_cpus=1,
-            max_task_retries=TRIES,
-            fn_constructor_args=(ray.put(chosen.content), chosen.where, scale, strict, Path.cwd()),
-        )
+        with warnings.catch_warnings(action="ignore"):  # that `max_task_retries` goes with Ray 2.64
+            made = from_items(given, override_num_blocks=tasks).map_batches(
+                Worker,
+                batch_size=None,
+                compute=ActorPoolStrategy(size=min(processes, tasks)),
+                num_cpus=1,
+                max_task_retries=RETRIES,
+                fn_constructor_args=(chosen, options.scale, options.strict, Path.cwd()),
+            )
         yield (_checked(json.loads(row["row"])) for row in made.iter_rows())
 
 
@@ -157,13 +148,15 @@ def _connected(address: str, workers: int | None) -> Iterator[None]:
         local = {"include_dashboard": False, "object_store_memory": STORE, "num_cpus": workers, "_temp_dir": folder}
         if address == LOCAL:
             os.environ.update(ALONE, RAY_AUTH_TOKEN=secrets.token_hex(32))
-        import ray
-
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what it has to say of itself means nothing here
         handlers = {number: signal.getsignal(number) for number in signals.SIGNALS}
         try:
-            ray.init(address, log_to_driver=False, logging_level="ERROR", **(local if address == LOCAL else {}))
-        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-            raise Failed(f"Ray at {address!r} does not answer: {error}") from error
+            with _silent():  # it says how much it says
+                import ray
+
+                ray.init(address, log_to_driver=False, logging_level="ERROR", **(local if address == LOCAL else {}))
+        except Exception as error:  # some of them are just that
+            raise Failed(f"Ray at {address!r} cannot be reached or started: {error}") from error
         finally:
             for number, handler in handlers.items():  # Ray has taken one of them
                 signal.signal(number, handler)
@@ -173,14 +166,25 @@ def _connected(address: str, workers: int | None) -> Iterator[None]:
             ray.shutdown()
 
 
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Standard error is lost, also that of code in C++."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 class Worker:
     """A process of Ray. It has one thread to compute: then bytes do not depend on how many processes there are."""
 
-    def __init__(self, graph: "ray.ObjectRef", where: str, scale: Scale, strict: bool, folder: Path) -> None:
-        """graph: content of a .onnx file. folder: to which paths are relative."""
-        import ray
-
-        self._denoiser = Denoiser(ray.get(graph), where, threads=1)
+    def __init__(self, chosen: Chosen, scale: Scale, strict: bool, folder: Path) -> None:
+        """folder: to which paths are relative."""
+        self._denoiser = Denoiser(chosen.content, chosen.where, threads=1)
         self._scale, self._strict, self._folder = scale, strict, folder
         self._cleared: set[Path] = set()
 

@@ -87,7 +87,7 @@ def _restored(
         return files.restore(denoiser, planned.jobs, options.scale, note, watch)
     from domain_denoiser.operations.restoring import cluster
 
-    return cluster.restore(chosen, planned, target, options.scale, options.ray, options.workers, note, watch)
+    return cluster.restore(chosen, planned, target, options, note, watch)
 
 
 def _check(options: Options, on_s3: Sequence[s3.Address]) -> None:

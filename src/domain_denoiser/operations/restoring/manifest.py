@@ -28,10 +28,14 @@ def place(target: s3.Place) -> Path:
 def opened(path: Path) -> Iterator[tuple[set[str], Write]]:
     """Yield the outputs that its lines say were written, and what appends a line.
 
-    Raises BadInput if it is no manifest, or if another process writes it.
+    Raises BadInput if it is no manifest, cannot be written, or is written by another process.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = path.open("a+b")
+    except OSError as error:
+        raise BadInput(f"{path} cannot be written: {error.strerror}") from error
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
