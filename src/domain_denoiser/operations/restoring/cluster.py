@@ -171,7 +171,7 @@ def _silent() -> Iterator[None]:
     """Standard error is lost, also that of code in C++."""
     kept = os.dup(2)
     try:
-        with open(os.devnull, "wb") as nowhere:
+        with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)
         yield
     finally:
