@@ -10,12 +10,13 @@ import math
 import os
 import secrets
 import signal
+import sys
 import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -161,7 +162,8 @@ def _connected(address: str, workers: int | None) -> Iterator[None]:
             for number, handler in handlers.items():  # Ray has taken one of them
                 signal.signal(number, handler)
         try:
-            yield
+            with redirect_stdout(sys.stderr):  # what Ray says of processes that die is no output
+                yield
         finally:
             ray.shutdown()
 
