@@ -173,6 +173,11 @@ def test_architectures_say_how_many_channels_their_images_have():
         assert architectures.channels(settings) == channels
 
 
+def test_a_unet_from_before_the_key_is_not_residual():
+    values = {key: value for key, value in WITHOUT_CHANNELS.items() if key != "residual"} | {"image_channels": 1}
+    assert not architectures.settings(values, "here").residual
+
+
 def test_unet_without_image_channels_is_refused():
     with pytest.raises(BadInput, match="here: image_channels is missing"):
         architectures.settings(WITHOUT_CHANNELS, "here")

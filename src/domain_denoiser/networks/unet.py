@@ -22,7 +22,7 @@ class Settings(architectures.Settings):
 
     architecture: Literal["unet"]
     image_channels: Literal[1, 3]  # grey or colour
-    residual: bool  # whether what the layers compute is added to the noisy image
+    residual: bool = False  # whether what the layers compute is added to the noisy image; champions from before lack it
     fine_channels: Annotated[int, Field(ge=1, le=4096)]
     coarse_channels: Annotated[int, Field(ge=1, le=4096)]
     coarse_blocks: Annotated[int, Field(ge=0, le=100)]
