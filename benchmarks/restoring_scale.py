@@ -75,8 +75,10 @@ def run(words: list[str], out: Path, until: int | None) -> tuple[float, float]:
             processes = family(running)
             most, looked = max(most, memory_mb(processes)), time.perf_counter()
         if until is not None and told(out) >= until:
+            others = family(running)[1:]
             running.kill()
-            psutil.wait_procs(processes)
+            running.wait()
+            psutil.wait_procs(others)
         time.sleep(LOOK_S)
     if until is None and running.returncode:
         raise RuntimeError(f"denoise restore ended with {running.returncode}")
