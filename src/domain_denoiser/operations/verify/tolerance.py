@@ -21,7 +21,7 @@ EVALUATED = {name: metric.tolerance for name, metric in METRICS.items()}
 EVALUATED["psnr_db_global"] = EVALUATED["psnr_db"]
 EVALUATED["strength"] = 0.0  # of a filter: one of a few
 # Mean PSNR of a model that was trained again: in noise, and without, where what little is wrong weighs most.
-# Measured in bfloat16; float32 rounds less, but was not trained on two kinds of machines yet.
+# Measured in bfloat16; in float32, two kinds of machines lay apart by half of that (docs/verify.md).
 RETRAINED_DB, RETRAINED_CLEAN_DB = 0.25, 1.0
 
 
