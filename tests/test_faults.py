@@ -75,7 +75,7 @@ def write_project(root: Path, values: dict, seed: int) -> None:
     YAML().dump(given, root / "data/mnist.yaml")
     values["data"]["split"] = {"train": 24, "val": 8, "gate": 8}
     fixed = values["models"]["fixed"] | {"epochs": 2, "hidden": 16}
-    values |= {"seed": seed, "models": {"fixed": fixed}, "compute": {"device": "cpu", "threads": 1}}
+    values |= {"seed": seed, "models": {"fixed": fixed}, "compute": {"device": "cpu", "threads": 1, "workers": 1}}
     YAML().dump(values, root / "params.yaml")
     np.save(root / "noisy.npy", pixels.random((20, 28, 28)) if seed == 1 else pixels.random((20, 28, 28)) / 2)
 

@@ -452,8 +452,7 @@ def test_noise_of_pairs_is_given(plan_pairs, preset, channels):
     law = params.Given(law="given", sigma=sigma)
     assert {name: law.root for name, law in read.noisy.items()} == {"paired": law, "test": law}
     assert {name: (model.regime, model.noise) for name, model in read.models.items()} == {"conv": ("paired", "frozen")}
-    together = channels if read.data.colour == "together" else 1
-    assert read.models["conv"].network["image_channels"] == together
+    assert read.models["conv"].network["image_channels"] == channels
     assert (read.gate.sigma, list(read.gate.allowed_loss_db)) == (sigma, [str(sigma)])
     assert read.gate.floors_db == {str(sigma): pytest.approx(1 - 20 * math.log10(sigma), abs=0.06)}
     assert f"a noisy one of each: TIFF, {sigma} of the range apart (root mean square)" in made.lines
@@ -699,7 +698,7 @@ def test_a_clone_becomes_the_project_of_a_folder(project: Pipeline, photos: Path
     said = [line for line in done.stdout.splitlines() if line.startswith(tuple(told_here))]
     for line in said[:4]:
         split, tiles = line.split(":")[0], int(line.split(", ")[1].split()[0])
-        assert told_here[split] == (tiles, 64, 64)
+        assert told_here[split] == (tiles, 3, 64, 64)
 
 
 def test_pairs_are_copied_cut_and_stored(project: Pipeline, tmp_path: Path, tree):
