@@ -110,12 +110,12 @@ def restore(
         str | None,
         typer.Option(
             metavar="local|auto|HOST:PORT",
-            help="Restore by Ray: on the cores of this machine, or on the cluster that is here or there.",
+            help="Restore by Ray: on the cores of this machine, on the cluster that it is a part of, or on another.",
         ),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes of --ray; as many as there are cores if not given."),
+        typer.Option(min=1, max=1024, help="Processes of --ray; as many as there are cores if not given."),
     ] = None,
 ) -> None:
     """Clean noisy images, with the champion if no model is named.

@@ -47,7 +47,7 @@ class Compute(Strict):
     threads: Annotated[int, Field(ge=1, le=1024)]
 
 
-class Trained(Compute):
+class TrainingCompute(Compute):
     """How the main pipeline computes; its trainings may run in more than one process, the study's do not."""
 
     workers: Annotated[int, Field(ge=1, le=64)]
@@ -242,7 +242,7 @@ class Gate(Strict):
 class Params(Strict):
     domain: Domain
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)]
-    compute: Trained
+    compute: TrainingCompute
     data: Annotated[Idx | Images | Pairs, Field(discriminator="kind")]
     noisy: dict[Name, Law]
     # Classical filters -> strengths to choose from: multiples of the noise level that is estimated from each image.

@@ -174,8 +174,9 @@ class Stage:
         atomic.write_json(self.folder / f"data/noisy/{regime}/law.json", self._values["noisy"][regime])
 
     def start(self, model: str) -> subprocess.Popen[str]:
+        """As a program in the background of a script: Ctrl-C is ignored."""
         return subprocess.Popen(
-            [sys.executable, CHECKOUT / "stages/train.py", model],
+            ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, CHECKOUT / "stages/train.py", model],
             cwd=self.folder,
             env=clean_environment(CHECKOUT, real=True) | {"MLFLOW_TRACKING_URI": ""},
             stdout=subprocess.PIPE,
@@ -241,8 +242,8 @@ def test_others_write_it_up_to_rounding_and_repeatably(stage, model, workers):
 @pytest.mark.services
 @pytest.mark.parametrize(("before", "after", "rank"), [(2, 1, 0), (2, 1, 1), (1, 2, None)])
 def test_a_killed_training_goes_on_with_another_number_of_workers(stage, before, after, rank):
-    whole, killed = stage("whole")("conv", 1, epochs=60), stage("killed")
-    killed.prepare("conv", before, epochs=60)
+    whole, killed = stage("whole")("conv", 1, epochs=200), stage("killed")
+    killed.prepare("conv", before, epochs=200)
     running, processes = killed.until_it_trains("conv")
     if rank is None:
         running.kill()
@@ -255,7 +256,7 @@ def test_a_killed_training_goes_on_with_another_number_of_workers(stage, before,
             f"error: worker {rank} of 2 ended by SIGKILL; started again, the training goes on from its last checkpoint"
         ]
     assert not (killed.folder / "models").exists()
-    went_on = killed("conv", after, epochs=60)
+    went_on = killed("conv", after, epochs=200)
     assert re.search(r"models/conv: goes on after epoch \d+", went_on.said)
     assert went_on.written() == whole.written()
 

@@ -43,8 +43,8 @@ def fit(
 
     described: what model.json says; on: where `compute.prepare` has prepared to compute; tell: called with each epoch's
     row of history, those before an interruption too; group: the processes that train together, of which the first alone
-    writes and tells. Raises BadInput if the training diverges; the checkpoint before
-    it stays. Raises ValueError if `folder` is absolute or leads upwards.
+    writes and tells. Raises BadInput if the training diverges; the checkpoint before it stays. Raises ValueError if
+    `folder` is absolute or leads upwards.
     """
     if folder.is_absolute() or ".." in folder.parts:
         raise ValueError(f"{folder} leads out of the project: its checkpoints would not lie in {RUNNING}")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from domain_denoiser.base.errors import BadInput, end, one_sentence
 from domain_denoiser.base.one_writer import RUNNING
-from domain_denoiser.params import Trained
+from domain_denoiser.params import TrainingCompute
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,7 +68,7 @@ ALONE = Group(0, 1)
 Train = Callable[[str, Group], None]
 
 
-def launch(train: Train, name: str, on: Trained) -> None:
+def launch(train: Train, name: str, on: TrainingCompute) -> None:
     """Call train(name, group) in each of `on.workers` processes, and wait until all have ended.
 
     train: a function of a module, or of a program that does nothing when it is imported; name: of the model. A worker
@@ -112,8 +112,10 @@ def _said(folder: Path, rank: int) -> Path:
     return folder / f"{rank}.txt"
 
 
-def _work(rank: int, train: Train, name: str, on: Trained, folder: Path) -> None:
+def _work(rank: int, train: Train, name: str, on: TrainingCompute, folder: Path) -> None:
     """What a worker does."""
+    # torch has the kernel send this when `stages/train.py` ends; what a script starts in the background ignores it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with one_sentence(), _unheard(rank, _said(folder, rank)):
         import torch
         from torch import distributed

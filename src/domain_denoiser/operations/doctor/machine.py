@@ -96,7 +96,7 @@ def settings(root: Path) -> Check:
     return Check(OK, f"params: {PARAMS} is valid")
 
 
-def _compute() -> params.Trained | None:
+def _compute() -> params.TrainingCompute | None:
     """What params.yaml says of it; None if it cannot be read, which `settings` says."""
     try:
         return params.read(PARAMS).compute
@@ -114,8 +114,8 @@ def threads(root: Path) -> Check:
     if wanted <= there:
         return Check(OK, f"threads: {wanted} on {there} processors")
     said = f"threads: params.yaml asks for {wanted}, but there are {there} processors, so it is slow"
-    fitting = max(1, there // compute.workers)
-    return Check(NOTE, said, f"dvc exp run -S compute.threads={fitting}, which gives other last bits")
+    key, fitting = ("threads", there // compute.workers) if compute.workers <= there else ("workers", there)
+    return Check(NOTE, said, f"dvc exp run -S compute.{key}={fitting}, which gives other last bits")
 
 
 def device(root: Path) -> Check:

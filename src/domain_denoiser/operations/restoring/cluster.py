@@ -145,7 +145,8 @@ def _checked(row: dict) -> dict:
 @contextmanager
 def _connected(address: str, workers: int | None) -> Iterator[None]:
     """Be connected to a cluster. Raises Failed if there is none."""
-    with tempfile.TemporaryDirectory(prefix="denoise-", ignore_cleanup_errors=True) as folder:
+    # Not in TMPDIR: the path of a socket in it may have 107 bytes at most.
+    with tempfile.TemporaryDirectory(prefix="denoise-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         local = {"include_dashboard": False, "object_store_memory": STORE, "num_cpus": workers, "_temp_dir": folder}
         if address == LOCAL:
             os.environ.update(ALONE, RAY_AUTH_TOKEN=secrets.token_hex(32))
@@ -155,7 +156,14 @@ def _connected(address: str, workers: int | None) -> Iterator[None]:
             with _silent():  # it says how much it says
                 import ray
 
-                ray.init(address, log_to_driver=False, logging_level="ERROR", **(local if address == LOCAL else {}))
+                start = partial(ray.init, address, log_to_driver=False, logging_level="ERROR")
+                try:
+                    start(**(local if address == LOCAL else {}))
+                except Exception as error:  # it gives its own start 30 s, too little on a machine that is busy
+                    if "timed out" not in str(error):
+                        raise
+                    ray.shutdown()
+                    start(**(local if address == LOCAL else {}))
         except Exception as error:  # some of them are just that
             raise Failed(f"Ray at {address!r} cannot be reached or started: {error}") from error
         finally:
@@ -196,26 +204,27 @@ class Worker:
 
     def __call__(self, block: dict[str, np.ndarray]) -> dict[str, list[str]]:
         """A row on each item, or one on what ends all of it."""
-        with tempfile.TemporaryDirectory(prefix="denoise-") as own:
-            items = [
-                (Job(s3.place(Path(path)), s3.place(Path(place))), there)
-                for path, place, there in map(json.loads, block["item"])
-            ]
-            local = {job: self._local(job, Path(own, str(number))) for number, (job, _) in enumerate(items)}
-            try:
+        local: dict[Job, Job] = {}
+        try:
+            with tempfile.TemporaryDirectory(prefix="denoise-") as own:
+                items = [
+                    (Job(s3.place(Path(path)), s3.place(Path(place))), there)
+                    for path, place, there in map(json.loads, block["item"])
+                ]
+                local |= {job: self._local(job, Path(own, str(number))) for number, (job, _) in enumerate(items)}
                 rows = [
                     *(self._row(job, self._hash(job.place), there=True) for job, there in items if there),
                     *self._restored({job: local[job] for job, there in items if not there}),
                 ]
-            except BadInput as error:
-                rows = [{"ended": ("bad input", _given(str(error), local))}]
-            except MemoryError:
-                rows = [{"ended": ("memory",)}]
-            except OSError as error:
-                name = None if error.filename is None else _given(os.fsdecode(error.filename), local)
-                rows = [{"ended": ("machine", error.errno, error.strerror, name)}]
-            except Exception:
-                rows = [{"ended": ("error", traceback.format_exc())}]
+        except BadInput as error:
+            rows = [{"ended": ("bad input", _given(str(error), local))}]
+        except MemoryError:
+            rows = [{"ended": ("memory",)}]
+        except OSError as error:
+            name = None if error.filename is None else _given(os.fsdecode(error.filename), local)
+            rows = [{"ended": ("machine", error.errno, error.strerror, name)}]
+        except Exception:
+            rows = [{"ended": ("error", traceback.format_exc())}]
         return {"row": [json.dumps(row) for row in rows]}
 
     def _local(self, job: Job, own: Path) -> Job:

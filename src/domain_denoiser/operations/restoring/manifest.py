@@ -13,6 +13,7 @@ from domain_denoiser.base import reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations.restoring import s3
 
+OURS = b'{"input"'  # how a line begins
 Write = Callable[[Mapping[str, object]], None]
 
 
@@ -43,7 +44,7 @@ def opened(path: Path) -> Iterator[tuple[set[str], Write]]:
         file.seek(0)
         done, whole = set(), 0
         for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):  # it was killed in the middle of it
+            if not line.endswith(b"\n") and OURS.startswith(line[: len(OURS)]):  # it was killed in the middle of it
                 break
             whole += len(line)
             written = reading.from_json(line, f"line {number} of {path}")

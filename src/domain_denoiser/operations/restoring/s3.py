@@ -70,7 +70,7 @@ def plan(sources: Sequence[Place], target: Place, skip_existing: bool) -> Plan:
             raise BadInput(f"{target} is there already: give another name, or --skip-existing to go on with it")
         there = {job for job in jobs if job.place in written}
     else:
-        check_folder(sources, target, skip_existing)
+        check_folder([], target, skip_existing)
         there = {job for job in jobs if job.place.exists()}
     return divided(jobs, there, [*inputs.broken, *clashing], inputs.skipped)
 
@@ -113,7 +113,8 @@ def _keys(client: "S3FileSystem", folder: Address) -> list[str]:
         found = client.find(folder.key)
     except Exception as error:
         raise BadInput(f"{folder} cannot be listed: {error}") from error
-    return [key.removeprefix(above) for key in found if key.startswith(above)]
+    # Programs with a window mark a folder by an empty object whose name ends in a slash.
+    return [key.removeprefix(above) for key in found if key.startswith(above) and not key.endswith("/")]
 
 
 def _found(client: "S3FileSystem", folder: Address) -> Inputs:
