@@ -83,7 +83,11 @@ def test_a_model_is_one_block_and_an_architecture_one_file_and_a_block(changed: 
     def change(values: dict) -> None:
         models = values["models"]
         models["narrow"] = dict(models["fixed"]) | {"hidden": 8}
-        conv = {key: value for key, value in models["conv"].items() if not key.endswith(("_channels", "_blocks"))}
+        conv = {
+            key: value
+            for key, value in models["conv"].items()
+            if not key.endswith(("_channels", "_blocks", "residual"))
+        }
         models["blurred"] = conv | {"architecture": "blur", "size": 3}
 
     changed.params(change)

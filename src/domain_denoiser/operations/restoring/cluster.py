@@ -169,11 +169,11 @@ def _connected(address: str, workers: int | None) -> Iterator[None]:
         finally:
             for number, handler in handlers.items():  # Ray has taken one of them
                 signal.signal(number, handler)
-        try:
-            with redirect_stdout(sys.stderr):  # what Ray says of processes that die is no output
+        with redirect_stdout(sys.stderr):  # what Ray says of processes that die, until it has ended, is no output
+            try:
                 yield
-        finally:
-            ray.shutdown()
+            finally:
+                ray.shutdown()
 
 
 @contextmanager
