@@ -285,8 +285,11 @@ def test_the_cause_is_seen_first(monkeypatch, tmp_path, rank, error, waits):
     waited = []
     monkeypatch.setattr(workers.time, "sleep", waited.append)
     monkeypatch.setattr(sys, "stderr", sys.stderr)
+    monkeypatch.setattr(workers.os, "dup2", lambda nowhere, number: lost.append(number))
+    lost: list[int] = []
     with pytest.raises(type(error)), workers._unheard(rank, tmp_path / "said"):
         raise error
+    assert lost == [2]  # what C++ says while the process ends
     print("heard by launch", file=sys.stderr)
     sys.stderr.close()
     assert (tmp_path / "said").read_text() == "heard by launch\n"
