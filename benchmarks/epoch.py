@@ -22,7 +22,6 @@ from domain_denoiser.training.optimizer import Flat, Optimizer
 
 REPEATS = 5
 NOISY = Path("data/noisy")
-LATE = 20  # the epoch from which the post's loop is as slow as it becomes
 NEAR = 1.3  # times the speed of one thread that two threads have in small products, at least, if their cores are near
 CONV_IMAGES = 10_000  # of an epoch of `conv`: a fifth, as it is slow and the images/s are the same
 
@@ -164,23 +163,13 @@ def loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[[], N
 def post_loops(threads: int, stack: ExitStack) -> dict[str, Callable[[], None]]:
     """The post's loop in processes of its own, which end with the stack."""
 
-    def begun(workers: int, learning_rate: float | None, first: int | None) -> post_loop.Beside:
-        return stack.enter_context(post_loop.beside("fixed", threads, workers, learning_rate, first))
+    def begun(workers: int) -> post_loop.Beside:
+        return stack.enter_context(post_loop.beside("fixed", threads, workers, REPEATS))
 
-    works = {
-        f"the post's loop, {workers} worker{'s' * (workers != 1)}, first epochs": begun(workers, None, REPEATS)
+    return {
+        f"the post's loop, {workers} worker{'s' * (workers != 1)}, first epochs": begun(workers)
         for workers in (0, 1, 2)
     }
-    if threads == 1:
-        return works
-    late = {
-        f"the post's loop, from epoch {LATE} on": begun(0, None, None),
-        f"the same with learning rate 0.001, from epoch {LATE} on": begun(0, 0.001, None),
-    }
-    for name, work in late.items():
-        for _ in progress.track(range(2, LATE), LATE - 2, name, "epochs before"):
-            work()
-    return works | late
 
 
 def conv_loops(settings: params.Model, clean: np.ndarray) -> dict[str, Callable[[], None]]:
@@ -240,7 +229,7 @@ def main() -> None:
         ]
         columns = f"s an epoch | images/s | time / {fastest}"
         parts.append(measure.table(f"`conv`, {threads_as_text(threads)} | {columns}", rows))
-    measure.keep(measure.PERFORMANCE, "an epoch", "\n\n".join(parts))
+    measure.keep_speeds("an epoch", "\n\n".join(parts))
 
 
 if __name__ == "__main__":

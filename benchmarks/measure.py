@@ -1,11 +1,17 @@
 """What every measurement here needs: things timed in turn, and tables kept in the documents that speak of them."""
 
+import os
+import re
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import torch
+
 from domain_denoiser.base import atomic
+from domain_denoiser.core import compute
 
 ROUNDS = 4  # times as many as repeats, at most, in which both of two kinds of times are looked for
 LEAST = 3  # times that make a median
@@ -56,13 +62,35 @@ def table(header: str, rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def keep(page: Path, section: str, text: str) -> None:
-    """Put `text` in the place of what stood on the page between the marks of the section."""
+def machine() -> str:
+    """The kind of this machine, as far as speeds depend on it."""
+    capability, limited = torch.backends.cpu.get_cpu_capability(), "ATEN_CPU_CAPABILITY" in os.environ
+    bfloat16 = "limited to it" if limited else ", ".join(compute.bfloat16_instructions()) or "no bfloat16"
+    return f"{len(os.sched_getaffinity(0))} cores with {capability} ({bfloat16})"
+
+
+def parts(page: Path, section: str) -> tuple[str, str, str]:
+    """What stands on the page up to the first mark of the section, between its marks, and from the last on."""
     begin, end = f"<!-- {section}: measured, not typed -->", f"<!-- end of {section} -->"
     before, begun, rest = page.read_text().partition(begin)
-    _, ended, after = rest.partition(end)
+    stood, ended, after = rest.partition(end)
     if not (begun and ended):
         raise ValueError(f"{page} has no place for the section {section!r}")
+    return before + begin, stood, end + after
+
+
+def keep(page: Path, section: str, text: str) -> None:
+    """Put `text` in the place of what stood on the page between the marks of the section."""
+    before, _, after = parts(page, section)
     with atomic.file(page) as temporary:
-        temporary.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+        temporary.write_text(f"{before}\n{text}\n{after}")
     print(f"\n{section}\n{text}", flush=True)
+
+
+def keep_speeds(section: str, text: str) -> None:
+    """The same on the page of speeds, where what other kinds of machines took stays beside it."""
+    _, stood, _ = parts(PERFORMANCE, section)
+    head, others = f"**On {machine()}**", re.split(r"(?=^\*\*On )", stood, flags=re.MULTILINE)[1:]
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True).stdout
+    blocks = [f"{head}, commit {commit.strip()}\n\n{text}", *(block for block in others if not block.startswith(head))]
+    keep(PERFORMANCE, section, "\n\n".join(block.strip() for block in blocks))

@@ -92,7 +92,7 @@ def main() -> None:
         growth = measure.table(
             "training images (1x: 50,000), two epochs | MB of its own | MB of mapped files | s", rows
         )
-    measure.keep(measure.PERFORMANCE, "memory", f"{stages}\n\n{growth}")
+    measure.keep_speeds("memory", f"{stages}\n\n{growth}")
 
 
 if __name__ == "__main__":

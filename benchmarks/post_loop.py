@@ -2,8 +2,7 @@
 
 As a program it is a process of its own, with torch as it comes: numbers too small for float32's full precision
 (denormals) are computed, slowly. It trains the first epoch and says how long that took, then one more for each line
-that it reads. With `--first N` it goes back to where the first epoch ended after each N of these: it becomes slower as
-it goes on.
+that it reads. After each `first` of these it goes back to where the first epoch ended: it becomes slower as it goes on.
 """
 
 import copy
@@ -12,7 +11,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
 
 import measure
 import numpy as np
@@ -94,21 +92,18 @@ class PostLoop:
         np.random.set_state(state["noise"])  # noqa: NPY002
 
 
-def begun(read: params.Params, model: str, workers: int, learning_rate: float | None) -> tuple[PostLoop, float]:
+def begun(read: params.Params, model: str, workers: int) -> tuple[PostLoop, float]:
     """The loop after its first epoch, and how many seconds that took.
 
-    With the post's own settings, as the study has them, for the noise of `model`; or another learning rate. With these
-    settings most seeds of order and noise end in black images within the first epoch: the first that does not is taken.
+    With the post's own settings, as the study has them, for the noise of `model`. With these most seeds of order and
+    noise end in black images within the first epoch: the first that does not is taken.
     """
     post = study_params.read(Path("study/params.yaml")).networks["post"]
-    settings = post.settings
-    if learning_rate is not None:
-        settings = settings.model_copy(update={"learning_rate": learning_rate})
     clean = images.load(Path("data/clean/train_images.npy"))
     for seed in range(1, MOST_SEEDS + 1):
         torch.manual_seed(seed)
         np.random.seed(seed)  # noqa: NPY002
-        loop = PostLoop(clean, settings, post.seed, read.noisy[read.models[model].regime].root, workers)
+        loop = PostLoop(clean, post.settings, post.seed, read.noisy[read.models[model].regime].root, workers)
         with suppress(Died):
             return loop, measure.seconds(loop)
     raise Died
@@ -134,31 +129,21 @@ class Beside:
 
 
 @contextmanager
-def beside(model: str, threads: int, workers: int, learning_rate: float | None, first: int | None) -> Iterator[Beside]:
+def beside(model: str, threads: int, workers: int, first: int) -> Iterator[Beside]:
     """Start that process; it ends with the block."""
-    command = [sys.executable, __file__, model, str(threads), str(workers)]
-    if learning_rate is not None:
-        command += ["--learning-rate", str(learning_rate)]
-    if first is not None:
-        command += ["--first", str(first)]
+    command = [sys.executable, __file__, model, str(threads), str(workers), str(first)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
         yield Beside(running)
         running.stdin.close()
 
 
-def main(
-    model: str,
-    threads: int,
-    workers: int,
-    learning_rate: Annotated[float | None, typer.Option()] = None,
-    first: Annotated[int | None, typer.Option()] = None,
-) -> None:
+def main(model: str, threads: int, workers: int, first: int) -> None:
     torch.set_num_threads(threads)
-    epoch, first_s = begun(params.read(Path("params.yaml")), model, workers, learning_rate)
+    epoch, first_s = begun(params.read(Path("params.yaml")), model, workers)
     after_first = epoch.state()
     print(first_s, flush=True)
     for asked, _ in enumerate(sys.stdin):
-        if first is not None and asked % first == 0:
+        if asked % first == 0:
             epoch.back(after_first)
         print(measure.seconds(epoch), flush=True)
 

@@ -22,25 +22,9 @@ PROGRAMS = Path(sys.executable).parent
 EVALUATE = "evaluate `{}`, PSNR and SSIM"
 TEST_IMAGES = 10_000
 MLPS = ("plain", "fixed", "random")  # what the post trains
-FLUSHED = 5  # epochs of the post's loop with denormals flushed to zero
+EPOCHS = 3  # of the post's loop, before the pipeline and after it
 REPEATS = 15  # of what takes a second at most
 STARTS = 3  # of a command
-
-
-def post_training(read: params.Params, model: str) -> float:
-    """Seconds of all epochs of one model by the post's loop, with 0 workers: the fastest, at least at first."""
-    with post_loop.beside(model, read.compute.threads, workers=0, learning_rate=None, first=None) as epoch:
-        later = range(1, read.models[model].epochs)
-        told = progress.track(later, len(later), f"the post's {model}", "epochs after the first")
-        return epoch.first_s + sum(measure.seconds(epoch) for _ in told)
-
-
-def post_without_denormals(read: params.Params, model: str) -> float:
-    """The same if denormals were flushed to zero, as ours are: then all epochs take as long as the first ones."""
-    compute.prepare(read.compute)
-    epoch, first_s = post_loop.begun(read, model, 0, None)
-    each_s = [first_s, *(measure.seconds(epoch) for _ in range(FLUSHED - 1))]
-    return read.models[model].epochs * statistics.median(each_s)
 
 
 def program(folder: Path, *words: str) -> float:
@@ -106,14 +90,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "clone"
         subprocess.run(["git", "clone", "--quiet", ".", folder], check=True)
-        whole, stages, epochs = reproduce(folder)
-        post, flushed, again = {}, 0.0, 0.0
-        for name in MLPS:  # in turn, as a minute in which the machine is busy may be any
-            post[name] = post_training(read, name)
-            flushed += post_without_denormals(read, name)
-            again += program(folder, "dvc", "repro", "--force", "--single-item", f"train@{name}")
-        goal = sum(post.values())
-        ours = statistics.mean((stages["train"], again))
+        with post_loop.beside("fixed", read.compute.threads, workers=0, first=EPOCHS) as epoch:
+            post = [measure.seconds(epoch) for _ in range(EPOCHS)]
+            whole, stages, epochs = reproduce(folder)
+            post += [measure.seconds(epoch) for _ in range(EPOCHS)]
+        each = statistics.median(post)
         rows = [[name, f"{value:.1f}", f"{value / whole:.0%}"] for name, value in stages.items()]
         speeds = rates(read, folder)
         evaluated = len(noisy_sets.load_levels(folder / "data/noisy/test")) * TEST_IMAGES
@@ -124,15 +105,12 @@ def main() -> None:
         rows.append(["of it: what evaluating computes", f"{arithmetic:.1f}", f"{arithmetic / whole:.0%}"])
         rows.append(["of it: the rest", f"{rest:.1f}", f"{rest / whole:.0%}"])
         shares = measure.table("stage | s | share", rows)
-        trained = sum(read.models[name].epochs for name in MLPS)
-        each = ", ".join(f"{value:.0f} s `{name}`" for name, value in post.items())
         said = (
-            f"`dvc repro --force` with an empty cache: {whole:.0f} s. The stages that train the post's three models "
-            f"take {stages['train']:.1f} s in it, from start to end, and {again:.1f} s once more, each in turn with "
-            f"the post's loop, which took {goal:.0f} s ({each}) for the same {trained} epochs: by the mean of the two, "
-            f"the stages take **{ours / goal:.0%}** of that, which is **{goal / ours:.1f} times** its images/s. With "
-            f"denormals flushed to zero, as ours are, the post's loop would take {flushed:.0f} s (by the first "
-            f"{FLUSHED} epochs of each), and the stages **{ours / flushed:.0%}** of it."
+            f"`dvc repro --force` with an empty cache: {whole:.0f} s. The stages that train take "
+            f"**{(stages['train'] + stages['train conv']) / each:.0f} times one epoch of the post's loop** "
+            f"({each:.2f} s, the median of {EPOCHS} before and {EPOCHS} after), from start to end: those of the post's "
+            f"three networks, {sum(read.models[name].epochs for name in MLPS)} epochs, {stages['train'] / each:.0f} "
+            f"times, `conv` {stages['train conv'] / each:.0f} times."
         )
         commands = progress.track(
             [("dvc", "repro"), ("dvc", "status"), ("denoise", "sync")],
@@ -151,7 +129,7 @@ def main() -> None:
             "what | how fast",
             [[name, f"{speed:,.0f} images/s"] for name, speed in speeds.items()] + restorations(folder),
         )
-        measure.keep(measure.PERFORMANCE, "the whole pipeline", f"{said}\n\n{shares}\n\n{commanded}\n\n{rated}")
+        measure.keep_speeds("the whole pipeline", f"{said}\n\n{shares}\n\n{commanded}\n\n{rated}")
 
 
 if __name__ == "__main__":

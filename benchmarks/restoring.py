@@ -116,7 +116,7 @@ def main() -> None:
         f"level. A pixel of the graph and one of the network in torch differ by at most {pixel:.1g}: all test images "
         "at noise level 0.5, and sizes from 1 x 1 to 513 x 257."
     )
-    measure.keep(measure.PERFORMANCE, "restoring", f"{measure.table('restoring | time | beside', rows)}\n\n{said}")
+    measure.keep_speeds("restoring", f"{measure.table('restoring | time | beside', rows)}\n\n{said}")
 
 
 if __name__ == "__main__":
