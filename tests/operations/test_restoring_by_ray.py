@@ -220,16 +220,26 @@ def test_a_file_that_is_no_manifest_is_left_alone(project, mixed, without_proces
 
 
 def test_the_last_line_on_an_output_counts():
-    with manifest.opened(MANIFEST) as (_, write):
+    with manifest.opened(MANIFEST) as (_, _, write):
         for output, error in (("a", "broken"), ("b", None), ("a", None), ("b", "broken")):
             write({"output": output, "error": error})
-    with manifest.opened(MANIFEST) as (done, _):
+    with manifest.opened(MANIFEST) as (done, _, _):
         assert done == {"a"}
+
+
+def test_starting_again_says_no_more_of_an_input_without_an_output(project, mixed, without_processes):
+    restore(project, "in", "out", ray="local")
+    Path("in/text.png").replace("in/0 text.png")
+    before = [line for line in lines() if line["output"] is None]
+    restore(project, "in", "out", ray="local", skip_existing=True)
+    restore(project, "in", "out", ray="local", skip_existing=True)
+    after = [line for line in lines() if line["output"] is None]
+    assert before and len(after) == len({line["error"] for line in after})
 
 
 @pytest.mark.parametrize(
     ("target", "wanted"),
-    [("out", "out.manifest.jsonl"), ("a/out", "a/out.manifest.jsonl"), ("s3://b/x/out", "b-x-out.manifest.jsonl")],
+    [("out", "out.manifest.jsonl"), ("a/out", "a/out.manifest.jsonl"), ("s3://b/x-out", "b%2Fx-out.manifest.jsonl")],
 )
 def test_where_the_manifest_is(target, wanted):
     assert manifest.place(s3.place(Path(target))) == Path(wanted)
@@ -259,6 +269,17 @@ def test_names_on_s3_lead_out_of_no_folder():
 def test_what_marks_a_folder_on_s3_is_no_file():
     marked = s3._found(Bucket("", "sub/", "sub/1.png"), s3.Address("b/in"))
     assert ([file.within for file in marked.files], marked.broken, marked.skipped) == ([Path("sub/1.png")], [], 0)
+
+
+def test_an_object_that_is_named_as_a_folder_is_broken():
+    found = s3._found(Bucket("1.png", "1.png/2.png", "3.png"), s3.Address("b/in"))
+    assert [file.within for file in found.files] == [Path("1.png/2.png"), Path("3.png")]
+    assert found.broken == ["s3://b/in/1.png is also the name of a folder"]
+
+
+def test_an_object_is_no_folder():
+    with pytest.raises(BadInput, match="^s3://b/in/1.png is an object, but a folder is wanted"):
+        s3._found(Bucket("1.png"), s3.Address("b/in/1.png"))
 
 
 # With Ray

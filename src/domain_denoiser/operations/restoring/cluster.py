@@ -61,10 +61,10 @@ def restore(chosen: Chosen, planned: Plan, target: s3.Place, options: Options, n
     A file that ends each process which restores it costs the files of its task. Raises Failed if there is no cluster.
     """
     done = Done({}, {})
-    with manifest.opened(manifest.place(target)) as (written, write):
+    with manifest.opened(manifest.place(target)) as (written, known, write):
         told = [(job, True) for job in planned.there if str(job.place) not in written]
         items = [*told, *((job, False) for job in planned.jobs)]
-        for said in planned.broken:
+        for said in dict.fromkeys(said for said in planned.broken if said not in known):
             write({"input": None, "output": None, "images": 0, "sha256": None, "error": said})
         if not items:
             return done

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from domain_denoiser.base import reading
 from domain_denoiser.base.errors import BadInput
@@ -20,14 +21,14 @@ Write = Callable[[Mapping[str, object]], None]
 def place(target: s3.Place) -> Path:
     """Beside a file or folder `target`; for one on S3, which appends to nothing, in the working directory."""
     if isinstance(target, s3.Address):
-        return Path(f"{'-'.join(target.parts)}.manifest.jsonl")
+        return Path(f"{quote(target.key, safe='')}.manifest.jsonl")
     resolved = target.resolve()
     return target.parent / f"{resolved.name}.manifest.jsonl" if target.name else Path(f"{resolved}.manifest.jsonl")
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[set[str], Write]]:
-    """Yield the outputs that its lines say were written, and what appends a line.
+def opened(path: Path) -> Iterator[tuple[set[str], set[str], Write]]:
+    """Yield the outputs that its lines say were written, what they say of inputs without one, and what appends a line.
 
     Raises BadInput if it is no manifest, cannot be written, or is written by another process.
     """
@@ -42,7 +43,7 @@ def opened(path: Path) -> Iterator[tuple[set[str], Write]]:
         except BlockingIOError as error:
             raise BadInput(f"another process restores into the same output: it writes {path}") from error
         file.seek(0)
-        done, whole = set(), 0
+        done, said, whole = set(), set(), 0
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n") and OURS.startswith(line[: len(OURS)]):  # it was killed in the middle of it
                 break
@@ -50,11 +51,14 @@ def opened(path: Path) -> Iterator[tuple[set[str], Write]]:
             written = reading.from_json(line, f"line {number} of {path}")
             if not isinstance(written, dict) or not {"output", "error"} <= written.keys():
                 raise BadInput(f"line {number} of {path} is not about an output: is it the manifest of a restoring?")
-            (done.discard if written["error"] is not None else done.add)(str(written["output"]))
+            if written["output"] is None:
+                said.add(str(written["error"]))
+            else:
+                (done.discard if written["error"] is not None else done.add)(str(written["output"]))
         file.truncate(whole)
 
         def write(line: Mapping[str, object]) -> None:
             file.write(json.dumps(line).encode() + b"\n")
             file.flush()
 
-        yield done, write
+        yield done, said, write

@@ -107,12 +107,17 @@ def at_hand(path: Place) -> Iterator[Path]:
 
 
 def _keys(client: "S3FileSystem", folder: Address) -> list[str]:
-    """The names of all objects in a folder and its subfolders, within it. Raises BadInput if S3 does not tell."""
+    """The names of all objects in a folder and its subfolders, within it.
+
+    Raises BadInput if S3 does not tell, or has an object there.
+    """
     above = f"{folder.key}/"
     try:
         found = client.find(folder.key)
     except Exception as error:
         raise BadInput(f"{folder} cannot be listed: {error}") from error
+    if folder.key in found:
+        raise BadInput(f"{folder} is an object, but a folder is wanted: s3://BUCKET/FOLDER")
     # Programs with a window mark a folder by an empty object whose name ends in a slash.
     return [key.removeprefix(above) for key in found if key.startswith(above) and not key.endswith("/")]
 
@@ -129,6 +134,9 @@ def _found(client: "S3FileSystem", folder: Address) -> Inputs:
             hidden.add(inside.parts[: dots.index(True) + 1])  # a hidden folder counts as one file
         else:
             within.append(inside)
+    folders = {above for inside in within for above in inside.parents}
+    broken += [f"{folder / inside} is also the name of a folder" for inside in within if inside in folders]
+    within = [inside for inside in within if inside not in folders]
     starts = client.cat_ranges([(folder / inside).key for inside in within], 0, START, on_error="return")
     kinds = [opening.kind(start) if isinstance(start, bytes) else None for start in starts]
     # What cannot be read, as it is empty or gone, may still be named like an image: then that will be said.
