@@ -150,13 +150,20 @@ def cloned(project: Project) -> Project:
     return project
 
 
-def made(domain: Domain, folder: Path, name: str, minutes: float) -> Made:
+def begun(domain: Domain, folder: Path, name: str, minutes: float, cache: Path) -> Project:
+    """Before it is trained. cache: of DVC, which several projects may share."""
     project = cloned(Project(folder / "project"))
+    project.run("dvc", "cache", "dir", "--local", str(cache))
     words = [str(save(domain.given, folder / name)), *domain.options, "--minutes", str(minutes)]
     if domain.noisy is not None:
         words += ["--noisy", str(save({given: domain.noisy[given] for given in domain.given}, folder / "noisy"))]
     project.run("denoise", "init", *words)
     project.run("git", "commit", "--quiet", "-m", f"The domain {name}")
+    return project
+
+
+def made(domain: Domain, folder: Path, name: str, minutes: float) -> Made:
+    project = begun(domain, folder, name, minutes, folder / "cache")
     started = time.perf_counter()
     project.run("dvc", "repro")
     took = time.perf_counter() - started
@@ -180,28 +187,24 @@ class Level(NamedTuple):
 
 def measured(domain: Domain, trained: Made, folder: Path) -> list[Level]:
     """At every noise level above 0, without other programs."""
-    settings = trained.project.params()
-    strengths = {name: trained.project.strength(name) for name in settings.filters}
     return [
-        _level(domain, trained, folder, settings.noisy["test"].root, sigma, strengths)
-        for sigma in settings.levels
-        if sigma > 0
+        level._replace(restored=trained.restore(level.noisy, folder, str(level.sigma)))
+        for level in by_filters(domain, trained.project)
     ]
 
 
-def _level(
-    domain: Domain,
-    trained: Made,
-    folder: Path,
-    law: params.Levels | params.Given,
-    sigma: float,
-    strengths: dict[str, float],
-) -> Level:
+def by_filters(domain: Domain, project: Project) -> list[Level]:
+    """The same, restored by nothing but the filters."""
+    settings = project.params()
+    strengths = {name: project.strength(name) for name in settings.filters}
+    return [_level(domain, settings.noisy["test"].root, sigma, strengths) for sigma in settings.levels if sigma > 0]
+
+
+def _level(domain: Domain, law: params.Levels | params.Given, sigma: float, strengths: dict[str, float]) -> Level:
     if domain.noisy is not None:
         noisy = {name: domain.noisy[name] for name in domain.held_out}
     else:
         noisy = with_noise(domain.held_out, law.noise, sigma)
-    restored = trained.restore(noisy, folder, str(sigma))
     by_filter = {
         name: {
             image: filtered(name, strength, pixels)
@@ -209,7 +212,7 @@ def _level(
         }
         for name, strength in strengths.items()
     }
-    return Level(sigma, noisy, by_filter, restored, {})
+    return Level(sigma, noisy, by_filter, {}, {})
 
 
 def beside_careamics(levels: list[Level], project: Project, folder: Path, python: Path, minutes: float) -> list[Level]:
