@@ -52,6 +52,7 @@ OWN = {"params.yaml": "own\n", "data/images.dvc": "own\n", "data/.gitignore": "/
 
 
 @pytest.mark.parametrize("champion", [{}, {"champion.json": "own\n", "reports/metrics.json": "own\n"}])
+@pytest.mark.parametrize("moved", [{}, {"study/mnist.lock": "MNIST\n"}], ids=["", "one is no domain's any more"])
 @pytest.mark.parametrize(
     "later",
     [
@@ -61,19 +62,22 @@ OWN = {"params.yaml": "own\n", "data/images.dvc": "own\n", "data/.gitignore": "/
     ],
     ids=["code alone", "all of MNIST too"],
 )
-def test_code_changes_and_the_domain_does_not(template: Path, tmp_path: Path, later, champion):
+def test_code_changes_and_the_domain_does_not(template: Path, tmp_path: Path, later, moved, champion):
     project = tmp_path / "project"
     git(tmp_path, "clone", "--quiet", "--origin", "template", str(template), str(project))
     git(project, "rm", "--quiet", *OF_MNIST)
     written(project, OWN | champion, "The domain scans")
     (project / "data/images").mkdir()
     (project / "data/images/1.png").write_text("ignored by git\n")
-    written(template, later, "Later")
+    if moved:
+        git(template, "rm", "--quiet", "study/dvc.lock")
+        later = {name: content for name, content in later.items() if name != "study/dvc.lock"}
+    written(template, later | moved, "Later")
     *lines, last = commands()
     assert last.startswith("git commit")
     subprocess.run(["sh", "-c", "\n".join(lines)], cwd=project, capture_output=True, check=True)
     git(project, "commit", "--quiet", "-m", "The latest version")
-    assert held(project) == OWN | champion | {"src/code.py": "2\n", "data/mnist.yaml": "2\n"}
+    assert held(project) == OWN | champion | {"src/code.py": "2\n", "data/mnist.yaml": "2\n"} | moved
     assert git(project, "status", "--porcelain") == ""
     assert (project / "data/images/1.png").exists()
 
