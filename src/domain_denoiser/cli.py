@@ -367,6 +367,41 @@ def retrain(
 
 
 @app.command()
+def sweep(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="The spaces of the settings, sweep.yaml.")],
+    address: Annotated[
+        str,
+        typer.Option(
+            metavar="local|auto|HOST:PORT",
+            help="Train by Ray: on the cores of this machine, on the cluster that it is a part of, or on another.",
+        ),
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=1024, help="Trials at a time; as many as the cores are enough for if not given."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which trials there are.")] = False,
+) -> None:
+    """Train one model with many settings, several at a time.
+
+    Draws trials from the spaces in FILE and trains each as `dvc exp run` would: an experiment of DVC, a run in MLflow.
+    What is finished is never trained again, and an interrupted sweep goes on when it is started again. docs/scale.md
+    says what FILE holds.
+
+
+    Exit status 0: all finished or stopped early, 1: some failed, and the table says why, 2: bad input.
+    """
+    from domain_denoiser.operations.sweeping import command
+
+    given = path.resolve()
+    root = _go_to_root()
+    done = command.run(given.relative_to(root) if given.is_relative_to(root) else given, address, workers, dry_run)
+    for line in done.lines:
+        _say(line)
+    raise typer.Exit(1 if done.failed else 0)
+
+
+@app.command()
 def recover() -> None:
     """Repair what a killed DVC or promotion left half written.
 

@@ -82,7 +82,7 @@ def without_processes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         yield (cluster._checked(json.loads(row)) for block in blocks for row in worker(block)["row"])
 
     monkeypatch.setattr(cluster, "_rows", rows)
-    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     return asked
 
 
@@ -121,7 +121,7 @@ def assert_the_manifest_tells(outputs: dict[str, bytes], broken: list[str]) -> N
 
 
 def test_without_ray_one_sentence_says_how_to_get_it(project, monkeypatch, mixed, tree):
-    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BadInput) as raised:
         restore(project, "in", "out", ray="local")
     wanted = "--ray needs Ray: `make setup-scale` in a clone, or pip install 'domain-denoiser[scale]'"

@@ -8,25 +8,22 @@ import json
 import logging
 import math
 import os
-import secrets
-import signal
-import sys
 import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from domain_denoiser.base import progress, signals
+from domain_denoiser.base import progress
 from domain_denoiser.base.errors import BadInput
-from domain_denoiser.base.processes import Failed
 from domain_denoiser.domain.profile import Finding
+from domain_denoiser.operations import ray_cluster
 from domain_denoiser.operations.choosing import Chosen
 from domain_denoiser.operations.restoring import files, manifest, s3
 from domain_denoiser.operations.restoring.command import Options, negative
@@ -39,19 +36,10 @@ from domain_denoiser.runtime.scale import Scale
 if TYPE_CHECKING:
     from s3fs import S3FileSystem
 
-LOCAL = "local"  # Ray's word for a cluster of this machine alone, which ends with this process
 FILES = 64  # of a task, at most
 TASKS = 8  # for each process, at least, where there are so many files: else one with large files would be waited for
 RETRIES = 3  # of a task whose process dies; without a bound one image could end processes for ever
 TRANSFERS = 8  # from or to S3 at a time, of a process
-STORE = 2**27  # bytes of Ray's own memory: images do not go through it
-# Ray must listen on the loopback address alone, which it does where it believes that there are no clusters; to nobody
-# without the token, as other people of this machine could reach it; and tell nobody that it was started.
-ALONE = {
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_AUTH_MODE": "token",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
 
 
 def restore(chosen: Chosen, planned: Plan, target: s3.Place, options: Options, note: Note, watch: Watch) -> Done:
@@ -101,7 +89,7 @@ def restore(chosen: Chosen, planned: Plan, target: s3.Place, options: Options, n
 @contextmanager
 def _rows(chosen: Chosen, items: Sequence[tuple[Job, bool]], options: Options) -> Iterator[Iterator[dict]]:
     """Yield a row on each item, in order, as they come. Raises Failed if there is no such cluster."""
-    with _connected(options.ray, options.workers):
+    with ray_cluster.connected(options.ray, options.workers):
         import ray
         from ray.data import ActorPoolStrategy, DataContext, from_items
 
@@ -140,53 +128,6 @@ def _checked(row: dict) -> dict:
             raise OSError(number, said, name)
         case other:
             raise RuntimeError(f"a process of Ray ended: {other}")
-
-
-@contextmanager
-def _connected(address: str, workers: int | None) -> Iterator[None]:
-    """Be connected to a cluster. Raises Failed if there is none."""
-    # Not in TMPDIR: the path of a socket in it may have 107 bytes at most.
-    with tempfile.TemporaryDirectory(prefix="denoise-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        local = {"include_dashboard": False, "object_store_memory": STORE, "num_cpus": workers, "_temp_dir": folder}
-        if address == LOCAL:
-            os.environ.update(ALONE, RAY_AUTH_TOKEN=secrets.token_hex(32))
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what it has to say of itself means nothing here
-        handlers = {number: signal.getsignal(number) for number in signals.SIGNALS}
-        try:
-            with _silent():  # it says how much it says
-                import ray
-
-                start = partial(ray.init, address, log_to_driver=False, logging_level="ERROR")
-                try:
-                    start(**(local if address == LOCAL else {}))
-                except Exception as error:  # it gives its own start 30 s, too little on a machine that is busy
-                    if "timed out" not in str(error):
-                        raise
-                    ray.shutdown()
-                    start(**(local if address == LOCAL else {}))
-        except Exception as error:  # some of them are just that
-            raise Failed(f"Ray at {address!r} cannot be reached or started: {error}") from error
-        finally:
-            for number, handler in handlers.items():  # Ray has taken one of them
-                signal.signal(number, handler)
-        with redirect_stdout(sys.stderr):  # what Ray says of processes that die, until it has ended, is no output
-            try:
-                yield
-            finally:
-                ray.shutdown()
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Standard error is lost, also that of code in C++."""
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 class Worker:

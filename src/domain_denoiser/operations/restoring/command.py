@@ -1,6 +1,5 @@
 """What `denoise restore` does: choose the denoiser, plan, restore, and say what became of it."""
 
-import importlib.util
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from domain_denoiser.base import progress
 from domain_denoiser.base.errors import BadInput, printable
 from domain_denoiser.formats.image_file import ImageFile
-from domain_denoiser.operations import choosing
+from domain_denoiser.operations import choosing, ray_cluster
 from domain_denoiser.operations.restoring import files, notes, s3
 from domain_denoiser.operations.restoring.foreign import Watch
 from domain_denoiser.operations.restoring.plan import Plan, is_one_file, plan
@@ -98,8 +97,7 @@ def _check(options: Options, on_s3: Sequence[s3.Address]) -> None:
         if on_s3:
             raise BadInput(f"{on_s3[0]} is on S3, from and to which --ray restores")
         return
-    if importlib.util.find_spec("ray") is None or importlib.util.find_spec("s3fs") is None:
-        raise BadInput("--ray needs Ray: `make setup-scale` in a clone, or pip install 'domain-denoiser[scale]'")
+    ray_cluster.require("--ray")
     if options.threads is not None:
         raise BadInput("with --ray each process has one thread: --workers says how many processes there are")
     if options.dry_run and on_s3:

@@ -36,7 +36,7 @@ def applied(content: str, settings: Iterable[str]) -> str:
         key, separator, written = setting.partition("=")
         if not (separator and key):
             raise BadInput(f"-S {setting!r} is not key=value")
-        holder, last = _holder(values, key)
+        holder, last = place_of(values, key)
         parsing.parse(written.encode("utf-8", "replace"), f"-S {setting!r}: the value")
         holder[last] = yaml.load(written)
     stream = io.StringIO()
@@ -44,8 +44,11 @@ def applied(content: str, settings: Iterable[str]) -> str:
     return stream.getvalue()
 
 
-def _holder(values: object, key: str) -> tuple[MutableMapping, str]:
-    """The mapping that has the last part of a key, and that part, which may hold a dot: gate.floors_db.0.5"""
+def place_of(values: object, key: str) -> tuple[MutableMapping, str]:
+    """The mapping that has the last part of a key, and that part, which may hold a dot: gate.floors_db.0.5
+
+    Raises BadInput if there is no such key.
+    """
     holder, parts = values, key.split(".")
     while True:
         there = [

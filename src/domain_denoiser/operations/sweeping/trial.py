@@ -1,0 +1,283 @@
+"""One trial: a training by DVC in a clone of its own, in a process of its own, which ends when nobody listens any more.
+
+A trial that ended well is an experiment of DVC: a commit on top of the sweep's, with its params.yaml and dvc.lock.
+What is left of one that did not end is its checkpoint, from which it goes on.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from filelock import FileLock
+
+from domain_denoiser import layout
+from domain_denoiser.base import atomic, processes, reading
+from domain_denoiser.base.errors import BadInput
+from domain_denoiser.base.one_writer import RUNNING
+from domain_denoiser.evaluation import tables
+from domain_denoiser.operations import recover
+from domain_denoiser.operations.retraining import overrides
+from domain_denoiser.runs import dvc_lock, dvc_project, revisions
+
+PLACE = RUNNING / "sweep"
+GRACE_S = 15.0  # for a training that is to end: it tells MLflow so
+LOOK_S = 0.2  # seconds from one look for new epochs to the next
+DIGEST = 32  # bytes before the line of JSON at the beginning of a checkpoint (training/checkpoint.py)
+
+
+class Given(NamedTuple):
+    """What the process of a trial is told."""
+
+    root: str  # of the project
+    top: str  # of its git repository
+    cache: str  # of DVC
+    commit: str
+    name: str
+    model: str
+    regime: str
+    epochs: int
+    overrides: list[str]
+
+
+def project(commit: str) -> dict[str, str]:
+    """What all trials are told of the project in the working directory."""
+    with dvc_project.opened() as repo:
+        cache = repo.cache.local_cache_dir
+    top = revisions.git("rev-parse", "--show-toplevel").removesuffix(b"\n")
+    return {"root": str(Path.cwd().resolve()), "top": os.fsdecode(top), "cache": cache, "commit": commit}
+
+
+def rows(given: Given) -> Iterator[dict[str, float]]:
+    """Train, and yield each epoch's row of history; the last one when all is done.
+
+    The training ends with this process too, however that ends.
+    """
+    folder = Path(given.root) / place(given.commit, given.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "log").open("ab") as log:
+        running = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            cwd=given.root,
+            env=processes.environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+    with running:
+        running.stdin.write(json.dumps(given._asdict()).encode() + b"\n")
+        running.stdin.flush()
+        yield from map(json.loads, running.stdout)
+
+
+def ref(commit: str, name: str) -> str:
+    """Where git has the experiment of a trial."""
+    return f"refs/exps/{commit[:2]}/{commit[2:]}/{name}"
+
+
+def finished(commit: str, name: str) -> str | None:
+    """The commit of the experiment of a trial; None if it has not ended well."""
+    found = revisions.git("rev-parse", "--verify", "--quiet", ref(commit, name), nothing=(1,))
+    return None if found is None else found.decode().strip()
+
+
+def history(commit: str, model: str) -> list[dict[str, float]]:
+    """The epochs of a trial that has finished. commit: of its experiment."""
+    path = str(layout.MODELS / model / layout.HISTORY)
+    return tables.history(revisions.show(commit, path) or b"", f"{path} of {commit[:12]}").to_dict("records")
+
+
+def judged(rows: Sequence[Mapping[str, float]], metric: str) -> float:
+    """A trial's value of the metric: that of the epoch whose weights the pipeline keeps."""
+    return max(rows, key=lambda row: row["val_psnr_db"])[metric]
+
+
+def reached(commit: str, name: str, model: str) -> list[dict[str, float]]:
+    """The epochs of a trial that has not finished, by its last checkpoint."""
+    return _reached(place(commit, name) / "state", model)
+
+
+def failure(commit: str, name: str) -> str | None:
+    """Why a trial failed, in a sentence."""
+    path = place(commit, name) / "failed"
+    return path.read_text() if path.exists() else None
+
+
+def wait_for(given: Iterable[Given]) -> None:
+    """Wait until none of these trials runs any more."""
+    for lock in (_lock(one.commit, one.name) for one in given):
+        if lock.exists():
+            with FileLock(lock):
+                pass
+
+
+def place(commit: str, name: str) -> Path:
+    """Where a trial has its clone, its checkpoint, its log, and why it failed. Other commits have other code."""
+    return PLACE / commit[:12] / name
+
+
+def _lock(commit: str, name: str) -> Path:
+    return place(commit, name).with_suffix(".lock")
+
+
+def main() -> None:
+    """What the process does, detached from the one that starts it, which Ray may end with its children."""
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    told = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    line = b""
+    while not line.endswith(b"\n"):
+        if not (more := os.read(0, 1)):
+            return
+        line += more
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    given = Given(**json.loads(line))
+    os.chdir(given.root)
+    with suppress(KeyboardInterrupt, BrokenPipeError), FileLock(_lock(given.commit, given.name)):
+        _Telling(given, told).run()
+
+
+def _end_with_input() -> None:
+    """End the whole process group when nobody holds the other end of the pipe any more."""
+    while os.read(0, 1):
+        pass
+    os.killpg(0, signal.SIGINT)
+    time.sleep(GRACE_S)
+    os.killpg(0, signal.SIGKILL)
+
+
+class _Telling:
+    """A training that tells of its epochs."""
+
+    def __init__(self, given: Given, told: TextIO) -> None:
+        self._given, self._told, self._known = given, told, 0
+        self._place = Path(given.root) / place(given.commit, given.name)
+        self._clone, self._state = self._place / "clone", self._place / "state"
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        self._place.mkdir(parents=True, exist_ok=True)  # what waited for another may find that gone
+        failed = self._place / "failed"
+        failed.unlink(missing_ok=True)
+        commit = finished(self._given.commit, self._given.name)
+        if commit is None:
+            telling = threading.Thread(target=self._follow, daemon=True)
+            telling.start()
+            try:
+                commit = self._train()
+            except Exception as error:
+                with atomic.file(failed) as temporary:
+                    temporary.write_text(_why(error, self._place / "log"))
+            finally:
+                os.chdir(self._given.root)
+                self._ended.set()
+                telling.join()
+                if not _complete(self._project, self._given.model):
+                    shutil.rmtree(self._clone, ignore_errors=True)
+        if commit is not None:
+            self._tell(history(commit, self._given.model))
+            shutil.rmtree(self._place, ignore_errors=True)
+
+    @property
+    def _project(self) -> Path:
+        """The project in the clone: the repository may begin above it."""
+        return self._clone / Path(self._given.root).relative_to(self._given.top)
+
+    def _follow(self) -> None:
+        """Tell of each epoch but the last, after which there is still something to do."""
+        with suppress(BrokenPipeError):
+            while True:
+                self._tell(_reached(self._state, self._given.model)[: self._given.epochs - 1])
+                if self._ended.wait(LOOK_S):
+                    return
+
+    def _tell(self, rows: list[dict[str, float]]) -> None:
+        for row in rows[self._known :]:
+            self._told.write(f"{json.dumps(row)}\n")
+        self._known = max(self._known, len(rows))
+
+    def _train(self) -> str:
+        """Train, or take the training from DVC's cache. Returns the commit of the experiment."""
+        given = self._given
+        self._make()
+        os.chdir(self._project)
+        # The run belongs into the project's store, with the name of the experiment (runs/live.py).
+        os.environ |= {"DVC_ROOT": given.root, "DVC_EXP_NAME": given.name, "DVC_EXP_BASELINE_REV": given.commit}
+        os.environ["DVC_SITE_CACHE_DIR"] = str(self._clone / ".dvc-site")
+        stage = f"train@{given.model}"
+        for said in recover.fix():
+            print(said, file=sys.stderr)
+        with dvc_project.opened() as repo:
+            repo.checkout(targets=[f"corrupt@{given.regime}"], with_deps=True, force=True, allow_missing=True)
+            if _complete(Path(), given.model):  # killed after its training had ended, before DVC took it
+                repo.commit(stage, force=True)
+            else:
+                repo.reproduce(targets=[stage], allow_missing=True)
+        revisions.git("add", "--update")
+        revisions.git("add", "--", str(layout.MODELS / given.model / layout.HISTORY))
+        who = ("-c", "user.name=denoise sweep", "-c", "user.email=sweep@localhost", "-c", "commit.gpgsign=false")
+        revisions.git(*who, "commit", "-q", "--no-verify", "--allow-empty", "-m", f"denoise sweep: {given.name}")
+        revisions.git("push", "-q", "--force", "--no-verify", given.top, f"HEAD:{ref(given.commit, given.name)}")
+        return revisions.head()
+
+    def _make(self) -> None:
+        """The clone, with the trial's settings and DVC's cache of the project; what is there is used."""
+        given = self._given
+        if (self._clone / ".git").exists() and (self._clone / ".git/HEAD").read_text().strip() == given.commit:
+            return
+        shutil.rmtree(self._clone, ignore_errors=True)
+        self._state.mkdir(parents=True, exist_ok=True)
+        new = self._place / "new"
+        shutil.rmtree(new, ignore_errors=True)
+        revisions.git("clone", "-q", "--shared", "--no-checkout", given.top, str(new))
+        revisions.git("-C", str(new), "checkout", "-q", "--detach", given.commit)
+        inside = new / self._project.relative_to(self._clone)
+        (inside / RUNNING).symlink_to(self._state.resolve())
+        path = inside / dvc_lock.PARAMS
+        path.write_text(overrides.applied(path.read_text(), given.overrides))
+        local = Path(given.root) / ".dvc/config.local"
+        if local.exists():
+            shutil.copy(local, inside / ".dvc/config.local")
+        from dvc.repo import Repo
+
+        with Repo(str(inside)) as repo, repo.config.edit("local") as config:
+            config["cache"]["dir"] = given.cache
+        new.rename(self._clone)
+
+
+def _complete(root: Path, model: str) -> bool:
+    """Whether a training in the clone has written all that it writes: this is the last of it."""
+    return (root / layout.MODELS / model / layout.PLATFORM).exists()
+
+
+def _reached(state: Path, model: str) -> list[dict[str, float]]:
+    """The history in the newest checkpoint. It is there whole; what it says is not trusted with anything but this."""
+    newest = max((state / layout.MODELS / model).glob("*.checkpoint"), default=None)
+    if newest is None:
+        return []
+    try:
+        header = newest.read_bytes()[DIGEST:].partition(b"\n")[0]
+    except FileNotFoundError:  # the training has ended, or a newer one is there
+        return []
+    found = reading.from_json(header, str(newest))
+    return found["history"] if isinstance(found, Mapping) else []
+
+
+def _why(error: Exception, log: Path) -> str:
+    """What the stage said at its end, else DVC."""
+    said = [line.removeprefix("error: ") for line in log.read_text(errors="replace").splitlines() if "error: " in line]
+    return said[-1] if said and not isinstance(error, BadInput) else str(error)
+
+
+if __name__ == "__main__":
+    main()
