@@ -114,7 +114,7 @@ def _follow_training(name: str) -> list[str]:
     stages, pending = dvc_lock.workspace(), dvc_lock.pending(name)
     origin = mlflow_store.Origin(revisions.head(), revisions.dirty(dvc_lock.written(stages)))
     stages.pop(name, None)  # its entry is of an earlier run
-    record = _record(stages | {name: pending}, lambda path, md5: None)
+    record = _record(name, stages | {name: pending}, lambda path, md5: None)
     experiment = os.environ.get("DVC_EXP_NAME")
     extra = process_identity.tags(os.getppid()) | ({} if experiment is None else {"experiments": experiment})
     store = mlflow_store.connect(Path(os.environ.get("DVC_ROOT", Path.cwd())), retries=1, timeout_s=5)
@@ -129,15 +129,17 @@ def _follow_training(name: str) -> list[str]:
     if not ended:
         mlflow_store.end(store, outcome.run_id, "FAILED")
         return []
-    whole = _record(stages | {name: dvc_lock.ended(pending)}, lambda path, md5: Path(path).read_bytes())
+    whole = _record(name, stages | {name: dvc_lock.ended(pending)}, lambda path, md5: Path(path).read_bytes())
     return _said(mlflow_store.publish(store, whole, origin, {}, with_model=False, replace=True))
 
 
-def _record(stages: "Mapping[str, Stage]", find: "Find") -> "Record":
-    """The record of the training that comes last among the stages."""
+def _record(name: str, stages: "Mapping[str, Stage]", find: "Find") -> "Record":
+    """The record of this training; the files of others need not be here."""
     from domain_denoiser.runs import records
 
-    return records.gather(stages, find)[-1]
+    others = {key for key in stages if key.startswith("train@")} - {name}
+    [record] = records.gather({key: stage for key, stage in stages.items() if key not in others}, find)
+    return record
 
 
 def _said(found: "Outcome | Synced") -> list[str]:

@@ -44,6 +44,7 @@ def run(path: Path, address: str, workers: int | None, dry_run: bool) -> Outcome
     lost: Mapping[str, str] = {}
     if not dry_run:
         ray_cluster.require("`denoise sweep`")
+    if not dry_run and any(trial.finished(commit, one.name) is None for one in drawn):
         lost = _trained(sweep, drawn, commit, address, workers)
     table = _table(sweep, drawn, commit, lost, "not trained yet" if dry_run else "stopped by ASHA")
     lines = _lines(sweep, table)
@@ -77,8 +78,8 @@ def _trained(sweep: Sweep, drawn: Sequence[Trial], commit: str, address: str, wo
         workers = max(1, cores // cpus) if workers is None else workers
         if workers * cpus > cores:
             progress.line(
-                f"note: {workers} trials at a time of {cpus} threads each, but there are {cores} cores: fewer --workers "
-                "or fewer compute.threads would be faster"
+                f"note: {workers} trials at a time of {cpus} threads each, but there are {cores} cores: with fewer of "
+                "either it would be faster"
             )
     project = trial.project(commit)
     given = [
@@ -160,7 +161,8 @@ def _best(sweep: Sweep, table: Sequence[Row]) -> list[str]:
     if not finished:
         return ["no trial has finished"]
     best = BETTER[sweep.metric](finished, key=lambda row: trial.judged(row.history, sweep.metric))
+    name = best.trial.name
     return [
-        f"the best is {best.trial.name}: `dvc exp apply {best.trial.name}` makes it a change of params.yaml and dvc.lock",
+        f"the best is {name}: `dvc exp apply {name}` makes it a change of params.yaml and dvc.lock",
         "`denoise sync --all-commits` brings what MLflow lacks of them",
     ]

@@ -59,7 +59,7 @@ def project(commit: str) -> dict[str, str]:
 def rows(given: Given) -> Iterator[dict[str, float]]:
     """Train, and yield each epoch's row of history; the last one when all is done.
 
-    The training ends with this process too, however that ends.
+    The training ends when this generator is closed, and with this process, however that ends.
     """
     folder = Path(given.root) / place(given.commit, given.name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,11 @@ def rows(given: Given) -> Iterator[dict[str, float]]:
     with running:
         running.stdin.write(json.dumps(given._asdict()).encode() + b"\n")
         running.stdin.flush()
-        yield from map(json.loads, running.stdout)
+        try:
+            yield from map(json.loads, running.stdout)
+        finally:
+            running.stdin.close()
+            running.stdout.read()  # until it has ended
 
 
 def ref(commit: str, name: str) -> str:
@@ -133,6 +137,8 @@ def main() -> None:
     if os.fork():
         os._exit(0)
     os.setsid()
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # Ray's processes block Ctrl-C, and so would the training
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     told = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     line = b""
@@ -140,18 +146,18 @@ def main() -> None:
         if not (more := os.read(0, 1)):
             return
         line += more
-    threading.Thread(target=_end_with_input, daemon=True).start()
-    given = Given(**json.loads(line))
-    os.chdir(given.root)
-    with suppress(KeyboardInterrupt, BrokenPipeError), FileLock(_lock(given.commit, given.name)):
-        _Telling(given, told).run()
+    training = _Telling(Given(**json.loads(line)), told)
+    threading.Thread(target=_end_with_input, args=(training,), daemon=True).start()
+    with suppress(KeyboardInterrupt):
+        training.run()
 
 
-def _end_with_input() -> None:
+def _end_with_input(training: "_Telling") -> None:
     """End the whole process group when nobody holds the other end of the pipe any more."""
     while os.read(0, 1):
         pass
-    os.killpg(0, signal.SIGINT)
+    if not training.complete():  # else there is little left to do, and it would be done again
+        os.killpg(0, signal.SIGINT)
     time.sleep(GRACE_S)
     os.killpg(0, signal.SIGKILL)
 
@@ -166,6 +172,16 @@ class _Telling:
         self._ended = threading.Event()
 
     def run(self) -> None:
+        """Wait until no other process is at the same trial; train; and tell all of it."""
+        os.chdir(self._given.root)
+        with FileLock(_lock(self._given.commit, self._given.name)):
+            self._run()
+
+    def complete(self) -> bool:
+        """Whether the training has written all that it writes: this is the last of it."""
+        return (self._project / layout.MODELS / self._given.model / layout.PLATFORM).exists()
+
+    def _run(self) -> None:
         self._place.mkdir(parents=True, exist_ok=True)  # what waited for another may find that gone
         failed = self._place / "failed"
         failed.unlink(missing_ok=True)
@@ -182,11 +198,11 @@ class _Telling:
                 os.chdir(self._given.root)
                 self._ended.set()
                 telling.join()
-                if not _complete(self._project, self._given.model):
+                if not self.complete():
                     shutil.rmtree(self._clone, ignore_errors=True)
         if commit is not None:
-            self._tell(history(commit, self._given.model))
             shutil.rmtree(self._place, ignore_errors=True)
+            self._tell(history(commit, self._given.model))
 
     @property
     def _project(self) -> Path:
@@ -195,15 +211,15 @@ class _Telling:
 
     def _follow(self) -> None:
         """Tell of each epoch but the last, after which there is still something to do."""
-        with suppress(BrokenPipeError):
-            while True:
-                self._tell(_reached(self._state, self._given.model)[: self._given.epochs - 1])
-                if self._ended.wait(LOOK_S):
-                    return
+        while True:
+            self._tell(_reached(self._state, self._given.model)[: self._given.epochs - 1])
+            if self._ended.wait(LOOK_S):
+                return
 
     def _tell(self, rows: list[dict[str, float]]) -> None:
-        for row in rows[self._known :]:
-            self._told.write(f"{json.dumps(row)}\n")
+        with suppress(BrokenPipeError):  # nobody listens, and all of it ends soon
+            for row in rows[self._known :]:
+                self._told.write(f"{json.dumps(row)}\n")
         self._known = max(self._known, len(rows))
 
     def _train(self) -> str:
@@ -219,7 +235,7 @@ class _Telling:
             print(said, file=sys.stderr)
         with dvc_project.opened() as repo:
             repo.checkout(targets=[f"corrupt@{given.regime}"], with_deps=True, force=True, allow_missing=True)
-            if _complete(Path(), given.model):  # killed after its training had ended, before DVC took it
+            if self.complete():  # killed after its training had ended, before DVC took it
                 repo.commit(stage, force=True)
             else:
                 repo.reproduce(targets=[stage], allow_missing=True)
@@ -253,11 +269,6 @@ class _Telling:
         with Repo(str(inside)) as repo, repo.config.edit("local") as config:
             config["cache"]["dir"] = given.cache
         new.rename(self._clone)
-
-
-def _complete(root: Path, model: str) -> bool:
-    """Whether a training in the clone has written all that it writes: this is the last of it."""
-    return (root / layout.MODELS / model / layout.PLATFORM).exists()
 
 
 def _reached(state: Path, model: str) -> list[dict[str, float]]:

@@ -1,9 +1,12 @@
 """The trials of a sweep by Ray Tune: which runs when and where, and which ASHA ends early."""
 
+import logging
 import os
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from domain_denoiser.base import progress
@@ -14,7 +17,7 @@ from domain_denoiser.operations.sweeping.spaces import BETTER, Sweep
 from domain_denoiser.operations.sweeping.trial import Given
 
 if TYPE_CHECKING:
-    from ray.tune import Callback
+    from ray.tune import Callback, ResultGrid, Trainable, Tuner
     from ray.tune.schedulers import AsyncHyperBandScheduler
 
 # Tune would write tables and TensorBoard's files, take Ctrl-C, change the working directory, and complain of a trial
@@ -47,10 +50,11 @@ def run(
             import ray
             from ray import tune
 
+            logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
             there = ray.cluster_resources()
             if there.get("CPU", 0) < cpus or there.get("GPU", 0) < gpus:
                 raise Failed(f"a trial wants {cpus} cores and {gpus} GPUs, but Ray at {address!r} does not have them")
-            results = tune.Tuner(
+            tuner = tune.Tuner(
                 tune.with_resources(_trainable(sweep.metric), {"CPU": cpus, "GPU": gpus}),
                 param_space={"given": tune.grid_search([one._asdict() for one in given])},
                 tune_config=tune.TuneConfig(
@@ -59,29 +63,58 @@ def run(
                     scheduler=_scheduler(sweep, max(one.epochs for one in given)),
                     max_concurrent_trials=workers,
                 ),
-                run_config=tune.RunConfig(storage_path=folder, name="sweep", verbose=0, callbacks=[_counting(count)]),
-            ).fit()
+                run_config=tune.RunConfig(
+                    storage_path=folder,
+                    name="sweep",
+                    verbose=0,
+                    callbacks=[_counting(count)],
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                ),
+            )
             return {
                 result.config["given"]["name"]: str(result.error).strip().rpartition("\n")[2]
-                for result in results
+                for result in _fitted(tuner)
                 if result.error is not None
             }
     finally:
         running.wait_for(given)
 
 
-def _trainable(metric: str) -> Callable[[dict], None]:
-    """What a process of Ray does with a trial: it listens to the training, and tells Tune."""
+def _fitted(tuner: "Tuner") -> "ResultGrid":
+    """Its results. It runs in another thread: a signal that is heeded within Ray comes out as an error of Ray's."""
+    results: Future[ResultGrid] = Future()
 
-    def train(config: dict) -> None:
-        from ray import tune
+    def fit() -> None:
+        try:
+            results.set_result(tuner.fit())
+        except Exception as error:
+            results.set_exception(error)
 
-        known = []
-        for row in running.rows(Given(**config["given"])):
-            known.append(row)
-            tune.report({"epochs": int(row["epoch"]), metric: running.judged(known, metric)})
+    threading.Thread(target=fit, daemon=True).start()
+    try:
+        return results.result()
+    except Exception as error:
+        raise Failed(f"Ray ended before the sweep, which goes on when it is started again: {error}") from error
 
-    return train
+
+def _trainable(metric: str) -> "type[Trainable]":
+    """What a process of Ray does with a trial: it listens to the training, and ends it when it is told to."""
+    from ray import tune
+
+    class Listening(tune.Trainable):
+        def setup(self, config: dict) -> None:
+            self._rows, self._known = running.rows(Given(**config["given"])), []
+
+        def step(self) -> dict[str, object]:
+            for row in self._rows:
+                self._known.append(row)
+                return {"epochs": int(row["epoch"]), metric: running.judged(self._known, metric)}
+            return {"done": True}
+
+        def cleanup(self) -> None:
+            self._rows.close()
+
+    return Listening
 
 
 def _scheduler(sweep: Sweep, epochs: int) -> "AsyncHyperBandScheduler | None":
