@@ -12,7 +12,7 @@ help:  ## list the commands
 
 setup: $(READY)  ## install everything into .venv, from the hashed lock file
 
-setup-scale: $(VENV)/.scale  ## also install Ray, for folders of millions (docs/scale.md)
+setup-scale: $(VENV)/.scale  ## also install Ray, for sweeps and folders of millions (docs/scale.md)
 
 repro: $(READY)  ## reproduce the pipeline (only what changed), then bring MLflow up to date
 	@denoise recover

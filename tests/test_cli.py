@@ -133,6 +133,7 @@ COMMANDS = {
     "restore": ["noisy.png", "clean.png"],
     "retrain": [],
     "show": ["fixed"],
+    "sweep": ["sweep.yaml"],
     "sync": [],
     "verify": ["--quick"],
 }
@@ -158,6 +159,7 @@ def test_option_that_there_is_not(denoise, tmp_path, name):
         (["restore", "one"], "Missing argument"),
         (["inspect"], "Missing argument"),
         (["show"], "Missing argument"),
+        (["sweep"], "Missing argument"),
         (["report"], "Missing option '--against'"),
         (["gate", "--model"], "Option '--model' requires an argument"),
         (["fresh", "extra"], "Got unexpected extra argument"),
@@ -197,6 +199,7 @@ def test_folder_without_a_project(denoise, tmp_path, tree, name):
         (["verify", "--quick"], 1, "neither here nor in the cache"),
         (["retrain", "-S", "nonsense"], 2, "'nonsense'"),
         (["sync", "--rev", "nonsense"], 2, "'nonsense' is no commit"),
+        (["sweep", "nonsense"], 2, "nonsense"),
         (["recover"], 0, ""),
         (["show", "fixed"], 0, "train@fixed"),
         (["compare"], 0, "conv"),

@@ -157,6 +157,7 @@ def _end_with_input(training: "_Telling") -> None:
     while os.read(0, 1):
         pass
     if not training.complete():  # else there is little left to do, and it would be done again
+        training.stopped.set()
         os.killpg(0, signal.SIGINT)
     time.sleep(GRACE_S)
     os.killpg(0, signal.SIGKILL)
@@ -169,7 +170,7 @@ class _Telling:
         self._given, self._told, self._known = given, told, 0
         self._place = Path(given.root) / place(given.commit, given.name)
         self._clone, self._state = self._place / "clone", self._place / "state"
-        self._ended = threading.Event()
+        self._ended, self.stopped = threading.Event(), threading.Event()
 
     def run(self) -> None:
         """Wait until no other process is at the same trial; train; and tell all of it."""
@@ -192,8 +193,9 @@ class _Telling:
             try:
                 commit = self._train()
             except Exception as error:
-                with atomic.file(failed) as temporary:
-                    temporary.write_text(_why(error, self._place / "log"))
+                if not self.stopped.is_set():
+                    with atomic.file(failed) as temporary:
+                        temporary.write_text(_why(error, self._place / "log"))
             finally:
                 os.chdir(self._given.root)
                 self._ended.set()
@@ -286,7 +288,8 @@ def _reached(state: Path, model: str) -> list[dict[str, float]]:
 
 def _why(error: Exception, log: Path) -> str:
     """What the stage said at its end, else DVC."""
-    said = [line.removeprefix("error: ") for line in log.read_text(errors="replace").splitlines() if "error: " in line]
+    lines = log.read_text(errors="replace").splitlines()
+    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return said[-1] if said and not isinstance(error, BadInput) else str(error)
 
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from ray.tune.schedulers import AsyncHyperBandScheduler
 
 # Tune would write tables and TensorBoard's files, take Ctrl-C, change the working directory, and complain of a trial
-# that has no value.
+# that has no value; and Ray would start anew when Tune asks it something after its end.
 QUIET = {
+    "RAY_ENABLE_AUTO_CONNECT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
