@@ -43,9 +43,9 @@ FIRST, AGAIN, PLAIN = "denoise sync --all-commits", "the same, with nothing new"
 COMPARE = "denoise compare HEAD~1"
 FOLDERS = 1_000  # images in each
 PART = 10_000  # images in memory
-LOOK_S = 0.2  # between two looks at the memory
+LOOK_S = 0.5  # between two looks at the memory, each of which takes some milliseconds
 SAMPLE, TRAINED = 2_000, 2_560  # images whose restoring and storing, and whose training, are measured
-SIGMA, BILLION, BLOCK = 0.5, 10**9, 4_096  # BLOCK: bytes that a file takes of the disk at least
+SIGMA, MILLION, BILLION, BLOCK = 0.5, 10**6, 10**9, 4_096  # BLOCK: bytes that a file takes of the disk at least
 
 
 class Taken(NamedTuple):
@@ -293,6 +293,8 @@ def grown_rows(rated: Mapping[str, float], found: Iterable[Taken]) -> list[list[
     found = list(found)
     files, array = (largest(found, kind, STEPS[0]) for kind in ("files", "array"))
     published = slope(found, FIRST, "processor_s") - slope(found, AGAIN, "processor_s")
+    counts = {each.count for each in found if each.kind == "runs"}
+    between = f"between {min(counts):,} and {max(counts):,} runs"
     champion = sum(path.stat().st_size for path in layout.CHAMPION.iterdir())
     weights = next(
         out["size"]
@@ -320,17 +322,34 @@ def grown_rows(rated: Mapping[str, float], found: Iterable[Taken]) -> list[list[
         ],
         [
             "trials",
-            f"git, which `denoise sync` asks about each commit: {slope(found, PLAIN, 'processor_s'):.2f} processor "
-            f"seconds more for a run, new or not; mlflow.db: {slope(found, FIRST, 'store_mb') * 1e3:,.0f} kB a run",
+            f"reading history: {slope(found, AGAIN, 'processor_s'):.2f} processor seconds of `denoise sync "
+            f"--all-commits` for a run that MLflow has; mlflow.db: {slope(found, FIRST, 'store_mb') * 1e3:,.0f} kB a "
+            f"run ({between})",
             "fewer commits with another dvc.lock (below)",
         ],
         [
             "people",
             f"the store, into which one at a time writes: {published:,.2f} processor seconds a run, "
-            f"{3600 / published:,.0f} runs an hour",
+            f"{3600 / published:,.0f} runs an hour ({between})",
             "one MLflow server ([team-server.md](team-server.md)), one DVC remote; equal work is one run",
         ],
     ]
+
+
+def how_far(found: Iterable[Taken]) -> str:
+    """Up to how many images it was measured, and what a million would take in proportion if that was fewer."""
+    found = list(found)
+    added, pushed = largest(found, "files", STEPS[0]), largest(found, "files", STEPS[2])
+    said = f"Measured up to {added.count:,} images, beside other programs on the machine."
+    if added.count >= MILLION:
+        return said
+    times = MILLION / added.count
+    return (
+        f"{said} In proportion, not tried: a million files would take {added.processor_s * times:,.0f} processor "
+        f"seconds and {added.memory_mb * times:,.0f} MB to add, {pushed.processor_s * times:,.0f} processor seconds to "
+        f"push, {size(BLOCK * MILLION)} of the disk three times; their listing would have "
+        f"{size(added.store_mb * times * 1e6)}."
+    )
 
 
 def taken_rows(found: Iterable[Taken]) -> list[list[str]]:
@@ -359,7 +378,7 @@ def drawn(found: Iterable[Taken]) -> Figure:
             axes.plot(*zip(*points), style, color=colour, marker=marker, label=label)
     axes.set(xscale="log", yscale="log", xlabel="images of 28 x 28 pixels", ylabel="processor seconds")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize=7)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=8)
     return figure
 
 
@@ -387,15 +406,17 @@ def measure_files(most: int) -> None:
     for count in sorted({min(10_000, most), min(100_000, most), most}):
         for kind, name, write in (("files", "images", write_files), ("array", "images.npy", write_array)):
             steps = by_dvc(kind, name, count, lambda path, *span, write=write: write(path, clean, *span))
-            found += progress.track(steps, len(STEPS), f"{count:,} images, {kind}", "commands")
-            write_taken("files", found)
+            for each in progress.track(steps, len(STEPS), f"{count:,} images, {kind}", "commands"):
+                found.append(each)
+                write_taken("files", found)
 
 
 def measure_runs(most: int) -> None:
     found = []
     for count in (most // 10, most):
-        found += progress.track(by_mlflow(count), 4, f"{count:,} runs", "commands")
-        write_taken("runs", found)
+        for each in progress.track(by_mlflow(count), 4, f"{count:,} runs", "commands"):
+            found.append(each)
+            write_taken("runs", found)
 
 
 def measure_rates(_: int) -> None:
@@ -412,6 +433,7 @@ def write_tables() -> None:
         measure.table(f"{name} | images | {columns} | {store}", taken_rows(each for each in found if each.kind == kind))
         for kind, name, store in (("files", "a file each", "MB of listing"), ("array", "one array", "MB of array"))
     ]
+    text.insert(0, how_far(found))
     figures.save(drawn(found), MEASURED / "files.png")
     measure.keep(PAGE, "what grows", measure.table("what grows | what bounds it | lever", grown_rows(rated, found)))
     measure.keep(PAGE, "small files", "\n\n".join(text))
@@ -427,7 +449,7 @@ def main() -> None:
     works = {"files": measure_files, "runs": measure_runs, "rates": measure_rates}
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     asked.add_argument("parts", nargs="*", help="what to measure; all if none is named")
-    asked.add_argument("--files", type=int, default=1_000_000, help="the most images")
+    asked.add_argument("--files", type=int, default=MILLION, help="the most images")
     asked.add_argument("--runs", type=int, default=1_000, help="the most runs")
     given = asked.parse_args()
     if unknown := set(given.parts) - works.keys():
