@@ -71,7 +71,7 @@ def drawn(levels: list[own_images.Level], curves: dict[str, dict[float, list[flo
         axis.set_xscale("log", base=2)
         axis.set_xticks(list(points), [f"{at:g}" for at in points])
         axis.minorticks_off()
-        axis.set_xlabel(title)
+        axis.set_xlabel(title.replace("`", ""))
     figure.axes[0].set_ylabel("dB above the best filter")
     figure.axes[0].legend(fontsize=8)
     return figure
