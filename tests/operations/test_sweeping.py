@@ -321,10 +321,10 @@ def test_killed_in_the_middle_it_goes_on_and_trains_nothing_twice(project):
     assert {name: sum(line.startswith(name) for line in told) for name in names} == wanted
     locks = {name: dvc_lock.locked(revisions.show(commit, "dvc.lock"), name) for name, commit in commits.items()}
     keys = {name: lock["train@fixed"].key for name, lock in locks.items()}
+    assert runs(project).keys() - before <= set(keys.values()) and len(set(keys.values())) == 12
+    project.run("denoise", "sync", "--all-commits")  # the kill may have come between a training and its run
     found = runs(project)
-    assert found.keys() - before == set(keys.values()) and len(set(keys.values())) == 12
-    project.run("denoise", "sync", "--all-commits")
-    found = runs(project)
+    assert found.keys() - before == set(keys.values())
     assert {found[key].info.status for key in keys.values()} == {"FINISHED"}
     assert {name: found[key].data.tags["experiments"] for name, key in keys.items()} == {name: name for name in names}
 
