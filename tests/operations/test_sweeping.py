@@ -324,7 +324,7 @@ def test_killed_in_the_middle_it_goes_on_and_trains_nothing_twice(project):
     assert runs(project).keys() - before <= set(keys.values()) and len(set(keys.values())) == 12
     project.run("denoise", "sync", "--all-commits")  # the kill may have come between a training and its run
     found = runs(project)
-    assert found.keys() - before == set(keys.values())
+    assert set(keys.values()) <= found.keys()  # and those of the other models in these commits
     assert {found[key].info.status for key in keys.values()} == {"FINISHED"}
     assert {name: found[key].data.tags["experiments"] for name, key in keys.items()} == {name: name for name in names}
 
