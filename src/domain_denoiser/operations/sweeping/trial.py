@@ -23,12 +23,14 @@ from domain_denoiser import layout
 from domain_denoiser.base import atomic, processes, reading
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.base.one_writer import RUNNING
+from domain_denoiser.base.processes import Failed
 from domain_denoiser.evaluation import tables
 from domain_denoiser.operations import recover
 from domain_denoiser.operations.retraining import overrides
 from domain_denoiser.runs import dvc_lock, dvc_project, revisions
 
 PLACE = RUNNING / "sweep"
+FAILED = "failed"  # a file with the reason
 GRACE_S = 15.0  # for a training that is to end: it tells MLflow so
 LOOK_S = 0.2  # seconds from one look for new epochs to the next
 DIGEST = 32  # bytes before the line of JSON at the beginning of a checkpoint (training/checkpoint.py)
@@ -59,11 +61,13 @@ def project(commit: str) -> dict[str, str]:
 def rows(given: Given) -> Iterator[dict[str, float]]:
     """Train, and yield each epoch's row of history; the last one when all is done.
 
-    The training ends when this generator is closed, and with this process, however that ends.
+    The training ends when this generator is closed, and with this process, however that ends. One that fails has
+    fewer rows, and `failure` says why. Raises Failed if its process was killed.
     """
     folder = Path(given.root) / place(given.commit, given.name)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log").open("ab") as log:
+        log.truncate(0)  # of an earlier start
         running = subprocess.Popen(
             [sys.executable, "-m", __name__],
             cwd=given.root,
@@ -75,11 +79,16 @@ def rows(given: Given) -> Iterator[dict[str, float]]:
     with running:
         running.stdin.write(json.dumps(given._asdict()).encode() + b"\n")
         running.stdin.flush()
+        told = 0
         try:
-            yield from map(json.loads, running.stdout)
+            for line in running.stdout:
+                yield json.loads(line)
+                told += 1
         finally:
             running.stdin.close()
             running.stdout.read()  # until it has ended
+    if told < given.epochs and not (folder / FAILED).exists():
+        raise Failed("its process was ended from outside")
 
 
 def ref(commit: str, name: str) -> str:
@@ -111,7 +120,7 @@ def reached(commit: str, name: str, model: str) -> list[dict[str, float]]:
 
 def failure(commit: str, name: str) -> str | None:
     """Why a trial failed, in a sentence."""
-    path = place(commit, name) / "failed"
+    path = place(commit, name) / FAILED
     return path.read_text() if path.exists() else None
 
 
@@ -184,7 +193,7 @@ class _Telling:
 
     def _run(self) -> None:
         self._place.mkdir(parents=True, exist_ok=True)  # what waited for another may find that gone
-        failed = self._place / "failed"
+        failed = self._place / FAILED
         failed.unlink(missing_ok=True)
         commit = finished(self._given.commit, self._given.name)
         if commit is None:
