@@ -160,7 +160,11 @@ def test_what_a_sweep_may_not_say(params, more, wanted):
 
 
 def test_a_trial_is_judged_by_the_epoch_that_is_kept():
-    rows = [{"val_psnr_db": 1.0, "val_loss": 0.1}, {"val_psnr_db": 3.0, "val_loss": 0.3}, {"val_psnr_db": 2.0}]
+    rows = [
+        {"val_psnr_db": 1.0, "val_loss": 0.1},
+        {"val_psnr_db": 3.0, "val_loss": 0.3},
+        {"val_psnr_db": 2.0, "val_loss": 0.5},
+    ]
     assert (trial.judged(rows, "val_psnr_db"), trial.judged(rows, "val_loss")) == (3.0, 0.3)
 
 
