@@ -1,7 +1,7 @@
 """What grows with images and with runs, and what bounds it: the tables and the figure of docs/scale.md.
 
 In a project with MNIST's images: python benchmarks/scaling.py [files] [runs] [rates] [--files 1000000] [--runs 1000]
-Each part writes what it measures into docs/scale/, and the tables are made of what lies there.
+Each part writes what it measures into docs/scale/; the tables are made from these files.
 """
 
 import argparse
@@ -340,7 +340,7 @@ def how_far(found: Iterable[Taken]) -> str:
     """Up to how many images it was measured, and what a million would take in proportion if that was fewer."""
     found = list(found)
     added, pushed = largest(found, "files", STEPS[0]), largest(found, "files", STEPS[2])
-    said = f"Measured up to {added.count:,} images, beside other programs on the machine."
+    said = f"Measured up to {added.count:,} images."
     if added.count >= MILLION:
         return said
     times = MILLION / added.count
@@ -448,7 +448,7 @@ def write_tables() -> None:
 def main() -> None:
     works = {"files": measure_files, "runs": measure_runs, "rates": measure_rates}
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("parts", nargs="*", help="what to measure; all if none is named")
+    asked.add_argument("parts", nargs="*", help="what to measure; all by default")
     asked.add_argument("--files", type=int, default=MILLION, help="the most images")
     asked.add_argument("--runs", type=int, default=1_000, help="the most runs")
     given = asked.parse_args()

@@ -278,7 +278,7 @@ def test_an_object_that_is_named_as_a_folder_is_broken():
 
 
 def test_an_object_is_no_folder():
-    with pytest.raises(BadInput, match="^s3://b/in/1.png is an object, but a folder is wanted"):
+    with pytest.raises(BadInput, match="^s3://b/in/1.png is an object, but must be a folder"):
         s3._found(Bucket("1.png"), s3.Address("b/in/1.png"))
 
 

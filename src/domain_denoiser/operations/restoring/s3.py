@@ -117,7 +117,7 @@ def _keys(client: "S3FileSystem", folder: Address) -> list[str]:
     except Exception as error:
         raise BadInput(f"{folder} cannot be listed: {error}") from error
     if folder.key in found:
-        raise BadInput(f"{folder} is an object, but a folder is wanted: s3://BUCKET/FOLDER")
+        raise BadInput(f"{folder} is an object, but must be a folder: s3://BUCKET/FOLDER")
     # Programs with a window mark a folder by an empty object whose name ends in a slash.
     return [key.removeprefix(above) for key in found if key.startswith(above) and not key.endswith("/")]
 
