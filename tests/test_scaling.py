@@ -36,7 +36,7 @@ def test_a_billion_is_a_billion_times_what_most_images_took() -> None:
 def test_what_a_million_would_take_is_said_only_where_it_was_not_tried() -> None:
     assert "not tried: a million files would take 3,600 processor seconds and 50,000 MB" in scaling.how_far(FOUND)
     tried = [each._replace(count=scaling.MILLION) for each in FOUND]
-    assert scaling.how_far(tried) == "Measured up to 1,000,000 images, beside other programs on the machine."
+    assert scaling.how_far(tried) == "Measured up to 1,000,000 images."
 
 
 def test_a_run_more_is_the_difference_of_many_and_few() -> None:
