@@ -292,7 +292,7 @@ def grown_rows(rated: Mapping[str, float], found: Iterable[Taken]) -> list[list[
     """What grows, what bounds it, and the lever."""
     found = list(found)
     files, array = (largest(found, kind, STEPS[0]) for kind in ("files", "array"))
-    published = slope(found, FIRST, "processor_s") - slope(found, AGAIN, "processor_s")
+    lacking, known = (slope(found, command, "processor_s") for command in (FIRST, AGAIN))
     counts = {each.count for each in found if each.kind == "runs"}
     between = f"between {min(counts):,} and {max(counts):,} runs"
     champion = sum(path.stat().st_size for path in layout.CHAMPION.iterdir())
@@ -322,15 +322,14 @@ def grown_rows(rated: Mapping[str, float], found: Iterable[Taken]) -> list[list[
         ],
         [
             "trials",
-            f"reading history: {slope(found, AGAIN, 'processor_s'):.2f} processor seconds of `denoise sync "
-            f"--all-commits` for a run that MLflow has; mlflow.db: {slope(found, FIRST, 'store_mb') * 1e3:,.0f} kB a "
+            f"reading history: `denoise sync --all-commits` takes {known:.2f} processor seconds for a run that MLflow "
+            f"has, {lacking:.2f} for one that it lacks; mlflow.db: {slope(found, FIRST, 'store_mb') * 1e3:,.0f} kB a "
             f"run ({between})",
             "fewer commits with another dvc.lock (below)",
         ],
         [
             "people",
-            f"the store, into which one at a time writes: {published:,.2f} processor seconds a run, "
-            f"{3600 / published:,.0f} runs an hour ({between})",
+            f"the same: at {lacking:.2f} seconds each, {3600 / lacking:,.0f} runs of other people an hour",
             "one MLflow server ([team-server.md](team-server.md)), one DVC remote; equal work is one run",
         ],
     ]
