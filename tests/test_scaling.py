@@ -61,7 +61,9 @@ def test_each_image_differs_and_files_and_array_hold_the_same(tmp_path: Path) ->
 
 
 def test_a_command_is_measured_with_what_it_starts_and_its_failure_said(tmp_path: Path) -> None:
-    burn = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'sum(range(5_000_000))'], check=True)"
+    # It stays for several looks at its memory, as the first may come before Python has begun.
+    child = "import time; sum(range(5_000_000)); time.sleep(4 * " + str(scaling.LOOK_S) + ")"
+    burn = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}], check=True)"
     _, processor_s, memory_mb = scaling.taken(tmp_path, scaling.sys.executable, "-c", burn)
     assert processor_s > 0.05 and memory_mb > 1
     with pytest.raises(RuntimeError, match="ended with 3: why"):
