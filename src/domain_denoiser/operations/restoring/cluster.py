@@ -89,6 +89,11 @@ def restore(chosen: Chosen, planned: Plan, target: s3.Place, options: Options, n
 @contextmanager
 def _rows(chosen: Chosen, items: Sequence[tuple[Job, bool]], options: Options) -> Iterator[Iterator[dict]]:
     """Yield a row on each item, in order, as they come. Raises Failed if there is no such cluster."""
+    with ray_cluster.apart(_restored, chosen, items, options) as rows:
+        yield (_checked(json.loads(row)) for row in rows)
+
+
+def _restored(chosen: Chosen, items: Sequence[tuple[Job, bool]], options: Options) -> Iterator[str]:
     with ray_cluster.connected(options.ray, options.workers):
         import ray
         from ray.data import ActorPoolStrategy, DataContext, from_items
@@ -112,7 +117,7 @@ def _rows(chosen: Chosen, items: Sequence[tuple[Job, bool]], options: Options) -
                 max_task_retries=RETRIES,
                 fn_constructor_args=(chosen, options.scale, options.strict, Path.cwd()),
             )
-        yield (_checked(json.loads(row["row"])) for row in made.iter_rows())
+        yield from (row["row"] for row in made.iter_rows())
 
 
 def _checked(row: dict) -> dict:

@@ -5,9 +5,9 @@ import os
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, NamedTuple
 
 from domain_denoiser.base import progress
 from domain_denoiser.base.processes import Failed
@@ -17,7 +17,8 @@ from domain_denoiser.operations.sweeping.spaces import BETTER, Sweep
 from domain_denoiser.operations.sweeping.trial import Given
 
 if TYPE_CHECKING:
-    from ray.tune import Callback, ResultGrid, Trainable, Tuner
+    from ray.tune import Callback, Trainable, Tuner
+    from ray.tune.experiment import Trial
     from ray.tune.schedulers import AsyncHyperBandScheduler
 
 # Tune would write tables and TensorBoard's files, take Ctrl-C, change the working directory, and complain of a trial
@@ -32,6 +33,13 @@ QUIET = {
 }
 
 
+class Ended(NamedTuple):
+    """A trial that no longer runs."""
+
+    name: str
+    error: str | None  # what Ray says if it has lost it
+
+
 def run(
     sweep: Sweep, given: Sequence[Given], cpus: int, gpus: int, address: str, workers: int | None
 ) -> dict[str, str]:
@@ -40,62 +48,70 @@ def run(
     cpus, gpus: of a trial; workers: trials at a time, None for as many as a cluster has room for.
     Raises Failed if there is no such cluster, or none that is large enough.
     """
-    os.environ |= QUIET
+    lost = {}
     try:
         with (
-            ray_cluster.connected(address, None if workers is None else workers * cpus),
-            tempfile.TemporaryDirectory(prefix="denoise-") as folder,
-            warnings.catch_warnings(action="ignore"),  # on the future of Tune
+            ray_cluster.apart(_ended, sweep, given, cpus, gpus, address, workers) as ended,
             progress.counter(len(given), "sweep", "trials") as count,
         ):
-            import ray
-            from ray import tune
-
-            logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-            there = ray.cluster_resources()
-            if there.get("CPU", 0) < cpus or there.get("GPU", 0) < gpus:
-                raise Failed(f"a trial wants {cpus} cores and {gpus} GPUs, but Ray at {address!r} does not have them")
-            tuner = tune.Tuner(
-                tune.with_resources(_trainable(sweep.metric), {"CPU": cpus, "GPU": gpus}),
-                param_space={"given": tune.grid_search([one._asdict() for one in given])},
-                tune_config=tune.TuneConfig(
-                    metric=sweep.metric,
-                    mode=BETTER[sweep.metric].__name__,
-                    scheduler=_scheduler(sweep, max(one.epochs for one in given)),
-                    max_concurrent_trials=workers,
-                ),
-                run_config=tune.RunConfig(
-                    storage_path=folder,
-                    name="sweep",
-                    verbose=0,
-                    callbacks=[_counting(count)],
-                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                ),
-            )
-            return {
-                result.config["given"]["name"]: str(result.error).strip().rpartition("\n")[2]
-                for result in _fitted(tuner)
-                if result.error is not None
-            }
+            for name, error in ended:
+                count(1, 0)
+                if error is not None:
+                    lost[name] = error
     finally:
         running.wait_for(given)
+    return lost
 
 
-def _fitted(tuner: "Tuner") -> "ResultGrid":
-    """Its results. It runs in another thread: a signal that is heeded within Ray comes out as an error of Ray's."""
-    results: Future[ResultGrid] = Future()
+def _ended(
+    sweep: Sweep, given: Sequence[Given], cpus: int, gpus: int, address: str, workers: int | None
+) -> Iterator[Ended]:
+    """Each trial when it has ended."""
+    os.environ |= QUIET
+    with (
+        ray_cluster.connected(address, None if workers is None else workers * cpus),
+        tempfile.TemporaryDirectory(prefix="denoise-") as folder,
+        warnings.catch_warnings(action="ignore"),  # on the future of Tune
+    ):
+        import ray
+        from ray import tune
 
-    def fit() -> None:
-        try:
-            results.set_result(tuner.fit())
-        except Exception as error:
-            results.set_exception(error)
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+        there = ray.cluster_resources()
+        if there.get("CPU", 0) < cpus or there.get("GPU", 0) < gpus:
+            raise Failed(f"a trial wants {cpus} cores and {gpus} GPUs, but Ray at {address!r} does not have them")
+        ended: SimpleQueue[Ended | Exception | None] = SimpleQueue()
+        tuner = tune.Tuner(
+            tune.with_resources(_trainable(sweep.metric), {"CPU": cpus, "GPU": gpus}),
+            param_space={"given": tune.grid_search([one._asdict() for one in given])},
+            tune_config=tune.TuneConfig(
+                metric=sweep.metric,
+                mode=BETTER[sweep.metric].__name__,
+                scheduler=_scheduler(sweep, max(one.epochs for one in given)),
+                max_concurrent_trials=workers,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=folder,
+                name="sweep",
+                verbose=0,
+                callbacks=[_telling(ended)],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        # In another thread: a signal that is heeded within Ray comes out as an error of Ray's.
+        threading.Thread(target=_fit, args=(tuner, ended), daemon=True).start()
+        while (one := ended.get()) is not None:
+            if isinstance(one, Exception):
+                raise Failed(f"Ray ended: {one}") from one
+            yield one
 
-    threading.Thread(target=fit, daemon=True).start()
+
+def _fit(tuner: "Tuner", ended: SimpleQueue[Ended | Exception | None]) -> None:
     try:
-        return results.result()
+        tuner.fit()
+        ended.put(None)
     except Exception as error:
-        raise Failed(f"Ray ended before the sweep, which goes on when it is started again: {error}") from error
+        ended.put(error)
 
 
 def _trainable(metric: str) -> "type[Trainable]":
@@ -133,13 +149,14 @@ def _scheduler(sweep: Sweep, epochs: int) -> "AsyncHyperBandScheduler | None":
     )
 
 
-def _counting(count: Callable[[int, int], None]) -> "Callback":
+def _telling(ended: SimpleQueue[Ended | Exception | None]) -> "Callback":
     from ray import tune
 
-    class Counting(tune.Callback):
-        def on_trial_complete(self, *args: object, **more: object) -> None:
-            count(1, 0)
+    class Telling(tune.Callback):
+        def on_trial_complete(self, iteration: int, trials: list["Trial"], trial: "Trial", **info: object) -> None:
+            ended.put(Ended(trial.config["given"]["name"], None))
 
-        on_trial_error = on_trial_complete
+        def on_trial_error(self, iteration: int, trials: list["Trial"], trial: "Trial", **info: object) -> None:
+            ended.put(Ended(trial.config["given"]["name"], str(trial.get_error()).strip().rpartition("\n")[2]))
 
-    return Counting()
+    return Telling()
