@@ -122,6 +122,7 @@ walkthrough: $(READY)  ## type every command of the README in a fresh clone, and
 
 bench: $(READY)  ## measure what docs/performance.md, inspect.md and domain.md say, and write it there; takes half an hour
 	python benchmarks/epoch.py
+	python benchmarks/workers.py
 	python benchmarks/quality.py
 	python benchmarks/memory.py
 	python benchmarks/reproduction.py

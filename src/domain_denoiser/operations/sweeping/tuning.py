@@ -153,10 +153,17 @@ def _telling(ended: SimpleQueue[Ended | Exception | None]) -> "Callback":
     from ray import tune
 
     class Telling(tune.Callback):
+        def __init__(self, ended: SimpleQueue[Ended | Exception | None]) -> None:
+            self._ended = ended
+
+        def __getstate__(self) -> dict[str, object]:
+            return {}  # Tune keeps a copy of it, from which nobody goes on
+
         def on_trial_complete(self, iteration: int, trials: list["Trial"], trial: "Trial", **info: object) -> None:
-            ended.put(Ended(trial.config["given"]["name"], None))
+            self._ended.put(Ended(trial.config["given"]["name"], None))
 
         def on_trial_error(self, iteration: int, trials: list["Trial"], trial: "Trial", **info: object) -> None:
-            ended.put(Ended(trial.config["given"]["name"], str(trial.get_error()).strip().rpartition("\n")[2]))
+            said = str(trial.get_error()).strip().rpartition("\n")[2]
+            self._ended.put(Ended(trial.config["given"]["name"], said))
 
-    return Telling()
+    return Telling(ended)
