@@ -1,11 +1,12 @@
 """DVC's experiments, one after another and from a queue with two workers: each is a run with its name."""
 
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
-from pipeline import BIN, Pipeline
+from pipeline import BIN, Pipeline, clean_environment
 
 from domain_denoiser.runs import dvc_lock, revisions
 
@@ -35,7 +36,12 @@ def test_every_experiment_is_a_run_with_its_name(pipeline: Pipeline, tmp_path: P
     before = names_by_key(changed)
     for name, epochs in (("queued-a", 3), ("queued-b", 4), ("queued-c", 6)):
         changed.run("dvc", "exp", "run", "--queue", "--name", name, "-S", f"models.fixed.epochs={epochs}")
-    changed.run(str(BIN / "dvc"), "queue", "start", "--jobs", "2")  # the real one, as its workers outlive it
+    # The real one, as its workers outlive it, and with files for what they say: a pipe would be read until they end.
+    started = (BIN / "dvc", "queue", "start", "--jobs", "2")
+    with (tmp_path / "said").open("w") as said:
+        subprocess.run(
+            started, cwd=changed.root, env=clean_environment(changed.root), check=True, stdout=said, stderr=said
+        )
     wait_for_queue(changed)
     changed.run("dvc", "exp", "run", "--name", "here", "-S", "models.fixed.epochs=5")
     changed.run("denoise", "sync", "--all-commits")
