@@ -84,7 +84,7 @@ def example() -> str:
             Image.fromarray((digit * 255.0).astype(np.uint8)).save(Path(folder) / f"{number}.png")
         for number in range(3):
             (Path(folder) / f"{number}.txt").touch()
-        found = command.run([Path(folder)], Path.cwd(), Scale())
+        found = command.run([Path(folder)], None, Path.cwd(), Scale())
     return "\n".join(f"    {line}" for line in found.as_lines())
 
 

@@ -143,12 +143,20 @@ def restore(
 @app.command()
 def inspect(
     sources: Annotated[list[Path], typer.Argument(metavar="PATH", help="An image file or a folder; several of them.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            autocompletion=_trained,
+            metavar="NAME|FOLDER|FILE",
+            help="What would restore them, as of `denoise restore`; else the champion.",
+        ),
+    ] = None,
     project: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
             envvar="DENOISE_PROJECT",
-            help="The project that has the champion; else the one around the working directory.",
+            help="The project that has the model; else the one around the working directory.",
         ),
     ] = None,
     value_range: Annotated[
@@ -160,7 +168,7 @@ def inspect(
     """Say what images are, and how noisy, before restoring.
 
     Kinds, sizes, types and broken files; the noise, and whether it is independent from pixel to pixel; the time and
-    the memory that restoring all of it by the champion would take. Changes nothing. docs/inspect.md says how far to
+    the memory that restoring all of it by the model would take. Changes nothing. docs/inspect.md says how far to
     trust it.
 
 
@@ -169,7 +177,7 @@ def inspect(
     from domain_denoiser.operations.inspecting import command
     from domain_denoiser.operations.restoring.command import scale
 
-    found = command.run(sources, project, scale(value_range, invert=False))
+    found = command.run(sources, model, project, scale(value_range, invert=False))
     for line in [json.dumps(found.as_json(), indent=2)] if as_json else found.as_lines():
         _say(line)
     for sentence in found.surveyed.broken:
@@ -589,7 +597,8 @@ def _decide(model: str | None) -> "Decision":
         _say(sentence)
     decision = gating.decide(params.read(Path("params.yaml")), model)
     atomic.write_json(champion.GATE_REPORT, decision.as_json())
-    _say(f"{decision.candidate.model} {decision.candidate.key[:12]}: {'passed' if decision.passed else 'kept'}")
+    became = "passed" if decision.passed else "kept from promotion"
+    _say(f"{decision.candidate.model} {decision.candidate.key[:12]}: {became}")
     for reason in decision.candidate.reasons:
         _say(f"  {reason}")
     return decision

@@ -220,6 +220,8 @@ def test_fewer_tiles_are_trained_on_if_no_epoch_fits(plan):
     assert made.params.data.most.train == 20
     assert told(made)["train"] == (2, 20)
     assert any("a greater --minutes takes more" in line for line in made.lines)
+    assert any("expect it to be worse than classical filters" in line for line in made.lines)
+    assert not any("expect it" in line for line in plan(several(5), minutes=1.0).lines)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -35,7 +35,7 @@ def project(tmp_path, monkeypatch):
 @pytest.fixture
 def inspect(project):
     def run(*words: str, low: float = 0.0, high: float = 1.0) -> command.Report:
-        return command.run([Path(word) for word in words], project, Scale(low, high))
+        return command.run([Path(word) for word in words], None, project, Scale(low, high))
 
     return run
 
@@ -150,18 +150,19 @@ def test_what_is_missing(inspect):
         inspect("empty")
 
 
-def test_without_a_champion_it_says_how_one_is_made_and_names_no_option_that_it_lacks(inspect, project, monkeypatch):
+def test_without_a_champion_it_says_how_one_is_made_and_what_else_there_is(inspect, project, monkeypatch):
     (project / "champion/model.onnx").unlink()
     (project / "models/conv").mkdir(parents=True)
     (project / "models/conv/model.json").write_text("{}")
     with pytest.raises(BadInput) as raised:
         inspect(".")
     assert str(raised.value) == (
-        f"{project} has no champion yet (champion/model.onnx is missing): `denoise gate` and `denoise promote` make one"
+        f"{project} has no champion yet (champion/model.onnx is missing): `denoise gate` and `denoise promote` make one; "
+        "or name a trained model: --model conv"
     )
     monkeypatch.setattr(denoiser.resources, "files", lambda _: Path("nowhere"))
-    with pytest.raises(BadInput, match="lies in no project.*name a project by --project or DENOISE_PROJECT$"):
-        command.run([Path()], None, Scale())
+    with pytest.raises(BadInput, match="lies in no project.*name a project by --project or DENOISE_PROJECT, or a model by --model$"):
+        command.run([Path()], None, None, Scale())
 
 
 @pytest.mark.parametrize("number", [1, 5, 256, 257, 1000])
@@ -241,6 +242,16 @@ def test_the_program_prints_lines_or_json_and_loads_nothing_of_the_pipeline(proj
     assert (done.returncode, len(json.loads(done.stdout)["broken"])) == (1, 1)
     assert done.stderr.startswith("broken: given/cut.png")
     assert denoise("inspect", "--project", str(project), "given/cut.png").returncode == 2
+
+
+def test_any_model_may_be_named(project):
+    """Before there is a champion, as with `denoise restore`."""
+    (project / "champion/model.onnx").rename("other.onnx")
+    write("own/1.png", np.zeros((28, 28), np.uint8))
+    lines = command.run([Path("own")], "./other.onnx", project, Scale()).as_lines()
+    assert any(line.startswith("restoring by ./other.onnx: about ") for line in lines)
+    with pytest.raises(BadInput, match="there is no model 'other'"):
+        command.run([Path("own")], "other", project, Scale())
 
 
 def test_whether_images_are_of_the_domain(inspect, project, digits):

@@ -26,6 +26,7 @@ MOST_EPOCHS = 100_000  # as params.Training has it
 MADE = "params.yaml of this domain"
 LONGEST = 150  # characters of the folder's name in a sentence
 ONLY_SMALL = "as the network of the post takes grey images of 28 x 28 only"
+FEW_EPOCHS = 10  # fewer show the way from a folder to restored images, and no more
 BRIGHT = 2**15  # 12 bits, as cameras have them, are far below
 
 
@@ -94,6 +95,7 @@ def plan(path: Path, options: Options) -> Plan:
     fewer = schedule.tiles < tiles["train"]
     filling = filling._replace(epochs=schedule.epochs, train=schedule.tiles if fewer else None)
     content = presets.filled(text, filling)
+    takes = f"take{'s' * (schedule.epochs == 1)} about {_time(schedule.epochs * schedule.tiles / rate)}"
     made = presets.checked(content, MADE)
     lines = [
         *_described(folder, seen),
@@ -107,8 +109,10 @@ def plan(path: Path, options: Options) -> Plan:
         f"levels of noise {', '.join(map(str, made.levels))}",
         *_left_out(without, paired is not None),
         f"training {presets.MEASURED}: {rate:,.0f} tiles a second here, so {counted(schedule.epochs, 'epoch')} of "
-        f"{counted(schedule.tiles, 'tile')} take about {_time(schedule.epochs * schedule.tiles / rate)}",
+        f"{counted(schedule.tiles, 'tile')} {takes}",
         *_untimed(made),
+        *["so few epochs are for a look at what comes out: expect it to be worse than classical filters"]
+        * (schedule.epochs < FEW_EPOCHS),
         *[f"that is fewer than the {tiles['train']} tiles there are: a greater --minutes takes more"] * fewer,
         f"domain: {name}, {filling.domain.look}",
     ]

@@ -32,7 +32,7 @@ class Noise(NamedTuple):
 
 
 class Domain(NamedTuple):
-    """Whether the images look like those that the champion was trained for."""
+    """Whether the images look like those that the model was trained for."""
 
     images: int  # that were compared
     foreign: int
@@ -45,8 +45,9 @@ class Report(NamedTuple):
     surveyed: Survey
     skipped: int
     noise: Noise | None  # None if there are too few pixels, or all have one bit
-    domain: Domain | None  # None if the champion does not say what its images look like
+    domain: Domain | None  # None if the model does not say what its images look like
     cost: Cost
+    name: str  # of the model
 
     def as_json(self) -> dict[str, object]:
         """Counters of kinds are by file, those of types and channels by image; sizes are width and height."""
@@ -78,16 +79,16 @@ class Report(NamedTuple):
             lines = [
                 f"{held}: {shares(seen.kinds)}, {sizes}, {shares(colours)}, {shares(types)}",
                 f"noise: {_described(self.noise)}",
-                *_compared(self.domain),
-                f"restoring by the champion: about {_time(self.cost.seconds)} and {_memory(self.cost.memory_mb)}",
+                *_compared(self.domain, self.name),
+                f"restoring by {self.name}: about {_time(self.cost.seconds)} and {_memory(self.cost.memory_mb)}",
             ]
         lines += [f"{counted(self.skipped, 'other file')} skipped"] * bool(self.skipped)
         return lines
 
 
-def run(sources: Sequence[Path], project: Path | None, scale: Scale) -> Report:
-    """Read files and folders. Raises BadInput if there is no champion, and if the only file is no image."""
-    chosen = choosing.champion(project)
+def run(sources: Sequence[Path], model: str | None, project: Path | None, scale: Scale) -> Report:
+    """Read files and folders. Raises BadInput if there is no such model, and if the only file is no image."""
+    chosen = choosing.choose(model, project)
     inputs = find(sources)
     denoiser = Denoiser(chosen.content, chosen.where)
     with progress.counter(len(inputs.files), "inspecting", "images") as count:
@@ -96,7 +97,7 @@ def run(sources: Sequence[Path], project: Path | None, scale: Scale) -> Report:
     if surveyed.broken and is_one_file(sources):
         raise BadInput(surveyed.broken[0])
     domain = _domain(surveyed, denoiser)
-    return Report(surveyed, inputs.skipped, _noise(surveyed), domain, cost.of(surveyed, denoiser, scale))
+    return Report(surveyed, inputs.skipped, _noise(surveyed), domain, cost.of(surveyed, denoiser, scale), chosen.name)
 
 
 def _noise(surveyed: Survey) -> Noise | None:
@@ -114,12 +115,12 @@ def _domain(surveyed: Survey, denoiser: Denoiser) -> Domain | None:
     return Domain(surveyed.watch.images, surveyed.watch.foreign, list(sentences))
 
 
-def _compared(domain: Domain | None) -> list[str]:
+def _compared(domain: Domain | None, model: str) -> list[str]:
     if domain is None:
         return []
     if domain.findings:
         return [f"domain: {sentence}" for sentence in domain.findings]
-    return [f"domain: like the images that the champion was trained for (of {counted(domain.images, 'image')})"]
+    return [f"domain: like the images that {model} was trained for (of {counted(domain.images, 'image')})"]
 
 
 def _described(noise: Noise | None) -> str:
