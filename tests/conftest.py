@@ -39,7 +39,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # No test depends on how fast the machine is, nor on what an earlier run found.
 repeatable = {"deadline": None, "derandomize": True, "database": None}
 hypothesis_settings.register_profile("quick", max_examples=20, **repeatable)
-hypothesis_settings.register_profile("thorough", max_examples=200, **repeatable)  # in `make test-services`
+hypothesis_settings.register_profile("thorough", max_examples=100, **repeatable)  # in `make test-services`
 hypothesis_settings.register_profile("exhaustive", max_examples=1000, **repeatable)  # by hand: docs/testing.md
 hypothesis_settings.load_profile("quick")
 
