@@ -169,12 +169,12 @@ def test_what_is_said(plan):
     files |= {"5.jpg": encoded(picture(5, 128, 200, 3), "JPEG"), "notes.txt": b"", ".hidden.png": b""}
     made = plan(files, preset="documents", name="mine")
     assert made.lines == [
-        "6 images in 6 files: 5 PNG and 1 JPEG, 150 x 70 to 200 x 128, colour, 8 bits",
+        "6 images in 6 files: 5 PNG and 1 JPEG, 150 to 200 x 70 to 128, colour, 8 bits",
         "2 other files skipped",
         *[line for line in made.lines if line.startswith(("train: ", "val: ", "gate: ", "test: "))],
-        "preset documents: tiles of 128 x 70, levels of noise 0.0, 0.05, 0.1, 0.25",
+        "preset documents: tiles of 128 x 70, levels of noise 0.0, 0.05, 0.1, 0.25 of the range",
         *[line for line in made.lines if line.startswith("training conv: 1,000 tiles a second here, so ")],
-        "domain: mine, colour, 150 x 70 to 200 x 128 pixels",
+        "domain: mine, colour, 150 to 200 x 70 to 128 pixels",
     ]
     assert len(made.lines) == 9
     assert made.params.domain.images == f"images of {FOLDER}"
@@ -458,7 +458,7 @@ def test_noise_of_pairs_is_given(plan_pairs, preset, channels):
     assert (read.gate.sigma, list(read.gate.allowed_loss_db)) == (sigma, [str(sigma)])
     assert read.gate.floors_db == {str(sigma): pytest.approx(1 - 20 * math.log10(sigma), abs=0.06)}
     assert f"a noisy one of each: TIFF, {sigma} of the range apart (root mean square)" in made.lines
-    assert any(line.endswith(f", levels of noise {sigma}") for line in made.lines)
+    assert any(line.endswith(f", levels of noise {sigma} of the range") for line in made.lines)
     left_out = "left out: plain, fixed, random, which the preset trains with drawn noise"
     assert (left_out in made.lines) == (preset == presets.SMALL)
     assert all(
@@ -785,7 +785,7 @@ def test_what_needs_results_says_so_in_one_sentence(project: Pipeline, photos: P
 def test_a_dry_run_writes_nothing(project: Pipeline, photos: Path, tree):
     before = tree(project.root / "data"), status(project), (project.root / "params.yaml").read_bytes()
     done = project.run("denoise", "init", str(photos), "--dry-run", "--name", "mine")
-    assert done.stdout.splitlines()[-2].startswith("domain: mine, colour, 130 x 70 to 130 x 140 pixels")
+    assert done.stdout.splitlines()[-2].startswith("domain: mine, colour, 130 x 70 to 140 pixels")
     assert (tree(project.root / "data"), status(project), (project.root / "params.yaml").read_bytes()) == before
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from domain_denoiser import layout
-from domain_denoiser.base import temporary
+from domain_denoiser.base import progress, temporary
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import images, metrics, noisy_sets
 from domain_denoiser.core.seeds import derive
@@ -82,9 +82,9 @@ def decide(params: Params, model: str | None) -> Decision:
     _check_exported(best, files[best], graphs[best], params.seed)
     before, notes = None, []
     if present is not None:
-        before = _psnr(Graph(champions.graph(present), champions.GRAPH, threads), levels)
+        before = _psnr(Graph(champions.graph(present), champions.GRAPH, threads), "the champion", levels)
         notes = _as_recorded(present, before, gate_images)
-    restored = _psnr(graphs[best], levels)
+    restored = _psnr(graphs[best], best, levels)
     groups = _groups(params)
     filtered = beside.best(params.filters, _unrestored(levels), stages, gate_images, contents)
     figures = _figures(before, restored, filtered, params.seed, groups)
@@ -348,9 +348,10 @@ def _figures(
     return figures
 
 
-def _psnr(graph: Graph, levels: list[float]) -> dict[str, np.ndarray]:
+def _psnr(graph: Graph, name: str, levels: list[float]) -> dict[str, np.ndarray]:
     """PSNR in dB of each gate image, float64 [N], by noise level."""
-    return {sigma: _psnr_db(graph, corrupted, clean) for sigma, (clean, corrupted) in _pairs(levels).items()}
+    pairs = progress.track(_pairs(levels).items(), len(levels), f"the gate measures {name}", "noise levels")
+    return {sigma: _psnr_db(graph, corrupted, clean) for sigma, (clean, corrupted) in pairs}
 
 
 def _unrestored(levels: list[float]) -> dict[str, np.ndarray]:

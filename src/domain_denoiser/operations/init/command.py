@@ -61,7 +61,7 @@ def run(path: Path, options: Options) -> Iterator[str]:
         yield "nothing was written, as --dry-run says"
         return
     yield from applying.apply(planned.folder, planned.noisy, planned.content)
-    yield "all of it is staged; next:"
+    yield "all of it is staged, and that the results of the old domain are gone, which git keeps; next:"
     yield f"  git commit -m 'The domain {planned.params.domain.name}'"
     yield "  make repro"
 
@@ -106,7 +106,7 @@ def plan(path: Path, options: Options) -> Plan:
             for split, files in assigned.items()
         ),
         f"preset {preset}{'' if options.preset else ', by the images'}: tiles of {tile[1]} x {tile[0]}, "
-        f"levels of noise {', '.join(map(str, made.levels))}",
+        f"levels of noise {', '.join(map(str, made.levels))} of the range",
         *_left_out(without, paired is not None),
         f"training {presets.MEASURED}: {rate:,.0f} tiles a second here, so {counted(schedule.epochs, 'epoch')} of "
         f"{counted(schedule.tiles, 'tile')} {takes}",

@@ -60,9 +60,9 @@ class Survey:
         return self.images[0].bits
 
     def sizes(self) -> str:
-        """The smallest and the largest, width first."""
-        both = sorted((height * width, height, width) for height, width in {image.size for image in self.images})
-        return " to ".join(dict.fromkeys(f"{width} x {height}" for _, height, width in (both[0], both[-1])))
+        """From which to which, width first: `150 to 200 x 70`."""
+        heights, widths = zip(*(image.size for image in self.images))
+        return " x ".join(" to ".join(map(str, sorted({min(each), max(each)}))) for each in (widths, heights))
 
 
 def survey(folder: Folder, count: Callable[[int, int], None]) -> Survey:
