@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from domain_denoiser.base import signals
+from domain_denoiser.base import errors, signals
 from domain_denoiser.base.signals import Stopped
 
 
@@ -55,3 +55,12 @@ def test_an_error_inside_is_not_lost_when_a_signal_came():
         signal.raise_signal(signal.SIGTERM)
         raise RuntimeError("half way")
     assert isinstance(stopped.value.__context__, RuntimeError)
+
+
+def test_what_an_import_made_of_a_signal_is_that_signal(capsys):
+    with pytest.raises(SystemExit) as ended, errors.one_sentence():
+        try:
+            raise Stopped(signal.SIGTERM)
+        except Stopped as stopped:
+            raise ImportError("initialization failed") from stopped
+    assert (ended.value.code, capsys.readouterr().err) == (143, "error: stopped by SIGTERM\n")

@@ -15,6 +15,7 @@ import pytest
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.base.processes import Failed
 from domain_denoiser.operations import ray_cluster
+from domain_denoiser.operations.ray_cluster import Folders
 
 PATIENCE_S = 120
 ray_is_there = pytest.mark.skipif(
@@ -27,7 +28,7 @@ class OnlyThere(Exception):
         super().__init__(one)
 
 
-def three(note: Path, then: str) -> Iterator[int]:
+def three(folders: Folders, note: Path, then: str) -> Iterator[int]:
     try:
         yield from range(3)
         match then:
@@ -82,19 +83,30 @@ def test_it_ends_with_who_listens_and_clears_away(tmp_path):
     assert not psutil.pid_exists(int(note.read_text()))
 
 
-def test_an_address_where_nothing_listens_is_a_sentence():
+def test_an_address_where_nothing_listens_is_a_sentence(monkeypatch, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # nobody listens
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(Failed, match=f"Ray at '{address}' cannot be reached: .*refused"):
-            ray_cluster._reach(address)
-    with pytest.raises(Failed, match="Ray at '127.0.0.1:99999' cannot be reached"):
-        ray_cluster._reach("127.0.0.1:99999")
+            ray_cluster._reached(address)
+        started = tmp_path / "ray_current_cluster"
+        monkeypatch.setattr(ray_cluster, "STARTED", started)
+        with pytest.raises(Failed, match="no cluster of Ray was started on this machine"):
+            ray_cluster._reached("auto")
+        started.write_text(address)
+        with pytest.raises(Failed, match=f"Ray at '{address}' cannot be reached"):
+            ray_cluster._reached("auto")
+        taken.listen()
+        assert ray_cluster._reached(address) == ray_cluster._reached("auto") == address
+    for wrong in ("ray://127.0.0.1:10001", "here", "", ":1"):
+        with pytest.raises(BadInput, match=f"'{wrong}' is no cluster of Ray: local, auto or HOST:PORT is wanted"):
+            ray_cluster._reached(wrong)
 
 
-def connected() -> Iterator[int]:
+def connected(folders: Folders) -> Iterator[int]:
     """The process of Ray's own that has a task, and then wait for the task."""
-    with ray_cluster.connected(ray_cluster.LOCAL, 1):
+    os.environ["TMPDIR"] = folders.files
+    with ray_cluster.connected(folders, ray_cluster.LOCAL, 1):
         import ray
 
         yield next(one.pid for one in psutil.Process().children(recursive=True) if one.name() == "raylet")
@@ -109,19 +121,25 @@ def test_when_a_process_of_rays_own_ends_there_is_a_sentence():
         ray_cluster.apart(connected) as found,
     ):
         raylet = psutil.Process(next(found))
-        others = raylet.parent().children(recursive=True)
+        others, folders = raylet.parent().children(recursive=True), own_folders(raylet)
         raylet.kill()
         next(found)
     gone, left = psutil.wait_procs(others, PATIENCE_S)
-    assert not left
+    assert not left and not any(map(Path.exists, folders))
 
 
 @ray_is_there
 @pytest.mark.services
 def test_nothing_of_it_is_left_in_the_folder_of_temporary_files():
     with suppress(KeyError), ray_cluster.apart(connected) as found:
-        words = " ".join(psutil.Process(next(found)).cmdline())
-        [folder] = {Path(place) for place in re.findall(r"/tmp/denoise-\w+", words)}
-        assert folder.is_dir()
+        folders = own_folders(psutil.Process(next(found)))
         raise KeyError
-    assert not folder.exists()
+    assert not any(map(Path.exists, folders))
+
+
+def own_folders(raylet: psutil.Process) -> list[Path]:
+    """That of its cluster, and that of all its processes for temporary files."""
+    [own] = set(re.findall(r"/tmp/denoise-\w+", " ".join(raylet.cmdline())))
+    found = [Path(own), Path(raylet.environ()["TMPDIR"])]
+    assert found[0] != found[1] and all(map(Path.is_dir, found))
+    return found

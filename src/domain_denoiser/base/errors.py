@@ -39,6 +39,10 @@ def one_sentence() -> Iterator[None]:
         with heeded():
             try:
                 yield
+            except Exception as error:
+                if (stopped := _stopped(error)) is not None:
+                    raise stopped from error
+                raise
             finally:
                 _flush()  # what cannot be written any more is an error too
     except BadInput as error:
@@ -78,6 +82,13 @@ def one_line(text: str) -> str:
 def printable(text: str) -> str:
     """What no terminal takes for a command, and every encoding can say."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
+def _stopped(error: BaseException | None) -> Stopped | None:
+    """The signal that another error was made of: where it comes during an import, that fails."""
+    while not (error is None or isinstance(error, Stopped)):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _of_the_machine(error: OSError) -> str:

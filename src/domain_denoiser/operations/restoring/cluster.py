@@ -25,6 +25,7 @@ from domain_denoiser.base.errors import BadInput
 from domain_denoiser.domain.profile import Finding
 from domain_denoiser.operations import ray_cluster
 from domain_denoiser.operations.choosing import Chosen
+from domain_denoiser.operations.ray_cluster import Folders
 from domain_denoiser.operations.restoring import files, manifest, s3
 from domain_denoiser.operations.restoring.command import Options, negative
 from domain_denoiser.operations.restoring.files import Done, Note
@@ -93,8 +94,9 @@ def _rows(chosen: Chosen, items: Sequence[tuple[Job, bool]], options: Options) -
         yield (_checked(json.loads(row)) for row in rows)
 
 
-def _restored(chosen: Chosen, items: Sequence[tuple[Job, bool]], options: Options) -> Iterator[str]:
-    with ray_cluster.connected(options.ray, options.workers):
+def _restored(folders: Folders, chosen: Chosen, items: Sequence[tuple[Job, bool]], options: Options) -> Iterator[str]:
+    os.environ["TMPDIR"] = folders.files
+    with ray_cluster.connected(folders, options.ray, options.workers):
         import ray
         from ray.data import ActorPoolStrategy, DataContext, from_items
 

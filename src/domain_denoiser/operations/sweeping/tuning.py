@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from domain_denoiser.base import progress
 from domain_denoiser.base.processes import Failed
 from domain_denoiser.operations import ray_cluster
+from domain_denoiser.operations.ray_cluster import Folders
 from domain_denoiser.operations.sweeping import trial as running
 from domain_denoiser.operations.sweeping.spaces import BETTER, Sweep
 from domain_denoiser.operations.sweeping.trial import Given
@@ -64,13 +65,13 @@ def run(
 
 
 def _ended(
-    sweep: Sweep, given: Sequence[Given], cpus: int, gpus: int, address: str, workers: int | None
+    folders: Folders, sweep: Sweep, given: Sequence[Given], cpus: int, gpus: int, address: str, workers: int | None
 ) -> Iterator[Ended]:
     """Each trial when it has ended."""
     os.environ |= QUIET
     with (
-        ray_cluster.connected(address, None if workers is None else workers * cpus),
-        tempfile.TemporaryDirectory(prefix="denoise-") as folder,
+        ray_cluster.connected(folders, address, None if workers is None else workers * cpus),
+        tempfile.TemporaryDirectory(prefix="denoise-") as results,
         warnings.catch_warnings(action="ignore"),  # on the future of Tune
     ):
         import ray
@@ -91,7 +92,7 @@ def _ended(
                 max_concurrent_trials=workers,
             ),
             run_config=tune.RunConfig(
-                storage_path=folder,
+                storage_path=results,
                 name="sweep",
                 verbose=0,
                 callbacks=[_telling(ended)],
