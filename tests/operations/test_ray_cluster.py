@@ -4,6 +4,8 @@ import importlib.util
 import os
 import re
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -135,6 +137,29 @@ def test_nothing_of_it_is_left_in_the_folder_of_temporary_files():
         folders = own_folders(psutil.Process(next(found)))
         raise KeyError
     assert not any(map(Path.exists, folders))
+
+
+def listen() -> None:
+    """In a process that is killed: say which folders there are, and wait."""
+    with ray_cluster.apart(connected) as found:
+        print(*own_folders(psutil.Process(next(found))), flush=True)
+        next(found)
+
+
+@ray_is_there
+@pytest.mark.services
+def test_nor_if_the_one_that_listens_is_killed():
+    program = "import test_ray_cluster; test_ray_cluster.listen()"
+    environment = os.environ | {"PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{os.environ['PYTHONPATH']}"}
+    words = (sys.executable, "-c", program)
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as listening:
+        folders = [Path(word) for word in listening.stdout.readline().split()]
+        assert len(folders) == 2
+        listening.kill()
+    deadline = time.monotonic() + PATIENCE_S
+    while any(map(Path.exists, folders)):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def own_folders(raylet: psutil.Process) -> list[Path]:

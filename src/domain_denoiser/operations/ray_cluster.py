@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import secrets
+import shutil
 import signal
 import socket
 import tempfile
@@ -38,7 +39,7 @@ ALONE = {
 
 
 class Folders(NamedTuple):
-    """They end with the processes, whatever ends these."""
+    """They end with the two processes, whichever of them is killed."""
 
     own: str  # of Ray. Not in TMPDIR: the path of a socket in it may have 107 bytes at most
     files: str  # for temporary files of processes that Ray kills as they write
@@ -96,14 +97,14 @@ def _told(said: Connection) -> Iterator[Said]:
         yield what
 
 
-def _tell(listener: Connection, work: Callable[..., Iterator[object]], *arguments: object) -> None:
+def _tell(listener: Connection, work: Callable[..., Iterator[object]], folders: Folders, *arguments: object) -> None:
     os.setsid()  # Ctrl-C is for the process that listens, which ends this one
     for output in (1, 2):  # Ray says how much it says, in C++ too
         os.dup2(os.open(os.devnull, os.O_WRONLY), output)
     threading.Thread(target=_end_with, args=(listener,), daemon=True).start()
     with suppress(signals.Stopped, BrokenPipeError), signals.heeded():
         try:
-            for what in work(*arguments):
+            for what in work(folders, *arguments):
                 listener.send((False, what))
             listener.send((True, None))
         except ConnectionError as error:
@@ -112,6 +113,8 @@ def _tell(listener: Connection, work: Callable[..., Iterator[object]], *argument
             listener.send((True, error))
         except Exception:  # its class may be known here alone
             listener.send((True, RuntimeError(f"a process of Ray ended: {traceback.format_exc()}")))
+    for folder in folders:  # the one that listens may have been killed
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _end_with(listener: Connection) -> None:
