@@ -63,35 +63,41 @@ def _trained() -> list[str]:
     return choosing.names_here()
 
 
+# Of the commands that look at images as `denoise restore` does.
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        autocompletion=_trained,
+        metavar="NAME|FOLDER|FILE",
+        help="A model under models/, a folder with a model, or a .onnx file; else the champion.",
+    ),
+]
+ProjectOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        envvar="DENOISE_PROJECT",
+        help="The project that has the model; else the one around the working directory.",
+    ),
+]
+RangeOption = Annotated[
+    str,
+    typer.Option("--range", metavar="LOW,HIGH", help="The values of float images that stand for black and white."),
+]
+
+
 @app.command()
 def restore(
     sources: Annotated[list[Path], typer.Argument(metavar="INPUT", help="An image file or a folder; several of them.")],
     target: Annotated[
         Path, typer.Argument(metavar="OUTPUT", help="A file for one file, a new or empty folder for all else.")
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            autocompletion=_trained,
-            metavar="NAME|FOLDER|FILE",
-            help="A model under models/, a folder with a model, or a .onnx file; else the champion.",
-        ),
-    ] = None,
-    project: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            envvar="DENOISE_PROJECT",
-            help="The project that has the model; else the one around the working directory.",
-        ),
-    ] = None,
+    model: ModelOption = None,
+    project: ProjectOption = None,
     invert: Annotated[
         bool, typer.Option("--invert", help="Dark strokes on a light ground: restore the negative.")
     ] = False,
-    value_range: Annotated[
-        str,
-        typer.Option("--range", metavar="LOW,HIGH", help="The values of float images that stand for black and white."),
-    ] = "0,1",
+    value_range: RangeOption = "0,1",
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Go on with a folder: leave what is there.")
     ] = False,
@@ -143,26 +149,9 @@ def restore(
 @app.command()
 def inspect(
     sources: Annotated[list[Path], typer.Argument(metavar="PATH", help="An image file or a folder; several of them.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            autocompletion=_trained,
-            metavar="NAME|FOLDER|FILE",
-            help="What would restore them, as of `denoise restore`; else the champion.",
-        ),
-    ] = None,
-    project: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            envvar="DENOISE_PROJECT",
-            help="The project that has the model; else the one around the working directory.",
-        ),
-    ] = None,
-    value_range: Annotated[
-        str,
-        typer.Option("--range", metavar="LOW,HIGH", help="The values of float images that stand for black and white."),
-    ] = "0,1",
+    model: ModelOption = None,
+    project: ProjectOption = None,
+    value_range: RangeOption = "0,1",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what images are, and how noisy, before restoring.

@@ -61,7 +61,7 @@ def run(path: Path, options: Options) -> Iterator[str]:
         yield "nothing was written, as --dry-run says"
         return
     yield from applying.apply(planned.folder, planned.noisy, planned.content)
-    yield "all of it is staged, and that the results of the old domain are gone, which git keeps; next:"
+    yield "all of it is staged; the results of the old domain are removed here, and git still has them; next:"
     yield f"  git commit -m 'The domain {planned.params.domain.name}'"
     yield "  make repro"
 
