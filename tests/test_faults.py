@@ -288,11 +288,12 @@ def test_a_command_that_is_stopped_stops_what_it_started() -> None:
 def test_a_verification_that_is_stopped_stops_what_it_computes(command: str, again: bool) -> None:
     program = (
         "from concurrent.futures import ThreadPoolExecutor\nfrom domain_denoiser.base.errors import one_sentence\n"
+        "from domain_denoiser.base.signals import awaited\n"
         "from domain_denoiser.runs.dvc_lock import Stage\nfrom domain_denoiser.operations.verify import cleanroom\n"
         f"""stage = Stage('evaluate', "echo $$ $PWD > /proc/$PPID/fd/1; {command}", {{}}, {{}}, {{}})\n"""
         "cleanroom.PATIENCE_S = 1.0\n"
         "with one_sentence(), ThreadPoolExecutor(2) as threads, cleanroom.opened() as room:\n"
-        "    list(threads.map(lambda _: room.run(stage, None), range(5)))"
+        "    awaited([threads.submit(room.run, stage, None) for _ in range(5)])"
     )
     with started("-u", "-c", program, cwd=ROOT) as running:
         told = [running.stdout.readline().split(maxsplit=1) for _ in range(2)]

@@ -1,4 +1,6 @@
 import signal
+import threading
+from concurrent.futures import Future
 
 import pytest
 
@@ -23,6 +25,19 @@ def test_a_signal_is_an_exception_that_no_handler_of_errors_stops(number):
             pytest.fail("it was taken for an error")
     assert (stopped.value.number, str(stopped.value)) == (number, number.name)
     assert signal.getsignal(number) is signal.SIG_IGN  # the program is ending
+
+
+def test_a_signal_that_does_not_interrupt_a_wait_is_heeded_all_the_same():
+    """As one does not that comes just before the wait, or that another thread takes: this one is easier to have."""
+    endless = Future()
+    limit = threading.Timer(30, endless.set_result, (None,))
+    takes = threading.Timer(0.2, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM))
+    with pytest.raises(Stopped), signals.heeded():
+        takes.start()
+        limit.start()
+        signals.awaited([endless])
+    limit.cancel()
+    assert not endless.done()
 
 
 def test_what_was_ignored_stays_ignored():

@@ -2,11 +2,13 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+HEEDED_EVERY_S = 0.5
 
 
 class Stopped(BaseException):
@@ -63,3 +65,13 @@ def undisturbed() -> Iterator[None]:
                 signal.signal(number, handler)
         if came:
             signal.raise_signal(came[0])
+
+
+def awaited(futures: Collection[Future]) -> None:
+    """Wait until all have ended, and heed signals meanwhile. For the main thread.
+
+    CPython looks for signals before it waits for a lock, and a signal interrupts the wait. One that comes between the
+    two, where several threads are busy, is heeded only when the wait ends. So no single wait is long.
+    """
+    while wait(futures, HEEDED_EVERY_S).not_done:
+        pass

@@ -7,6 +7,7 @@ from pathlib import Path
 from domain_denoiser import layout
 from domain_denoiser.base import processes
 from domain_denoiser.base.errors import BadInput
+from domain_denoiser.base.signals import awaited
 from domain_denoiser.operations.checks import OK, Check
 from domain_denoiser.operations.verify import cleanroom, fixes, hashing, tolerance
 from domain_denoiser.operations.verify.inventory import Output
@@ -35,8 +36,9 @@ def check(
     made = [output for output in outputs if output.stage in {stage.name for stage in again}]
     with ThreadPoolExecutor(at_once) as threads, cleanroom.opened() as room:
         unable = {stage.name: _unable(stage, broken, outputs, made, room) for stage in again}
-        running = [stage for stage in evaluations if unable[stage.name] is None]
-        unable |= zip((stage.name for stage in running), threads.map(lambda stage: _run(stage, room), running))
+        running = {s.name: threads.submit(_run, s, room) for s in evaluations if unable[s.name] is None}
+        awaited(running.values())
+        unable |= {name: run.result() for name, run in running.items()}
         for stage in again:
             if stage not in evaluations and unable[stage.name] is None:  # it reads what those have written
                 unable[stage.name] = _run(stage, room)
