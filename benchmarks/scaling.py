@@ -22,6 +22,7 @@ from typing import NamedTuple
 import measure
 import numpy as np
 import torch
+import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 from restoring_scale import family, memory_mb
@@ -161,7 +162,7 @@ def write_history(root: Path, count: int) -> None:
                 out["md5"] = checksum.md5(content.encode())
         files = {
             "params.yaml": f"{before}    learning_rate: {rate}\n{after}",
-            "dvc.lock": json.dumps(lock),
+            "dvc.lock": yaml.dump(lock, Dumper=yaml.CSafeDumper, sort_keys=False, width=1_000),
             f"{folder}/{layout.HISTORY}": history,
         }
         stream.append(f"commit refs/heads/main\ncommitter benchmark <benchmark@example.org> {number} +0000\ndata 0\n")

@@ -1,6 +1,7 @@
 """`denoise sync`: the tracking store is made to agree with dvc.lock, of the working directory or of commits."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from domain_denoiser import layout
@@ -298,13 +299,17 @@ def _md5_at(commit: str, path: str, read: str) -> str | None:
 
     read: what the stage read; it is given back for what DVC keeps, not git, such as a dataset.
     """
-    if listings.is_folder(read):
-        files = revisions.folder(commit, path)
-        found = None if files is None else listings.of_contents(files)
-    else:
-        content = revisions.show(commit, path)
-        found = None if content is None else checksum.md5(content)
+    found = _md5_in_git(commit, path, listings.is_folder(read))
     return read if found is None and layout.is_dataset(path) else found
+
+
+@lru_cache(maxsize=4_096)  # the trainings of a commit read much the same code
+def _md5_in_git(commit: str, path: str, as_folder: bool) -> str | None:
+    if as_folder:
+        files = revisions.folder(commit, path)
+        return None if files is None else listings.of_contents(files)
+    content = revisions.show(commit, path)
+    return None if content is None else checksum.md5(content)
 
 
 def _params_at(commit: str, file: str) -> object:
