@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -22,7 +23,6 @@ from typing import NamedTuple
 import measure
 import numpy as np
 import torch
-import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 from restoring_scale import family, memory_mb
@@ -45,6 +45,7 @@ COMPARE = "denoise compare HEAD~1"
 FOLDERS = 1_000  # images in each
 PART = 10_000  # images in memory
 LOOK_S = 0.5  # between two looks at the memory, each of which takes some milliseconds
+RATE = 0.002  # of `conv` in params.yaml
 SAMPLE, TRAINED = 2_000, 2_560  # images whose restoring and storing, and whose training, are measured
 SIGMA, MILLION, BILLION, BLOCK = 0.5, 10**6, 10**9, 4_096  # BLOCK: bytes that a file takes of the disk at least
 
@@ -148,21 +149,25 @@ def write_history(root: Path, count: int) -> None:
     git = ("git", "-c", "user.name=benchmark", "-c", "user.email=benchmark@example.org")
     for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "The project")):
         subprocess.run([*git, *words], cwd=root, check=True)
-    lock, folder = plain_yaml.load((root / "dvc.lock").read_bytes()), layout.MODELS / "conv"
-    stage, told = lock["stages"]["train@conv"], (root / folder / layout.HISTORY).read_text()
-    before, _, after = (root / "params.yaml").read_text().rpartition("    learning_rate: 0.002\n")
+    lock, folder = (root / "dvc.lock").read_text(), layout.MODELS / "conv"
+    outs = plain_yaml.load(lock.encode())["stages"]["train@conv"]["outs"]
+    told = (root / folder / layout.HISTORY).read_text()
+    set_rate = "learning_rate: {}\n".format
+    stages = re.split(r"^(?=  \S)", lock, flags=re.MULTILINE)
+    place = next(index for index, text in enumerate(stages) if text.startswith("  train@conv:"))
+    before, _, after = (root / "params.yaml").read_text().rpartition(set_rate(RATE))
     stream = []
     for number in range(count):
         rate = round(0.001 + number * 1e-6, 6)
         history = f"{told}6,{round(0.01 + number * 1e-6, 6)},{told.splitlines()[-1].split(',', 2)[2]}\n"
-        stage["params"]["params.yaml"]["models.conv"]["learning_rate"] = rate
-        for out in stage["outs"]:
+        stage = stages[place].replace(set_rate(RATE), set_rate(rate))
+        for out in outs:
             if not out["path"].endswith(layout.PLATFORM):
                 content = history if out["path"].endswith(layout.HISTORY) else f"{out['path']} {number}"
-                out["md5"] = checksum.md5(content.encode())
+                stage = stage.replace(out["md5"], checksum.md5(content.encode()))
         files = {
-            "params.yaml": f"{before}    learning_rate: {rate}\n{after}",
-            "dvc.lock": yaml.dump(lock, Dumper=yaml.CSafeDumper, sort_keys=False, width=1_000),
+            "params.yaml": f"{before}{set_rate(rate)}{after}",
+            "dvc.lock": "".join([*stages[:place], stage, *stages[place + 1 :]]),
             f"{folder}/{layout.HISTORY}": history,
         }
         stream.append(f"commit refs/heads/main\ncommitter benchmark <benchmark@example.org> {number} +0000\ndata 0\n")

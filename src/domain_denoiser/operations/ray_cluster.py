@@ -84,6 +84,8 @@ def apart(work: Callable[..., Iterator[Said]], *arguments: object) -> Iterator[I
 def _told(said: Connection) -> Iterator[Said]:
     while True:
         try:
+            while not said.poll(signals.HEEDED_EVERY_S):  # as `signals.awaited`, and for the same reason
+                pass
             ended, what = said.recv()
         except (EOFError, ConnectionError) as error:
             raise Failed(
