@@ -340,6 +340,7 @@ def test_a_file_that_is_dropped_is_restored_and_saved(page: Page, champion: Deno
         assert apart(np.asarray(saved.convert("L")), champion(noisy)) <= 1
 
 
+@pytest.mark.mnist  # whose champion restores
 @pytest.mark.parametrize("width", [400, 1280])
 def test_the_page_of_other_images_begins_with_a_file(
     browser: Browser, other_address: str, root: Path, champion: Denoiser, width: int
