@@ -101,7 +101,7 @@ def test_an_address_where_nothing_listens_is_a_sentence(monkeypatch, tmp_path):
         taken.listen()
         assert ray_cluster._reached(address) == ray_cluster._reached("auto") == address
     for wrong in ("ray://127.0.0.1:10001", "here", "", ":1"):
-        with pytest.raises(BadInput, match=f"'{wrong}' is no cluster of Ray: local, auto or HOST:PORT is wanted"):
+        with pytest.raises(BadInput, match=f"'{wrong}' is no cluster of Ray: local, auto or HOST:PORT is expected"):
             ray_cluster._reached(wrong)
 
 

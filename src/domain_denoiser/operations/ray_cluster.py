@@ -181,7 +181,7 @@ def _reached(address: str) -> str:
             raise Failed("no cluster of Ray was started on this machine: `ray start --head`, or name HOST:PORT")
     host, _, port = found.rpartition(":")
     if not host or "/" in host or not port.isdecimal():
-        raise BadInput(f"{found!r} is no cluster of Ray: local, auto or HOST:PORT is wanted")
+        raise BadInput(f"{found!r} is no cluster of Ray: local, auto or HOST:PORT is expected")
     try:
         socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
     except (OSError, OverflowError) as error:
