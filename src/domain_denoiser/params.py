@@ -205,7 +205,7 @@ class Training(Strict):
     initialisation: Literal["xavier", "kaiming", "orthogonal", "pytorch"]
     noise: Literal["fresh", "frozen"]
     crop: Annotated[int, Field(ge=8, le=4096)] | None  # side of the part of an image that an epoch sees
-    augment: bool  # flips and quarter turns
+    augment: bool  # flips, quarter turns, and where noise is drawn on images of colour, an exchange of their channels
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     batch_size: Count
     loss: Literal["mse", "rmse", "log_mse"]

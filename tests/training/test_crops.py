@@ -1,5 +1,7 @@
 """The parts of images that an epoch sees lie inside, and every place and every symmetry comes up."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -26,8 +28,8 @@ def places(count: int, *channels: int, dtype: torch.dtype = torch.float32) -> to
     return each.expand(count, *channels, HEIGHT, WIDTH).clone()
 
 
-def drawn(shape: tuple[int, ...], side: int | None, augment: bool, seed: int = 0) -> Crops:
-    return Crops.draw(shape, side, augment, torch.Generator().manual_seed(seed))
+def drawn(shape: tuple[int, ...], side: int | None, augment: bool, exchange: bool = False, seed: int = 0) -> Crops:
+    return Crops.draw(shape, side, augment, exchange, torch.Generator().manual_seed(seed))
 
 
 def square_symmetries(image: np.ndarray) -> list[np.ndarray]:
@@ -73,6 +75,25 @@ def test_all_eight_symmetries_come_up_equally_often():
     assert (times - count / 8).abs().max() < 6 * (count / 8) ** 0.5
 
 
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
+def test_all_six_orders_of_the_colours_come_up_equally_often(dtype):
+    count = 6000
+    one = torch.tensor([10, 20, 30]).view(3, 1, 1).expand(3, 8, 8).to(dtype)
+    seen = drawn((count, 3, 8, 8), None, augment=False, exchange=True)(
+        one.expand(count, 3, 8, 8).clone(), torch.arange(count)
+    )
+    assert seen.dtype == dtype
+    found, times = seen[:, :, 0, 0].long().unique(dim=0, return_counts=True)
+    assert found.tolist() == sorted(map(list, itertools.permutations([10, 20, 30])))
+    assert (times - count / 6).abs().max() < 6 * (count / 6) ** 0.5
+
+
+def test_the_places_do_not_depend_on_whether_colours_are_exchanged():
+    whole = places(50, 3)
+    one, other = (drawn(whole.shape, 6, augment=True, exchange=exchange) for exchange in (False, True))
+    assert one(whole, torch.arange(50)).equal(other(whole, torch.arange(50)))  # whose three channels are alike
+
+
 def test_a_part_as_large_as_the_image_is_the_image():
     whole = places(4)[:, :, :HEIGHT]
     assert drawn(whole.shape, HEIGHT, augment=False)(whole, torch.arange(4)).equal(whole)
@@ -97,7 +118,7 @@ def test_without_side_and_symmetries_images_are_as_they_are(dtype):
 )
 def test_what_an_image_shows_depends_on_no_other_image_of_its_batch(height, width, side, augment, seed):
     whole = torch.rand(5, height, width, generator=torch.Generator().manual_seed(1))
-    crops = drawn(whole.shape, side, augment, seed)
+    crops = drawn(whole.shape, side, augment, seed=seed)
     together = crops(whole, torch.arange(5))
     alone = torch.cat([crops(whole, torch.tensor([at])) for at in (3, 1, 4, 0, 2)])
     assert together[[3, 1, 4, 0, 2]].equal(alone)
@@ -156,6 +177,27 @@ def test_fresh_noise_lies_on_the_part_that_is_seen(make_settings):
     settings = make_settings(noise="fresh", crop=8, augment=True)
     noisy, wanted = epoch_of(Images(clean[:, None], clean[:, None]), settings, faint)
     assert 0.0009 < (noisy - wanted).std() < 0.0011
+
+
+def colours(count: int) -> torch.Tensor:
+    """Images [N, 3, 8, 8], each red, green or blue all over, by its number."""
+    return torch.eye(3).repeat(count, 1)[:count, :, None, None].expand(count, 3, 8, 8).mul(150).to(torch.uint8)
+
+
+def test_clean_and_noisy_images_have_the_same_colours_exchanged(make_settings):
+    clean = colours(300)
+    noisy, wanted = epoch_of(Images(clean, clean + 30), make_settings(noise="frozen", augment=True), FIXED)
+    assert ((noisy - wanted) * 255).round().equal(torch.full_like(wanted, 30.0))
+    order = torch.randperm(300, generator=generator("cpu", 2018, "order", 2))
+    assert (wanted != images.scaled(clean[order])).any()
+
+
+@pytest.mark.parametrize(("augment", "regime"), [(True, GIVEN), (False, FIXED)], ids=["pairs", "augment: false"])
+def test_colours_stay_as_they_are(make_settings, augment, regime):
+    clean = colours(60)
+    _, seen = epoch_of(Images(clean, clean), make_settings(noise="frozen", augment=augment), regime)
+    order = torch.randperm(60, generator=generator("cpu", 2018, "order", 2))
+    assert seen.equal(images.scaled(clean[order]))
 
 
 def test_equal_seed_and_epoch_see_equal_parts_and_others_do_not(cropping):

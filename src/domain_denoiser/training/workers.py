@@ -19,6 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from domain_denoiser.base import signals
 from domain_denoiser.base.errors import BadInput, end, one_sentence
 from domain_denoiser.base.one_writer import RUNNING
 from domain_denoiser.params import TrainingCompute
@@ -85,7 +86,7 @@ def launch(train: Train, name: str, on: TrainingCompute) -> None:
     # Daemons: multiprocessing waits for others at its end, whatever happens.
     context = multiprocessing.start_processes(_work, arguments, on.workers, join=False, daemon=True)
     try:
-        while not context.join():
+        while not context.join(signals.HEEDED_EVERY_S):  # in parts, as in `signals.awaited`
             pass
     except multiprocessing.ProcessExitedException as error:
         _tell(error.error_index, error.exit_code, on.workers, folder)
