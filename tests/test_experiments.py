@@ -1,4 +1,4 @@
-"""DVC's experiments, one after another and from a queue with two workers: each is a run with its name."""
+"""DVC's experiments, one after another and from a queue: each is a run with its name, and uses its own source."""
 
 import subprocess
 import time
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
-from pipeline import BIN, Pipeline, clean_environment
+from pipeline import BIN, PATIENCE_S, Pipeline, clean_environment
 
 from domain_denoiser.runs import dvc_lock, revisions
 
@@ -22,8 +22,18 @@ def names_by_key(pipeline: Pipeline) -> dict[str, str]:
     return {run.data.tags["key"]: run.data.tags.get("experiments", "") for run in runs}
 
 
-def wait_for_queue(pipeline: Pipeline) -> None:
-    deadline = time.monotonic() + 240
+def run_queue(pipeline: Pipeline, workers: int) -> None:
+    """Start DVC's queue, and wait until it has run what is in it.
+
+    The real one, as its workers outlive it, and with a file for what they say: a pipe would be read until they end, and
+    that they do not always.
+    """
+    command = (BIN / "dvc", "queue", "start", "--jobs", str(workers))
+    with (pipeline.root.parent / "said").open("w") as said:
+        subprocess.run(
+            command, cwd=pipeline.root, env=clean_environment(pipeline.root), check=True, stdout=said, stderr=said
+        )
+    deadline = time.monotonic() + PATIENCE_S
     while any(state in (said := pipeline.run("dvc", "queue", "status").stdout) for state in ("Queued", "Running")):
         assert time.monotonic() < deadline, said
         time.sleep(3)
@@ -36,13 +46,7 @@ def test_every_experiment_is_a_run_with_its_name(pipeline: Pipeline, tmp_path: P
     before = names_by_key(changed)
     for name, epochs in (("queued-a", 3), ("queued-b", 4), ("queued-c", 6)):
         changed.run("dvc", "exp", "run", "--queue", "--name", name, "-S", f"models.fixed.epochs={epochs}")
-    # The real one, as its workers outlive it, and with files for what they say: a pipe would be read until they end.
-    started = (BIN / "dvc", "queue", "start", "--jobs", "2")
-    with (tmp_path / "said").open("w") as said:
-        subprocess.run(
-            started, cwd=changed.root, env=clean_environment(changed.root), check=True, stdout=said, stderr=said
-        )
-    wait_for_queue(changed)
+    run_queue(changed, workers=2)
     changed.run("dvc", "exp", "run", "--name", "here", "-S", "models.fixed.epochs=5")
     changed.run("denoise", "sync", "--all-commits")
 
@@ -72,3 +76,21 @@ def test_every_experiment_is_a_run_with_its_name(pipeline: Pipeline, tmp_path: P
         "queued-c": "queued-c",
         "here": "here",
     }
+
+
+@pytest.mark.services
+def test_a_queued_experiment_uses_the_source_of_its_own_copy(pipeline: Pipeline, tmp_path: Path) -> None:
+    changed = pipeline.copy(tmp_path / "copy")
+    source = changed.root / "src/domain_denoiser/training/loop.py"
+    before = source.read_text()
+    changed_line = before.replace("return peak * 0.5 * (1.0 + math.cos(math.pi * (done - 0.2) / 0.8))", "return 0.125")
+    assert changed_line != before
+    source.write_text(changed_line)
+    changed.run("dvc", "exp", "run", "--queue", "--name", "other-source")
+    source.write_text(before)
+    run_queue(changed, workers=1)
+    listed = changed.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
+    [ref] = [name for name in listed if name.endswith("/other-source")]
+    history = changed.run("git", "show", f"{ref}:models/plain/history.csv").stdout
+    assert history.splitlines()[-1].endswith(",0.125")
+    assert not (changed.root / "models/plain/history.csv").read_text().splitlines()[-1].endswith(",0.125")

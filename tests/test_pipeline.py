@@ -11,7 +11,7 @@ import pandas
 import pytest
 import torch
 from mlflow.tracking import MlflowClient
-from pipeline import BIN, Pipeline
+from pipeline import Pipeline
 
 from domain_denoiser.runs import dvc_lock
 
@@ -223,24 +223,6 @@ def test_a_failed_stage_leaves_nothing_half_written(changed: Pipeline) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: data/noisy/fixed/train.npy is not a .npy array")
     assert not (changed.root / "models/fixed").exists()
-
-
-@pytest.mark.services
-def test_a_queued_experiment_uses_the_source_of_its_own_copy(changed: Pipeline) -> None:
-    source = changed.root / "src/domain_denoiser/training/loop.py"
-    before = source.read_text()
-    changed_line = before.replace("return peak * 0.5 * (1.0 + math.cos(math.pi * (done - 0.2) / 0.8))", "return 0.125")
-    assert changed_line != before
-    source.write_text(changed_line)
-    changed.run("dvc", "exp", "run", "--queue", "--name", "other-source")
-    source.write_text(before)
-    changed.run(str(BIN / "dvc"), "queue", "start")  # the real one, as it leaves its workers behind
-    changed.run("dvc", "queue", "logs", "other-source", "--follow", check=False)
-    listed = changed.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
-    [ref] = [name for name in listed if name.endswith("/other-source")]
-    history = changed.run("git", "show", f"{ref}:models/plain/history.csv").stdout
-    assert history.splitlines()[-1].endswith(",0.125")
-    assert not (changed.root / "models/plain/history.csv").read_text().splitlines()[-1].endswith(",0.125")
 
 
 def test_fresh_names_what_would_run(pipeline: Pipeline, tmp_path: Path) -> None:

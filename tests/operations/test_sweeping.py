@@ -363,6 +363,25 @@ def test_killed_in_the_middle_it_goes_on_and_trains_nothing_twice(project):
     }
 
 
+def test_of_a_trial_that_was_killed_stays_what_it_can_go_on_from(tmp_path, monkeypatch):
+    """Its checkpoint, and the clone only if the training in it had ended."""
+    top, root = tmp_path / "repository", tmp_path / "repository/project"
+    root.mkdir(parents=True)
+    monkeypatch.chdir(root)
+    trained, halfway = (
+        trial.Given(str(root), str(top), "cache", "0" * 40, name, "fixed", "fixed", 3, [])
+        for name in ("trained", "halfway")
+    )
+    for one in (trained, halfway):
+        (one.project / "models/fixed").mkdir(parents=True)
+        (one.clone.parent / "state").mkdir()
+        one.clone.parent.with_suffix(".lock").touch()
+    (trained.project / "models/fixed/platform.json").touch()
+    trial.wait_for([trained, halfway])
+    assert (trained.project / "models/fixed/platform.json").exists()
+    assert [path.name for path in halfway.clone.parent.iterdir()] == ["state"]
+
+
 @ray_is_there
 @pytest.mark.services
 def test_asha_ends_the_worse_ones_and_a_signal_all_of_them(project):

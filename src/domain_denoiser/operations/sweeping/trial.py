@@ -49,6 +49,25 @@ class Given(NamedTuple):
     epochs: int
     overrides: list[str]
 
+    @property
+    def clone(self) -> Path:
+        """Of the repository, for this trial alone."""
+        return Path(self.root) / place(self.commit, self.name) / "clone"
+
+    @property
+    def project(self) -> Path:
+        """The project in the clone: the repository may begin above it."""
+        return self.clone / Path(self.root).relative_to(self.top)
+
+    def complete(self) -> bool:
+        """Whether the training has written all that it writes: this is the last of it."""
+        return (self.project / layout.MODELS / self.model / layout.PLATFORM).exists()
+
+    def clear(self) -> None:
+        """Remove the clone, but for what DVC has not taken yet. The checkpoint lies beside it."""
+        if not self.complete():
+            shutil.rmtree(self.clone, ignore_errors=True)
+
 
 def project(commit: str) -> dict[str, str]:
     """What all trials are told of the project in the working directory."""
@@ -125,11 +144,12 @@ def failure(commit: str, name: str) -> str | None:
 
 
 def wait_for(given: Iterable[Given]) -> None:
-    """Wait until none of these trials runs any more."""
-    for lock in (_lock(one.commit, one.name) for one in given):
+    """Wait until none of these trials runs any more. Of one that was killed at its end the clone goes here."""
+    for one in given:
+        lock = _lock(one.commit, one.name)
         if lock.exists():
             with FileLock(lock):
-                pass
+                one.clear()
 
 
 def place(commit: str, name: str) -> Path:
@@ -155,18 +175,19 @@ def main() -> None:
         if not (more := os.read(0, 1)):
             return
         line += more
-    training = _Telling(Given(**json.loads(line)), told)
-    threading.Thread(target=_end_with_input, args=(training,), daemon=True).start()
+    given = Given(**json.loads(line))
+    training = _Telling(given, told)
+    threading.Thread(target=_end_with_input, args=(given, training.stopped), daemon=True).start()
     with suppress(KeyboardInterrupt):
         training.run()
 
 
-def _end_with_input(training: "_Telling") -> None:
+def _end_with_input(given: Given, stopped: threading.Event) -> None:
     """End the whole process group when nobody holds the other end of the pipe any more."""
     while os.read(0, 1):
         pass
-    if not training.complete():  # else there is little left to do, and it would be done again
-        training.stopped.set()
+    if not given.complete():  # else there is little left to do, and it would be done again
+        stopped.set()
         os.killpg(0, signal.SIGINT)
     time.sleep(GRACE_S)
     os.killpg(0, signal.SIGKILL)
@@ -178,7 +199,7 @@ class _Telling:
     def __init__(self, given: Given, told: TextIO) -> None:
         self._given, self._told, self._known = given, told, 0
         self._place = Path(given.root) / place(given.commit, given.name)
-        self._clone, self._state = self._place / "clone", self._place / "state"
+        self._state = self._place / "state"
         self._ended, self.stopped = threading.Event(), threading.Event()
 
     def run(self) -> None:
@@ -186,10 +207,6 @@ class _Telling:
         os.chdir(self._given.root)
         with FileLock(_lock(self._given.commit, self._given.name)):
             self._run()
-
-    def complete(self) -> bool:
-        """Whether the training has written all that it writes: this is the last of it."""
-        return (self._project / layout.MODELS / self._given.model / layout.PLATFORM).exists()
 
     def _run(self) -> None:
         self._place.mkdir(parents=True, exist_ok=True)  # what waited for another may find that gone
@@ -209,16 +226,10 @@ class _Telling:
                 os.chdir(self._given.root)
                 self._ended.set()
                 telling.join()
-                if not self.complete():
-                    shutil.rmtree(self._clone, ignore_errors=True)
+                self._given.clear()
         if commit is not None:
             shutil.rmtree(self._place, ignore_errors=True)
             self._tell(history(commit, self._given.model))
-
-    @property
-    def _project(self) -> Path:
-        """The project in the clone: the repository may begin above it."""
-        return self._clone / Path(self._given.root).relative_to(self._given.top)
 
     def _follow(self) -> None:
         """Tell of each epoch but the last, after which there is still something to do."""
@@ -237,16 +248,16 @@ class _Telling:
         """Train, or take the training from DVC's cache. Returns the commit of the experiment."""
         given = self._given
         self._make()
-        os.chdir(self._project)
+        os.chdir(given.project)
         # The run belongs into the project's store, with the name of the experiment (runs/live.py).
         os.environ |= {"DVC_ROOT": given.root, "DVC_EXP_NAME": given.name, "DVC_EXP_BASELINE_REV": given.commit}
-        os.environ["DVC_SITE_CACHE_DIR"] = str(self._clone / ".dvc-site")
+        os.environ["DVC_SITE_CACHE_DIR"] = str(given.clone / ".dvc-site")
         stage = f"train@{given.model}"
         for said in recover.fix():
             print(said, file=sys.stderr)
         with dvc_project.opened() as repo:
             repo.checkout(targets=[f"corrupt@{given.regime}"], with_deps=True, force=True, allow_missing=True)
-            if self.complete():  # killed after its training had ended, before DVC took it
+            if given.complete():  # killed after its training had ended, before DVC took it
                 repo.commit(stage, force=True)
             else:
                 repo.reproduce(targets=[stage], allow_missing=True)
@@ -260,15 +271,15 @@ class _Telling:
     def _make(self) -> None:
         """The clone, with the trial's settings and DVC's cache of the project; what is there is used."""
         given = self._given
-        if (self._clone / ".git").exists() and (self._clone / ".git/HEAD").read_text().strip() == given.commit:
+        if (given.clone / ".git").exists() and (given.clone / ".git/HEAD").read_text().strip() == given.commit:
             return
-        shutil.rmtree(self._clone, ignore_errors=True)
+        shutil.rmtree(given.clone, ignore_errors=True)
         self._state.mkdir(parents=True, exist_ok=True)
         new = self._place / "new"
         shutil.rmtree(new, ignore_errors=True)
         revisions.git("clone", "-q", "--shared", "--no-checkout", given.top, str(new))
         revisions.git("-C", str(new), "checkout", "-q", "--detach", given.commit)
-        inside = new / self._project.relative_to(self._clone)
+        inside = new / given.project.relative_to(given.clone)
         (inside / RUNNING).symlink_to(self._state.resolve())
         path = inside / dvc_lock.PARAMS
         path.write_text(overrides.applied(path.read_text(), given.overrides))
@@ -279,7 +290,7 @@ class _Telling:
 
         with Repo(str(inside)) as repo, repo.config.edit("local") as config:
             config["cache"]["dir"] = given.cache
-        new.rename(self._clone)
+        new.rename(given.clone)
 
 
 def _reached(state: Path, model: str) -> list[dict[str, float]]:
