@@ -1,4 +1,4 @@
-"""The figures of one model, restored digits and learning curves: reports/figures/<name>/."""
+"""The figures of one model, restored test images and learning curves: reports/figures/<name>/."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
     from domain_denoiser.networks import stored
 
     device = compute.prepare(read.compute)
-    digits, curves = layout.figures(name)
+    examples, curves = layout.figures(name)
     with live.follow(patience_s=60.0), atomic.together() as new:
         original, noisy, sigmas = shown(read.noisy[read.models[name].regime].root)
         network = stored.load(layout.MODELS / name, device)
@@ -32,15 +32,15 @@ def main(name: Annotated[str, typer.Argument(help="A key of `models` in params.y
         if read.filters:
             pair = (images.to_unit(images.to_float(of, "cpu"), np.dtype(np.float32)) for of in (noisy, original))
             filtered = filters.best(read.filters, *pair, sigmas, read.compute.threads)
-        drawn = figures.digits(original, noisy, restored, sigmas, f"{name}: original, noisy, restored", filtered)
-        figures.save(drawn, new(digits))
+        drawn = figures.examples(original, noisy, restored, sigmas, f"{name}: original, noisy, restored", filtered)
+        figures.save(drawn, new(examples))
         path = layout.MODELS / name / layout.HISTORY
         history = tables.history(reading.content(path, reading.LARGEST_TABLE), str(path))
         figures.save(figures.learning_curves(history, f"{name}: training"), new(curves))
 
 
 def shown(regime: Regime) -> tuple[np.ndarray, np.ndarray, list[float]]:
-    """The first test image of each digit: clean, noisy at the stored noise levels of a regime, and those levels."""
+    """The first test image of each digit or file: clean, noisy at a regime's stored noise levels, and those levels."""
     from domain_denoiser.core import images, noisy_sets
     from domain_denoiser.evaluation import figures
 

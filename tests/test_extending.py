@@ -97,7 +97,7 @@ def test_a_model_is_one_block_and_an_architecture_one_file_and_a_block(changed: 
         assert metrics[name].keys() == metrics["fixed"].keys()
         values, figures = shown(changed, name)
         assert values["psnr_db_0.5"] == pytest.approx(metrics[name]["0.5"]["psnr_db"])
-        assert {"digits.png", "learning_curves.png", "psnr_against_noise.png"} <= figures
+        assert {"examples.png", "learning_curves.png", "psnr_against_noise.png"} <= figures
     # Taken away again, they are left behind nowhere.
     changed.run("git", "checkout", "--", "params.yaml")
     refused = changed.run("dvc", "repro", check=False)
@@ -138,7 +138,7 @@ def test_a_metric_and_a_noise_are_one_entry_each(changed: Pipeline) -> None:
     assert "mae" in (changed.root / "reports/levels.csv").read_text().partition("\n")[0].split(",")
     values, figures = shown(changed, "fixed")
     assert {"test/mae", "test/ssim"} <= values.keys()
-    assert "digits.png" in figures
+    assert "examples.png" in figures
 
 
 @pytest.mark.services

@@ -43,7 +43,7 @@ def test_everything_is_made(pipeline: Pipeline) -> None:
     for name in MODELS:
         for file in ("model.safetensors", "model.json", "history.csv", "platform.json"):
             assert (pipeline.root / "models" / name / file).stat().st_size > 0
-        for figure in ("digits.png", "learning_curves.png"):
+        for figure in ("examples.png", "learning_curves.png"):
             assert (pipeline.root / "reports/figures" / name / figure).read_bytes().startswith(b"\x89PNG")
         history = pandas.read_csv(pipeline.root / f"models/{name}/history.csv")
         assert list(history["epoch"]) == [1, 2]
@@ -101,7 +101,7 @@ def test_runs_show_what_went_in_and_came_out(pipeline: Pipeline, client: MlflowC
         locked = stage.deps | stages[f"evaluate@{name}"].deps
         assert inputs == {path: md5 for path, md5 in locked.items() if path.startswith("data/")}
         figures = {file.path for file in client.list_artifacts(run.info.run_id)}
-        assert figures == {"digits.png", "learning_curves.png", "psnr_against_noise.png"}
+        assert figures == {"examples.png", "learning_curves.png", "psnr_against_noise.png"}
 
 
 def test_the_logged_model_restores_as_the_stored_one_does(

@@ -79,7 +79,7 @@ def strength(name: str) -> Path:
 
 def figures(model: str) -> tuple[Path, Path]:
     """Test images that a model restores, and its learning curves."""
-    return FIGURES / model / "digits.png", FIGURES / model / "learning_curves.png"
+    return FIGURES / model / "examples.png", FIGURES / model / "learning_curves.png"
 
 
 def is_dataset(path: str) -> bool:

@@ -29,7 +29,7 @@ TABLE = pandas.DataFrame(
 def picture(digits):
     """The clean, noisy and restored images of four columns, and their figure."""
     shown = [digits[:4] // 2, digits[4:8] // 2, digits[8:12] // 2]  # no white pixel: a free scale would stretch them
-    return shown, figures.digits(*shown, [0.1, 0.25, 0.5, 1.0], "fixed: original, noisy, restored", None)
+    return shown, figures.examples(*shown, [0.1, 0.25, 0.5, 1.0], "fixed: original, noisy, restored", None)
 
 
 def png(figure) -> bytes:
@@ -57,7 +57,7 @@ def test_digits_name_rows_and_noise_levels(picture):
 
 
 def test_a_single_column_is_a_figure_too(digits):
-    assert len(figures.digits(digits[:1], digits[:1], digits[:1], [0.5], "one", None).axes) == 3
+    assert len(figures.examples(digits[:1], digits[:1], digits[:1], [0.5], "one", None).axes) == 3
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def coloured():
     original = np.random.default_rng(1).integers(10_000, 50_000, (2, 3, 20, 24)).astype(np.uint16)
     noisy, restored = original - 5_000, original + np.array([6_553, 13_107], np.uint16)[:, None, None, None]
     filtered = Shown((noisy / 65_535).astype(np.float32), ["wavelet", "nonlocal_means"])
-    return original, restored, figures.digits(original, noisy, restored, [0.1, 0.2], "cells", filtered)
+    return original, restored, figures.examples(original, noisy, restored, [0.1, 0.2], "cells", filtered)
 
 
 def test_colour_is_shown_in_colour_on_a_fixed_scale(coloured):
@@ -89,7 +89,7 @@ def test_beside_filters_there_are_the_best_of_them_and_a_signed_residual(coloure
 
 def test_grey_of_16_bits_is_shown_from_black_to_white():
     image = np.arange(2 * 20 * 24, dtype=np.uint16).reshape(2, 20, 24)
-    figure = figures.digits(image, image, image, [0.1, 0.2], "scans", None)
+    figure = figures.examples(image, image, image, [0.1, 0.2], "scans", None)
     (drawn,) = figure.axes[0].get_images()
     np.testing.assert_array_equal(drawn.get_array(), image[0])
     assert drawn.get_clim() == (0, 65_535)
@@ -150,7 +150,7 @@ def test_however_many_models_each_has_a_line_that_tells_it_apart():
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda digits: figures.digits(digits[:3], digits[3:6], digits[6:9], [0.1, 0.5, 1.0], "digits", None),
+        lambda digits: figures.examples(digits[:3], digits[3:6], digits[6:9], [0.1, 0.5, 1.0], "digits", None),
         lambda digits: figures.learning_curves(HISTORY, "training"),
         lambda digits: figures.psnr_against_noise(TABLE),
     ],
@@ -181,6 +181,11 @@ def test_levels_of_a_range_come_in_turn():
     assert figures.levels_shown(0.5, 0.5, LEVELS, 3) == [0.5, 0.5, 0.5]
 
 
+def test_an_image_without_noise_is_shown_once():
+    assert figures.levels_shown(0.0, 0.5, [0.0, 0.1, 0.5], 5) == [0.0, 0.1, 0.1, 0.5, 0.5]
+    assert figures.levels_shown(0.0, 0.0, [0.0, 0.1], 3) == [0.0, 0.0, 0.0]
+
+
 def test_without_a_level_in_the_range_the_nearest_one_is_shown():
     assert figures.levels_shown(0.3, 0.3, LEVELS, 2) == [0.25, 0.25]
     assert figures.levels_shown(0.9, 0.95, LEVELS, 1) == [1.0]
@@ -198,5 +203,5 @@ def test_levels_shown_ascend_and_are_evenly_used(ends, levels, columns):
     assert shown == sorted(shown)
     inside = [level for level in levels if ends[0] <= level <= ends[1]]
     assert not inside or set(shown) <= set(inside)
-    counts = [shown.count(level) for level in set(shown)]
+    counts = [shown.count(level) for level in set(shown) - {0.0}] or [0]
     assert max(counts) - min(counts) <= 1

@@ -47,7 +47,7 @@ def template(tmp_path: Path) -> Path:
 
 
 OF_MNIST = ("params.yaml", "dvc.lock", "champion.json", "champion/model.onnx", "models/conv/history.csv",
-            "reports/metrics.json", "reports/figures/conv/digits.png", "study/dvc.lock")  # fmt: skip
+            "reports/metrics.json", "reports/figures/conv/examples.png", "study/dvc.lock")  # fmt: skip
 OWN = {"params.yaml": "own\n", "data/images.dvc": "own\n", "data/.gitignore": "/images\n", "dvc.lock": "own\n"}
 
 

@@ -177,8 +177,8 @@ def test_see_which_data_a_model_was_trained_on(site: Site) -> None:
 def test_see_the_restored_digits(site: Site) -> None:
     page = site.open_run("random")
     page.get_by_role("tab", name="Artifacts").click()
-    page.get_by_text("digits.png", exact=True).click()
-    image = page.locator("img[alt*='digits.png'], img[src^='blob:']").first
+    page.get_by_text("examples.png", exact=True).click()
+    image = page.locator("img[alt*='examples.png'], img[src^='blob:']").first
     expect(image).to_be_visible()
     eventually(page, lambda: image.evaluate("image => image.complete && image.naturalWidth > 100"), True)
     site.picture("4-digits")

@@ -25,7 +25,7 @@ PIXELS = 100  # of an image, to an inch
 LARGEST_ERROR = 0.2  # the end of the residual's scale: its images are compared with each other
 
 
-def digits(
+def examples(
     original: np.ndarray,
     noisy: np.ndarray,
     restored: np.ndarray,
@@ -96,6 +96,7 @@ def learning_curves(history: pandas.DataFrame, title: str) -> Figure:
     quality.set(xlabel="epoch", ylabel="val PSNR (dB)")
     for axes in (losses, quality):
         axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
     figure.suptitle(title)
     return figure
 
@@ -139,11 +140,16 @@ def first_of_each(labels: np.ndarray) -> list[int]:
 
 
 def levels_shown(low: float, high: float, levels: list[float], images: int) -> list[float]:
-    """The noise level of each of `images` columns: the levels in [low, high] in order; if none, the nearest to low."""
+    """The noise level of each of `images` columns: the levels in [low, high] in order; if none, the nearest to low.
+
+    An image without noise is shown once at most, if there are other levels: there is little to see on it.
+    """
     inside = [level for level in levels if low <= level <= high]
     if not inside:
         inside = [min(levels, key=lambda level: abs(level - low))]
-    return [inside[column * len(inside) // images] for column in range(images)]
+    first = [0.0] if inside[0] == 0.0 and 1 < len(inside) < images else []
+    rest, left = inside[len(first) :], images - len(first)
+    return first + [rest[column * len(rest) // left] for column in range(left)]
 
 
 def save(figure: Figure, to: Path | BinaryIO) -> None:
