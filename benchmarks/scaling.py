@@ -33,6 +33,7 @@ from domain_denoiser.core import compute, images, noisy_sets
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.evaluation import figures
 from domain_denoiser.networks import architectures
+from domain_denoiser.runs.cache import cache_folder
 from domain_denoiser.training import loop
 from domain_denoiser.training.initialisation import initialise
 
@@ -140,8 +141,8 @@ def by_dvc(kind: str, name: str, count: int, write: Callable[[Path, int, int], N
 def write_history(root: Path, count: int) -> None:
     """This project, and `count` commits after it: each has trained `conv` with another learning rate.
 
-    Each has the history that such a training would write, and its hashes in dvc.lock. The weights are nowhere, as
-    where another machine has them.
+    Each has the history that such a training would write, and its hashes in dvc.lock. These weights are nowhere, as
+    where another machine has them; those of the other models are in this project's cache of DVC.
     """
     root.mkdir()
     tree = subprocess.run(["git", "archive", "HEAD"], check=True, capture_output=True).stdout
@@ -149,6 +150,7 @@ def write_history(root: Path, count: int) -> None:
     git = ("git", "-c", "user.name=benchmark", "-c", "user.email=benchmark@example.org")
     for words in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-q", "-m", "The project")):
         subprocess.run([*git, *words], cwd=root, check=True)
+    subprocess.run([DVC, "cache", "dir", "-q", "--local", cache_folder().parent.parent], cwd=root, check=True)
     lock, folder = (root / "dvc.lock").read_text(), layout.MODELS / "conv"
     outs = plain_yaml.load(lock.encode())["stages"]["train@conv"]["outs"]
     told = (root / folder / layout.HISTORY).read_text()

@@ -185,6 +185,21 @@ def test_runs_are_named_after_model_and_key_and_only_this_state_is_shown(project
     assert not any(outcome.did for outcome in again.outcomes)
 
 
+def test_what_a_commit_showed_whole_is_not_looked_at_in_the_next(project: Project, monkeypatch) -> None:
+    """But where equal work gave other bytes, that is found."""
+    monkeypatch.setattr(sync.records.Record, "whole", property(lambda record: record.model == "fixed"))
+    project.train("fixed")
+    for seed in (1, 2):
+        project.train("conv", seed=seed)
+        project.commit()
+    project.train("fixed", bytes_seed=1)
+    project.commit()
+    said = sync.publish_commits(connected(project), sync.all_commits(), sync.read_history())
+    assert [outcome.model for outcome in said.outcomes if outcome.did] == ["fixed", "conv", "conv"]
+    assert [outcome.model for outcome in said.outcomes if not outcome.did] == ["fixed", "conv"]
+    assert said.contradictions
+
+
 def test_a_model_that_params_yaml_has_no_longer_is_not_shown(project: Project) -> None:
     project.train("old_name")
     key = project.train("new_name")

@@ -20,9 +20,7 @@ from domain_denoiser.base.errors import one_line
 from domain_denoiser.base.secrets import masked
 
 if TYPE_CHECKING:
-    from domain_denoiser.runs.dvc_lock import Stage
     from domain_denoiser.runs.mlflow_store import Outcome
-    from domain_denoiser.runs.records import Find, Record
     from domain_denoiser.runs.sync import Synced
 
 LOOK_S = 5.0  # seconds from one look at what a training tells to the next: a store over HTTP takes 50 ms each time
@@ -109,12 +107,12 @@ def _follow_training(name: str) -> list[str]:
     there. Returns what is to be said.
     """
     from domain_denoiser.base import process_identity
-    from domain_denoiser.runs import dvc_lock, mlflow_store, revisions
+    from domain_denoiser.runs import dvc_lock, mlflow_store, records, revisions
 
     stages, pending = dvc_lock.workspace(), dvc_lock.pending(name)
     origin = mlflow_store.Origin(revisions.head(), revisions.dirty(dvc_lock.written(stages)))
     stages.pop(name, None)  # its entry is of an earlier run
-    record = _record(name, stages | {name: pending}, lambda path, md5: None)
+    record = records.of_training(name, stages | {name: pending}, lambda path, md5: None)
     experiment = os.environ.get("DVC_EXP_NAME")
     extra = process_identity.tags(os.getppid()) | ({} if experiment is None else {"experiments": experiment})
     store = mlflow_store.connect(Path(os.environ.get("DVC_ROOT", Path.cwd())), retries=1, timeout_s=5)
@@ -129,17 +127,9 @@ def _follow_training(name: str) -> list[str]:
     if not ended:
         mlflow_store.end(store, outcome.run_id, "FAILED")
         return []
-    whole = _record(name, stages | {name: dvc_lock.ended(pending)}, lambda path, md5: Path(path).read_bytes())
+    stages[name] = dvc_lock.ended(pending)
+    whole = records.of_training(name, stages, lambda path, md5: Path(path).read_bytes())
     return _said(mlflow_store.publish(store, whole, origin, {}, with_model=False, replace=True))
-
-
-def _record(name: str, stages: "Mapping[str, Stage]", find: "Find") -> "Record":
-    """The record of this training; the files of others need not be here."""
-    from domain_denoiser.runs import records
-
-    others = {key for key in stages if key.startswith("train@")} - {name}
-    [record] = records.gather({key: stage for key, stage in stages.items() if key not in others}, find)
-    return record
 
 
 def _said(found: "Outcome | Synced") -> list[str]:

@@ -45,10 +45,16 @@ class Record(NamedTuple):
     figures: Part | None  # {artifact path: PNG}
     missing: tuple[str, ...]  # what is recorded, but not to be found any more
 
+    @property
+    def whole(self) -> bool:
+        """Whether there is all that a run shows: no other commit has more of it."""
+        shown = self.weights and self.evaluation and self.figures
+        return self.finished and not self.missing and bool(shown)
+
 
 def gather(stages: Mapping[str, Stage], find: Find) -> list[Record]:
     """A record for each training among the stages, in their order."""
-    return [_record(stage, stages, find) for name, stage in stages.items() if name.startswith("train@")]
+    return [of_training(name, stages, find) for name in stages if name.startswith("train@")]
 
 
 def of_files(model: str, key: str, files: Mapping[str, str], find: Find) -> Record:
@@ -72,8 +78,9 @@ def of_files(model: str, key: str, files: Mapping[str, str], find: Find) -> Reco
     )
 
 
-def _record(stage: Stage, stages: Mapping[str, Stage], find: Find) -> Record:
-    model = stage.name.partition("@")[2]
+def of_training(name: str, stages: Mapping[str, Stage], find: Find) -> Record:
+    """The record of one training among the stages; the files of others need not be there."""
+    stage, model = stages[name], name.partition("@")[2]
     folder, missing = layout.MODELS / model, []
 
     def content(path: str) -> bytes | None:

@@ -11,6 +11,7 @@ from domain_denoiser.runs import champion, dvc_lock, listings, mlflow_store, rec
 from domain_denoiser.runs.cache import Contents
 from domain_denoiser.runs.dvc_lock import Stage
 from domain_denoiser.runs.mlflow_store import Outcome, Store
+from domain_denoiser.runs.records import Record
 
 NAMES_IN_A_TAG = 100  # MLflow takes 8,000 characters a tag
 NAMES_IN_A_LINE = 8
@@ -100,15 +101,23 @@ def merged(parts: Iterable[Synced]) -> Synced:
 
 def publish_workspace(store: Store, stages: Mapping[str, Stage], history: History) -> Synced:
     """Publish all that the stages of the working directory made."""
-    return _publish(store, stages, None, history, set())
+    found = records.gather(stages, Contents(revisions.head()).find)
+    return _publish(store, stages, found, None, history)
 
 
 def publish_commits(store: Store, commits: Iterable[str], history: History) -> Synced:
-    """Publish the runs that the dvc.lock of each commit knows; where a run has test results already, those stay."""
-    parts = []
+    """Publish the runs that the dvc.lock of each commit knows; where a run has test results already, those stay.
+
+    Most commits train one model anew: a training that an earlier one showed whole is not looked at again.
+    """
+    parts, whole = [], set()
     for commit in commits:
         try:
-            parts.append(_publish(store, _locked_at(commit), commit, history, set()))
+            stages = _locked_at(commit)
+            left = [stage for stage in trainings(stages) if _work(stage) not in whole]
+            found = _records(stages, left, commit)
+            parts.append(_publish(store, stages, found, commit, history))
+            whole |= {_work(stage) for stage, record in zip(left, found) if record.whole}
         except revisions.GitFailed:  # of one commit nothing is known, so nothing is known of what history lacks
             raise
         except BadInput as error:
@@ -140,7 +149,9 @@ def publish_promoted(store: Store, model: str, key: str, files: Mapping[str, str
     if key not in mlflow_store.runs_by_key(store):
         if key in history.commits:
             commit = history.commits[key][-1]
-            part = _publish(store, _locked_at(commit), commit, history, {key})
+            stages = _locked_at(commit)
+            trained = [stage for stage in trainings(stages) if stage.key == key]
+            part = _publish(store, stages, _records(stages, trained, commit), commit, history)
         else:
             record = records.of_files(model, key, files, find)
             if not record.weights:
@@ -262,14 +273,24 @@ def _locked_at(commit: str) -> dict[str, Stage]:
     return dvc_lock.of_models(stages, dvc_lock.models(params, f"{dvc_lock.PARAMS} of {commit[:12]}"))
 
 
-def _publish(store: Store, stages: Mapping[str, Stage], commit: str | None, history: History, only: set[str]) -> Synced:
-    """Publish the runs of a commit, or of the working directory if it is None; `only` these keys, or all if empty."""
+def _records(stages: Mapping[str, Stage], trained: Sequence[Stage], commit: str) -> list[Record]:
+    """The records of some trainings of a commit."""
+    find = Contents(commit).find
+    return [records.of_training(stage.name, stages, find) for stage in trained]
+
+
+def _work(stage: Stage) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """What tells trainings apart, also where equal work gave other bytes."""
+    return stage.key, tuple(sorted(stage.outs.items()))
+
+
+def _publish(
+    store: Store, stages: Mapping[str, Stage], found: Sequence[Record], commit: str | None, history: History
+) -> Synced:
+    """Publish the runs of a commit, or of the working directory if it is None."""
     outcomes, missing = [], []
     here = revisions.head() if commit is None else commit
-    contents = Contents(here)
-    for record in records.gather(stages, contents.find):
-        if only and record.key not in only:
-            continue
+    for record in found:
         stage = stages[record.tags["stage"]]
         # The first commit that gives the work is named; until there is one, it is this tree's.
         first = giving(history, stage)
