@@ -31,7 +31,7 @@ from domain_denoiser.runs import dvc_lock, dvc_project, revisions
 
 PLACE = RUNNING / "sweep"
 FAILED = "failed"  # a file with the reason
-GRACE_S = 15.0  # for a training that is to end: it tells MLflow so
+GRACE_S = 60.0  # for a training that is to end: it tells MLflow so, and a busy machine takes its time
 LOOK_S = 0.2  # seconds from one look for new epochs to the next
 DIGEST = 32  # bytes before the line of JSON at the beginning of a checkpoint (training/checkpoint.py)
 
