@@ -203,5 +203,6 @@ def test_levels_shown_ascend_and_are_evenly_used(ends, levels, columns):
     assert shown == sorted(shown)
     inside = [level for level in levels if ends[0] <= level <= ends[1]]
     assert not inside or set(shown) <= set(inside)
+    assert shown.count(0.0) <= 1 or set(shown) == {0.0}
     counts = [shown.count(level) for level in set(shown) - {0.0}] or [0]
     assert max(counts) - min(counts) <= 1

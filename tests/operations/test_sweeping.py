@@ -375,6 +375,7 @@ def test_of_a_trial_that_was_killed_stays_what_it_can_go_on_from(tmp_path, monke
     for one in (trained, halfway):
         (one.project / "models/fixed").mkdir(parents=True)
         (one.clone.parent / "state").mkdir()
+        one.unfinished.mkdir()
         one.clone.parent.with_suffix(".lock").touch()
     (trained.project / "models/fixed/platform.json").touch()
     trial.wait_for([trained, halfway])

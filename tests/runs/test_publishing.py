@@ -185,7 +185,7 @@ def test_runs_are_named_after_model_and_key_and_only_this_state_is_shown(project
     assert not any(outcome.did for outcome in again.outcomes)
 
 
-def test_what_a_commit_showed_whole_is_not_looked_at_in_the_next(project: Project, monkeypatch) -> None:
+def test_what_one_commit_showed_whole_is_not_looked_at_in_another(project: Project, monkeypatch) -> None:
     """But where equal work gave other bytes, that is found."""
     monkeypatch.setattr(sync.records.Record, "whole", property(lambda record: record.model == "fixed"))
     project.train("fixed")
@@ -198,6 +198,18 @@ def test_what_a_commit_showed_whole_is_not_looked_at_in_the_next(project: Projec
     assert [outcome.model for outcome in said.outcomes if outcome.did] == ["fixed", "conv", "conv"]
     assert [outcome.model for outcome in said.outcomes if not outcome.did] == ["fixed", "conv"]
     assert said.contradictions
+
+
+def test_a_commit_that_gives_a_training_is_named_also_after_one_that_does_not(project: Project, monkeypatch) -> None:
+    monkeypatch.setattr(sync.records.Record, "whole", True)
+    key = project.train("fixed", seed=1)
+    trained = project.commit()  # with another seed in params.yaml
+    project.write(["fixed"], seed=1)
+    gives = project.commit()
+    store = connected(project)
+    sync.publish_commits(store, [trained, gives], sync.read_history())
+    tags = mlflow_store.runs_by_key(store)[key].data.tags
+    assert (tags["git.commit"], tags["git.dirty"]) == (gives, "false")
 
 
 def test_a_model_that_params_yaml_has_no_longer_is_not_shown(project: Project) -> None:

@@ -194,6 +194,20 @@ def test_history_comes_back_too(changed: Pipeline) -> None:
     assert "| fixed | 0.5 |" in changed.run("denoise", "compare", "HEAD~1", "--md").stdout
 
 
+@pytest.mark.services
+def test_what_a_later_commit_knows_no_more_comes_from_an_earlier_one(changed: Pipeline) -> None:
+    """The noise that a training read, where its dataset was made anew since."""
+    changed.params(lambda values: values["noisy"]["fixed"].update(sigma=0.4))
+    changed.run("dvc", "repro", "corrupt@fixed")
+    changed.run("git", "add", "-A")
+    changed.run("git", "commit", "-q", "-m", "Other noise")
+    did(changed)
+    live = snapshot(changed)
+    delete_store(changed)
+    did(changed, "--all-commits")
+    assert snapshot(changed) == live
+
+
 def test_show_names_the_hashes_of_dvc_lock(changed: Pipeline) -> None:
     stages = dvc_lock.locked((changed.root / "dvc.lock").read_bytes(), "dvc.lock")
     head = changed.run("git", "rev-parse", "HEAD").stdout.strip()

@@ -72,7 +72,7 @@ def locked(content: bytes, where: str) -> dict[str, Stage]:
         raise _of(where, LOCK, error) from error
 
 
-@lru_cache(maxsize=2_048)  # a process looks at the dvc.lock of each commit more than once; 65 kB each
+@lru_cache(maxsize=2_048)  # a process looks at the dvc.lock of each commit more than once; 80 kB each
 def _known(content: bytes) -> Mapping[str, Stage]:
     loaded = plain_yaml.load(content) if len(content) <= reading.LARGEST_TEXT else None
     loaded = parse(content, LOCK) if loaded is None else loaded

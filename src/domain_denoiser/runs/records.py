@@ -47,7 +47,7 @@ class Record(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether there is all that a run shows: no other commit has more of it."""
+        """Whether there is all that is made of a training: weights, test results, figures, and each of their files."""
         shown = self.weights and self.evaluation and self.figures
         return self.finished and not self.missing and bool(shown)
 

@@ -108,16 +108,21 @@ def publish_workspace(store: Store, stages: Mapping[str, Stage], history: Histor
 def publish_commits(store: Store, commits: Iterable[str], history: History) -> Synced:
     """Publish the runs that the dvc.lock of each commit knows; where a run has test results already, those stay.
 
-    Most commits train one model anew: a training that an earlier one showed whole is not looked at again.
+    Most commits train one model anew: a training that one of them has shown whole is not looked at again in the others.
     """
     parts, whole = [], set()
     for commit in commits:
         try:
             stages = _locked_at(commit)
-            left = [stage for stage in trainings(stages) if _work(stage) not in whole]
+            left = [stage for stage in trainings(stages) if _work(stage, stages) not in whole]
             found = _records(stages, left, commit)
             parts.append(_publish(store, stages, found, commit, history))
-            whole |= {_work(stage) for stage, record in zip(left, found) if record.whole}
+            # Of one that no commit is known to give, another of these commits may be the one.
+            whole |= {
+                _work(stage, stages)
+                for stage, record in zip(left, found)
+                if record.whole and giving(history, stage) is not None
+            }
         except revisions.GitFailed:  # of one commit nothing is known, so nothing is known of what history lacks
             raise
         except BadInput as error:
@@ -279,9 +284,10 @@ def _records(stages: Mapping[str, Stage], trained: Sequence[Stage], commit: str)
     return [records.of_training(stage.name, stages, find) for stage in trained]
 
 
-def _work(stage: Stage) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """What tells trainings apart, also where equal work gave other bytes."""
-    return stage.key, tuple(sorted(stage.outs.items()))
+def _work(stage: Stage, stages: Mapping[str, Stage]) -> tuple[str, frozenset, frozenset]:
+    """What tells trainings apart, also where equal work gave other bytes, or a commit knows less of its noise."""
+    params = records.params(stage, stage.name.partition("@")[2], stages)
+    return stage.key, frozenset(stage.outs.items()), frozenset(params.items())
 
 
 def _publish(

@@ -55,6 +55,11 @@ class Given(NamedTuple):
         return Path(self.root) / place(self.commit, self.name) / "clone"
 
     @property
+    def unfinished(self) -> Path:
+        """The clone while it is made."""
+        return self.clone.with_name("new")
+
+    @property
     def project(self) -> Path:
         """The project in the clone: the repository may begin above it."""
         return self.clone / Path(self.root).relative_to(self.top)
@@ -65,6 +70,7 @@ class Given(NamedTuple):
 
     def clear(self) -> None:
         """Remove the clone, but for what DVC has not taken yet. The checkpoint lies beside it."""
+        shutil.rmtree(self.unfinished, ignore_errors=True)
         if not self.complete():
             shutil.rmtree(self.clone, ignore_errors=True)
 
@@ -275,7 +281,7 @@ class _Telling:
             return
         shutil.rmtree(given.clone, ignore_errors=True)
         self._state.mkdir(parents=True, exist_ok=True)
-        new = self._place / "new"
+        new = given.unfinished
         shutil.rmtree(new, ignore_errors=True)
         revisions.git("clone", "-q", "--shared", "--no-checkout", given.top, str(new))
         revisions.git("-C", str(new), "checkout", "-q", "--detach", given.commit)
