@@ -8,14 +8,6 @@ from domain_denoiser.base import errors, signals
 from domain_denoiser.base.signals import Stopped
 
 
-@pytest.fixture(autouse=True)
-def handlers_come_back():
-    before = {number: signal.getsignal(number) for number in signals.SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 @pytest.mark.parametrize("number", signals.SIGNALS)
 def test_a_signal_is_an_exception_that_no_handler_of_errors_stops(number):
     with pytest.raises(Stopped) as stopped, signals.heeded():

@@ -4,12 +4,13 @@ import os
 import shlex
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TextIO
 
 from domain_denoiser.base.secrets import masked
+from domain_denoiser.base.signals import awaited
 
 LONGEST = 600  # characters of a sentence; for people alone: what is cut off may be what a program would look for
 
@@ -19,14 +20,16 @@ class Failed(Exception):
 
 
 def run(*command: str, on_line: Callable[[str], None] = lambda line: None) -> int:
-    """Show a command and what it prints, and return its exit status. on_line: is given each line of its output."""
+    """Show a command and what it prints, and return its exit status.
+
+    on_line: is given each line of its output, in another thread. Signals are heeded all the time (`signals.awaited`).
+    """
     print(f"$ {masked(shlex.join(command))}", flush=True)
-    with _started(*command) as running:
-        complaints = threading.Thread(target=_show, args=(running.stderr, sys.stderr), daemon=True)
-        complaints.start()
+    with _started(*command) as running, ThreadPoolExecutor(2) as readers:
         try:
-            _show(running.stdout, sys.stdout, on_line)
-            complaints.join()
+            output = readers.submit(_show, running.stdout, sys.stdout, on_line)
+            complaints = readers.submit(_show, running.stderr, sys.stderr)
+            awaited((output, complaints))
         except BaseException:
             running.terminate()  # it may not have got the signal that ends this program
             raise

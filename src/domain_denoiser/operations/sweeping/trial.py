@@ -1,38 +1,25 @@
-"""One trial: a training by DVC in a clone of its own, in a process of its own, which ends when nobody listens any more.
+"""A trial: what its training is told, where it works, and what has come of it.
 
 A trial that ended well is an experiment of DVC: a commit on top of the sweep's, with its params.yaml and dvc.lock.
 What is left of one that did not end is its checkpoint, from which it goes on.
 """
 
-import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import NamedTuple
 
 from filelock import FileLock
 
 from domain_denoiser import layout
-from domain_denoiser.base import atomic, processes, reading
-from domain_denoiser.base.errors import BadInput
+from domain_denoiser.base import reading
 from domain_denoiser.base.one_writer import RUNNING
-from domain_denoiser.base.processes import Failed
 from domain_denoiser.evaluation import tables
-from domain_denoiser.operations import recover
-from domain_denoiser.operations.retraining import overrides
-from domain_denoiser.runs import dvc_lock, dvc_project, revisions
+from domain_denoiser.runs import dvc_project, revisions
 
 PLACE = RUNNING / "sweep"
 FAILED = "failed"  # a file with the reason
-GRACE_S = 60.0  # for a training that is to end: it tells MLflow so, and a busy machine takes its time
-LOOK_S = 0.2  # seconds from one look for new epochs to the next
 DIGEST = 32  # bytes before the line of JSON at the beginning of a checkpoint (training/checkpoint.py)
 
 
@@ -50,14 +37,29 @@ class Given(NamedTuple):
     overrides: list[str]
 
     @property
+    def folder(self) -> Path:
+        """Where it has its clone, its checkpoint, its log, and why it failed."""
+        return Path(self.root) / place(self.commit, self.name)
+
+    @property
+    def lock(self) -> FileLock:
+        """What the process at the trial holds."""
+        return FileLock(self.folder.with_suffix(".lock"))
+
+    @property
+    def state(self) -> Path:
+        """Of the checkpoint."""
+        return self.folder / "state"
+
+    @property
     def clone(self) -> Path:
         """Of the repository, for this trial alone."""
-        return Path(self.root) / place(self.commit, self.name) / "clone"
+        return self.folder / "clone"
 
     @property
     def unfinished(self) -> Path:
         """The clone while it is made."""
-        return self.clone.with_name("new")
+        return self.folder / "new"
 
     @property
     def project(self) -> Path:
@@ -83,37 +85,9 @@ def project(commit: str) -> dict[str, str]:
     return {"root": str(Path.cwd().resolve()), "top": os.fsdecode(top), "cache": cache, "commit": commit}
 
 
-def rows(given: Given) -> Iterator[dict[str, float]]:
-    """Train, and yield each epoch's row of history; the last one when all is done.
-
-    The training ends when this generator is closed, and with this process, however that ends. One that fails has
-    fewer rows, and `failure` says why. Raises Failed if its process was killed.
-    """
-    folder = Path(given.root) / place(given.commit, given.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "log").open("ab") as log:
-        log.truncate(0)  # of an earlier start
-        running = subprocess.Popen(
-            [sys.executable, "-m", __name__],
-            cwd=given.root,
-            env=processes.environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-        )
-    with running:
-        running.stdin.write(json.dumps(given._asdict()).encode() + b"\n")
-        running.stdin.flush()
-        told = 0
-        try:
-            for line in running.stdout:
-                yield json.loads(line)
-                told += 1
-        finally:
-            running.stdin.close()
-            running.stdout.read()  # until it has ended
-    if told < given.epochs and not (folder / FAILED).exists():
-        raise Failed("its process was ended from outside")
+def place(commit: str, name: str) -> Path:
+    """The folder of a trial, in the project. Other commits have other code."""
+    return PLACE / commit[:12] / name
 
 
 def ref(commit: str, name: str) -> str:
@@ -140,166 +114,10 @@ def judged(rows: Sequence[Mapping[str, float]], metric: str) -> float:
 
 def reached(commit: str, name: str, model: str) -> list[dict[str, float]]:
     """The epochs of a trial that has not finished, by its last checkpoint."""
-    return _reached(place(commit, name) / "state", model)
+    return checkpointed(place(commit, name) / "state", model)
 
 
-def failure(commit: str, name: str) -> str | None:
-    """Why a trial failed, in a sentence."""
-    path = place(commit, name) / FAILED
-    return path.read_text() if path.exists() else None
-
-
-def wait_for(given: Iterable[Given]) -> None:
-    """Wait until none of these trials runs any more. Of one that was killed at its end the clone goes here."""
-    for one in given:
-        lock = _lock(one.commit, one.name)
-        if lock.exists():
-            with FileLock(lock):
-                one.clear()
-
-
-def place(commit: str, name: str) -> Path:
-    """Where a trial has its clone, its checkpoint, its log, and why it failed. Other commits have other code."""
-    return PLACE / commit[:12] / name
-
-
-def _lock(commit: str, name: str) -> Path:
-    return place(commit, name).with_suffix(".lock")
-
-
-def main() -> None:
-    """What the process does, detached from the one that starts it, which Ray may end with its children."""
-    if os.fork():
-        os._exit(0)
-    os.setsid()
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])  # Ray's processes block Ctrl-C, and so would the training
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    told = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    line = b""
-    while not line.endswith(b"\n"):
-        if not (more := os.read(0, 1)):
-            return
-        line += more
-    given = Given(**json.loads(line))
-    training = _Telling(given, told)
-    threading.Thread(target=_end_with_input, args=(given, training.stopped), daemon=True).start()
-    with suppress(KeyboardInterrupt):
-        training.run()
-
-
-def _end_with_input(given: Given, stopped: threading.Event) -> None:
-    """End the whole process group when nobody holds the other end of the pipe any more."""
-    while os.read(0, 1):
-        pass
-    if not given.complete():  # else there is little left to do, and it would be done again
-        stopped.set()
-        os.killpg(0, signal.SIGINT)
-    time.sleep(GRACE_S)
-    os.killpg(0, signal.SIGKILL)
-
-
-class _Telling:
-    """A training that tells of its epochs."""
-
-    def __init__(self, given: Given, told: TextIO) -> None:
-        self._given, self._told, self._known = given, told, 0
-        self._place = Path(given.root) / place(given.commit, given.name)
-        self._state = self._place / "state"
-        self._ended, self.stopped = threading.Event(), threading.Event()
-
-    def run(self) -> None:
-        """Wait until no other process is at the same trial; train; and tell all of it."""
-        os.chdir(self._given.root)
-        with FileLock(_lock(self._given.commit, self._given.name)):
-            self._run()
-
-    def _run(self) -> None:
-        self._place.mkdir(parents=True, exist_ok=True)  # what waited for another may find that gone
-        failed = self._place / FAILED
-        failed.unlink(missing_ok=True)
-        commit = finished(self._given.commit, self._given.name)
-        if commit is None:
-            telling = threading.Thread(target=self._follow, daemon=True)
-            telling.start()
-            try:
-                commit = self._train()
-            except Exception as error:
-                if not self.stopped.is_set():
-                    with atomic.file(failed) as temporary:
-                        temporary.write_text(_why(error, self._place / "log"))
-            finally:
-                os.chdir(self._given.root)
-                self._ended.set()
-                telling.join()
-                self._given.clear()
-        if commit is not None:
-            shutil.rmtree(self._place, ignore_errors=True)
-            self._tell(history(commit, self._given.model))
-
-    def _follow(self) -> None:
-        """Tell of each epoch but the last, after which there is still something to do."""
-        while True:
-            self._tell(_reached(self._state, self._given.model)[: self._given.epochs - 1])
-            if self._ended.wait(LOOK_S):
-                return
-
-    def _tell(self, rows: list[dict[str, float]]) -> None:
-        with suppress(BrokenPipeError):  # nobody listens, and all of it ends soon
-            for row in rows[self._known :]:
-                self._told.write(f"{json.dumps(row)}\n")
-        self._known = max(self._known, len(rows))
-
-    def _train(self) -> str:
-        """Train, or take the training from DVC's cache. Returns the commit of the experiment."""
-        given = self._given
-        self._make()
-        os.chdir(given.project)
-        # The run belongs into the project's store, with the name of the experiment (runs/live.py).
-        os.environ |= {"DVC_ROOT": given.root, "DVC_EXP_NAME": given.name, "DVC_EXP_BASELINE_REV": given.commit}
-        os.environ["DVC_SITE_CACHE_DIR"] = str(given.clone / ".dvc-site")
-        stage = f"train@{given.model}"
-        for said in recover.fix():
-            print(said, file=sys.stderr)
-        with dvc_project.opened() as repo:
-            repo.checkout(targets=[f"corrupt@{given.regime}"], with_deps=True, force=True, allow_missing=True)
-            if given.complete():  # killed after its training had ended, before DVC took it
-                repo.commit(stage, force=True)
-            else:
-                repo.reproduce(targets=[stage], allow_missing=True)
-        revisions.git("add", "--update")
-        revisions.git("add", "--", str(layout.MODELS / given.model / layout.HISTORY))
-        who = ("-c", "user.name=denoise sweep", "-c", "user.email=sweep@localhost", "-c", "commit.gpgsign=false")
-        revisions.git(*who, "commit", "-q", "--no-verify", "--allow-empty", "-m", f"denoise sweep: {given.name}")
-        revisions.git("push", "-q", "--force", "--no-verify", given.top, f"HEAD:{ref(given.commit, given.name)}")
-        return revisions.head()
-
-    def _make(self) -> None:
-        """The clone, with the trial's settings and DVC's cache of the project; what is there is used."""
-        given = self._given
-        if (given.clone / ".git").exists() and (given.clone / ".git/HEAD").read_text().strip() == given.commit:
-            return
-        shutil.rmtree(given.clone, ignore_errors=True)
-        self._state.mkdir(parents=True, exist_ok=True)
-        new = given.unfinished
-        shutil.rmtree(new, ignore_errors=True)
-        revisions.git("clone", "-q", "--shared", "--no-checkout", given.top, str(new))
-        revisions.git("-C", str(new), "checkout", "-q", "--detach", given.commit)
-        inside = new / given.project.relative_to(given.clone)
-        (inside / RUNNING).symlink_to(self._state.resolve())
-        path = inside / dvc_lock.PARAMS
-        path.write_text(overrides.applied(path.read_text(), given.overrides))
-        local = Path(given.root) / ".dvc/config.local"
-        if local.exists():
-            shutil.copy(local, inside / ".dvc/config.local")
-        from dvc.repo import Repo
-
-        with Repo(str(inside)) as repo, repo.config.edit("local") as config:
-            config["cache"]["dir"] = given.cache
-        new.rename(given.clone)
-
-
-def _reached(state: Path, model: str) -> list[dict[str, float]]:
+def checkpointed(state: Path, model: str) -> list[dict[str, float]]:
     """The history in the newest checkpoint. It is there whole; what it says is not trusted with anything but this."""
     newest = max((state / layout.MODELS / model).glob("*.checkpoint"), default=None)
     if newest is None:
@@ -312,12 +130,15 @@ def _reached(state: Path, model: str) -> list[dict[str, float]]:
     return found["history"] if isinstance(found, Mapping) else []
 
 
-def _why(error: Exception, log: Path) -> str:
-    """What the stage said at its end, else DVC."""
-    lines = log.read_text(errors="replace").splitlines()
-    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return said[-1] if said and not isinstance(error, BadInput) else str(error)
+def failure(commit: str, name: str) -> str | None:
+    """Why a trial failed, in a sentence."""
+    path = place(commit, name) / FAILED
+    return path.read_text() if path.exists() else None
 
 
-if __name__ == "__main__":
-    main()
+def wait_for(given: Iterable[Given]) -> None:
+    """Wait until none of these trials runs any more. Of one that was killed at its end the clone goes here."""
+    for one in given:
+        if Path(one.lock.lock_file).exists():
+            with one.lock:
+                one.clear()

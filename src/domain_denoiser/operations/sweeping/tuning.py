@@ -13,7 +13,8 @@ from domain_denoiser.base import progress
 from domain_denoiser.base.processes import Failed
 from domain_denoiser.operations import ray_cluster
 from domain_denoiser.operations.ray_cluster import Folders
-from domain_denoiser.operations.sweeping import trial as running
+from domain_denoiser.operations.sweeping import process
+from domain_denoiser.operations.sweeping import trial as trials
 from domain_denoiser.operations.sweeping.spaces import BETTER, Sweep
 from domain_denoiser.operations.sweeping.trial import Given
 
@@ -60,7 +61,7 @@ def run(
                 if error is not None:
                     lost[name] = error
     finally:
-        running.wait_for(given)
+        trials.wait_for(given)
     return lost
 
 
@@ -121,12 +122,12 @@ def _trainable(metric: str) -> "type[Trainable]":
 
     class Listening(tune.Trainable):
         def setup(self, config: dict) -> None:
-            self._rows, self._known = running.rows(Given(**config["given"])), []
+            self._rows, self._known = process.rows(Given(**config["given"])), []
 
         def step(self) -> dict[str, object]:
             for row in self._rows:
                 self._known.append(row)
-                return {"epochs": int(row["epoch"]), metric: running.judged(self._known, metric)}
+                return {"epochs": int(row["epoch"]), metric: trials.judged(self._known, metric)}
             return {"done": True}
 
         def cleanup(self) -> None:
