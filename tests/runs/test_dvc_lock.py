@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from domain_denoiser.base import parsing
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.runs import dvc_lock
 
@@ -242,3 +243,31 @@ def test_workspace_without_a_lock_has_no_stages(tmp_path, monkeypatch):
     assert dvc_lock.workspace() == {}
     (tmp_path / "dvc.lock").write_bytes(LOCK)
     assert list(dvc_lock.workspace()) == ["download", "train@fixed"]
+
+
+def whole(content: bytes) -> object:
+    """The stages of a lock by ruamel.yaml, in one piece; None if it is refused."""
+    try:
+        return dvc_lock._stages(YAML(typ="safe").load(content))
+    except (BadInput, *parsing._NOT_YAML):
+        return None
+
+
+def stages(content: bytes) -> object:
+    try:
+        return dvc_lock.locked(content, "dvc.lock")
+    except BadInput:
+        return None
+
+
+@given(at=st.integers(0, len(LOCK) - 1), bytes_=st.binary(max_size=3) | st.sampled_from([b"\n", b"\n  ", b"'", b" #"]))
+def test_changed_bytes_are_read_as_by_the_slow_parser(at: int, bytes_: bytes):
+    content = LOCK[:at] + bytes_ + LOCK[at + len(bytes_) :]
+    if not any(mark in content for mark in parsing._SHARING):
+        assert stages(content) == whole(content)
+
+
+@given(st.lists(st.sampled_from([*LOCK.splitlines(keepends=True), b"  - a\n", b"other: 1\n", b"# one\n"])))
+def test_lines_in_any_order_are_read_as_by_the_slow_parser(lines: list[bytes]):
+    content = dvc_lock._HEAD + b"".join(lines)
+    assert stages(content) == whole(content)

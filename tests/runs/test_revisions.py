@@ -11,10 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from domain_denoiser import cli
+from domain_denoiser.base import checksum
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.operations.doctor import repository as looking
 from domain_denoiser.operations.retraining import proposing, results
-from domain_denoiser.runs import mlflow_store, revisions, sync
+from domain_denoiser.runs import hashes, listings, mlflow_store, revisions, sync
 from domain_denoiser.runs.revisions import GitFailed, NoRepository
 
 LOCK = (
@@ -197,9 +198,36 @@ def test_files_of_a_commit(project: Path) -> None:
     assert revisions.changed() == [ODD]
 
 
+def test_the_hash_of_what_a_commit_has_is_that_of_the_files(project: Path) -> None:
+    Path("src/deeper/one").mkdir(parents=True)
+    Path("src/deeper/one/two.py").write_text("two\n")
+    head = commit("More")
+    assert hashes.of_commit(head, "src", as_folder=True) == listings.of_folder(Path("src"))
+    assert hashes.of_commit(head, "src/deeper", as_folder=True) == listings.of_folder(Path("src/deeper"))
+    assert hashes.of_commit(head, ODD, as_folder=False) == checksum.md5(Path(ODD).read_bytes())
+    asked = [("src", False), (ODD, True), ("nowhere", True), ("nowhere", False), ("src/own.py/deeper", False)]
+    assert [hashes.of_commit(head, *what) for what in asked] == [None] * len(asked)
+    before = listings.of_folder(Path("src"))
+    Path("src/link.py").symlink_to("own.py")  # what it leads to may be anywhere
+    assert hashes.of_commit(commit("A link"), "src", as_folder=True) == before
+
+
+def test_a_lost_file_of_a_folder_is_no_missing_one(project: Path) -> None:
+    blob = git("rev-parse", "HEAD:src/own.py")
+    (project / ".git/objects" / blob[:2] / blob[2:]).unlink()
+    for path, as_folder in (("src", True), ("src/own.py", False)):
+        with pytest.raises(GitFailed, match="has lost"):
+            hashes.of_commit(revisions.head(), path, as_folder)
+
+
 def test_a_project_below_the_root_of_its_repository(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "above.txt").write_text("not of the project\n")
+    (project / "src/deeper").mkdir()
+    (project / "src/deeper/two.py").write_text("two\n")
+    head = commit("Deeper")
     monkeypatch.chdir("src")
+    assert set(revisions.tree(head)) == {"own.py", "deeper", "deeper/two.py"}
+    assert hashes.of_commit(head, "deeper", as_folder=True) == listings.of_folder(Path("deeper"))
     Path("own.py").write_text("2\n")
     assert revisions.changed() == ["own.py"]
     assert revisions.committed("own.py") == b"1\n"

@@ -1,13 +1,16 @@
 """Values of a YAML file that people edit: as DVC reads it, without anchors."""
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, Event, ScalarEvent
 
-from domain_denoiser.base import merging, reading
+from domain_denoiser.base import merging, plain_yaml, reading
 from domain_denoiser.base.errors import BadInput, one_line
 
+_SHARING = (b"&", b"*", b"<<")  # in a value or a comment, perhaps
+_NOT_YAML = (YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 MOST_ALIASES = 100  # in a file of a commit; those of this project had four
 
 
@@ -21,8 +24,24 @@ def parse(content: bytes, where: str) -> object:
 
 
 def parse_recorded(content: bytes, where: str) -> object:
-    """The same of a file that a commit has, which may be of a version that had anchors; they are few and not nested."""
+    """The same of a file that a commit has, which may be of a version that had anchors; they are few and not nested.
+
+    It is not to be changed: what one commit has as another are the same values.
+    """
+    if len(content) <= reading.LARGEST_TEXT and not any(mark in content for mark in _SHARING):
+        try:
+            found = plain_yaml.together(map(_section, plain_yaml.sections(content)))
+        except _NOT_YAML:  # for the sentence on the whole of it
+            found = None
+        if found is not None:
+            return found
     return _parsed(content, where, _refuse_many)
+
+
+@lru_cache(maxsize=4_096)  # most of a file stays from commit to commit
+def _section(content: bytes) -> object:
+    found = plain_yaml.load(content)
+    return YAML(typ="safe").load(content) if found is None else found
 
 
 def _parsed(content: bytes, where: str, judge: Callable[[Iterable[Event], str], None]) -> object:
@@ -30,11 +49,11 @@ def _parsed(content: bytes, where: str, judge: Callable[[Iterable[Event], str], 
         raise BadInput(f"{where} has more than {reading.LARGEST_TEXT} bytes")
     merging.check(content, where)
     try:
-        if any(mark in content for mark in (b"&", b"*", b"<<")):  # in a value or a comment, perhaps
+        if any(mark in content for mark in _SHARING):
             judge(YAML(typ="safe").parse(content), where)
         # The loader that DVC uses, so that both read the same values (YAML 1.2, no duplicate keys).
         return YAML(typ="safe").load(content)
-    except (YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except _NOT_YAML as error:
         raise BadInput(f"{where} is not valid YAML: {one_line(' '.join(str(error).split()))}") from error
 
 

@@ -1,5 +1,6 @@
 """The bytes behind a path and an MD5 of dvc.lock, wherever they still lie."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from domain_denoiser import layout
@@ -16,10 +17,15 @@ class Contents:
     DVC trusts the read-only bit of its cache; this does not.
     """
 
-    def __init__(self, commit: str | None) -> None:
-        """commit: where files that git tracks are looked for, if anywhere."""
+    def __init__(self, commit: str | None, cache: Path | None = None) -> None:
+        """commit: where files that git tracks are looked for, if anywhere; cache: of DVC, None to ask DVC for it."""
         self.commit = commit
-        self.cache = cache_folder()
+        self.cache = cache_folder() if cache is None else cache
+        self._committed: Mapping[str, revisions.Entry] | None = None  # of the commit, when first looked for
+
+    def of(self, commit: str) -> "Contents":
+        """The same, where files that git tracks are looked for in another commit."""
+        return Contents(commit, self.cache)
 
     def find(self, path: str, md5: str) -> bytes | None:
         """The file's bytes, or None if no place has them any more."""
@@ -29,8 +35,11 @@ class Contents:
                 return content
         if self.commit is None:
             return None
-        for name in dict.fromkeys((path, str(promoted))):
-            if (content := revisions.show(self.commit, name)) is not None and checksum.md5(content) == md5:
+        if self._committed is None:
+            self._committed = revisions.tree(self.commit)
+        for entry in map(self._committed.get, dict.fromkeys((path, str(promoted)))):
+            content = None if entry is None else revisions.content(entry)
+            if content is not None and checksum.md5(content) == md5:
                 return content
         return None
 

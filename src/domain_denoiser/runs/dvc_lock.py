@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,8 @@ from domain_denoiser.params import check
 from domain_denoiser.runs import dvc_project
 
 LOCK, PARAMS = "dvc.lock", "params.yaml"
+_HEAD = b"schema: '2.0'\nstages:\n"
+_ENTRY = re.compile(rb"^(?=  \S)", re.MULTILINE)
 
 
 class Stage(NamedTuple):
@@ -74,8 +77,27 @@ def locked(content: bytes, where: str) -> dict[str, Stage]:
 
 @lru_cache(maxsize=2_048)  # a process looks at the dvc.lock of each commit more than once; 80 kB each
 def _known(content: bytes) -> Mapping[str, Stage]:
+    if len(content) <= reading.LARGEST_TEXT and content.startswith(_HEAD):
+        parts = _ENTRY.split(content.removeprefix(_HEAD))
+        found = plain_yaml.together(map(_alone, filter(None, parts)))
+        if found is not None:
+            return found
     loaded = plain_yaml.load(content) if len(content) <= reading.LARGEST_TEXT else None
     loaded = parse(content, LOCK) if loaded is None else loaded
+    return _stages(loaded)
+
+
+@lru_cache(maxsize=4_096)  # a commit changes few of its stages
+def _alone(entry: bytes) -> Mapping[str, Stage]:
+    """The stage of one entry; of more or none, if it is not written as DVC does."""
+    loaded = plain_yaml.load(b"stages:\n" + entry)
+    try:
+        return {} if loaded is None else _stages(loaded)
+    except BadInput:  # for the sentence on the whole of it
+        return {}
+
+
+def _stages(loaded: object) -> dict[str, Stage]:
     entries = check(_Lock, {} if loaded is None else loaded, LOCK).stages
     return {name: _stage(name, entry) for name, entry in entries.items()}
 

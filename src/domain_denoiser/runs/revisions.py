@@ -9,9 +9,9 @@ import os
 import re
 import shlex
 import subprocess
-import tarfile
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from domain_denoiser.base.errors import BadInput
 
@@ -43,16 +43,17 @@ class GitFailed(BadInput):
         self.fix = "git fsck" if mistrusted is None else mistrusted[1]
 
 
-def git(*arguments: str, nothing: Collection[int] = ()) -> bytes | None:
+def git(*arguments: str, nothing: Collection[int] = (), given: bytes = b"") -> bytes | None:
     """What a git command prints in the working directory.
 
+    given: what it reads.
     nothing: the exit statuses with which it says that it found nothing; then None.
     Raises NoRepository if there is surely none, and GitFailed for any other status and where git is not installed.
     """
     # In the C locale its sentences are the same everywhere; without optional locks it writes nothing when it reads.
     environment = os.environ | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
     try:
-        done = subprocess.run(["git", *arguments], env=environment, stdin=subprocess.DEVNULL, capture_output=True)
+        done = subprocess.run(["git", *arguments], env=environment, input=given, capture_output=True)
     except FileNotFoundError:
         if repository() is None:
             raise NoRepository from None
@@ -122,27 +123,60 @@ def gap() -> str | None:
     return None
 
 
+class Entry(NamedTuple):
+    """A file or a folder of a commit."""
+
+    path: str
+    name: str  # of the object: equal content has equal names, in all commits
+    is_folder: bool
+    size: int | None  # bytes; None of a folder, and of a file that the repository has lost
+
+
+def tree(commit: str) -> dict[str, Entry]:
+    """All files and folders of a commit, by path; without links and submodules."""
+    return {entry.path: entry for entry in _entries(git("ls-tree", "-r", "-t", "-z", "--long", commit))}
+
+
+def _entries(listing: bytes) -> Iterator[Entry]:
+    """What `git ls-tree -z --long` prints."""
+    for line in listing.split(b"\0"):
+        described, _, path = line.partition(b"\t")
+        # The mode of a file, and of a folder; in a folder, git names that too.
+        if described.startswith((b"100", b"040")) and path != b"./":
+            _, kind, name, size = described.split()
+            yield Entry(os.fsdecode(path), name.decode(), kind == b"tree", int(size) if size.isdigit() else None)
+
+
+def content(entry: Entry) -> bytes | None:
+    """What is in a file, or None if that is more than LARGEST bytes, or it is a folder."""
+    if entry.is_folder:
+        return None
+    if entry.size is None:
+        raise GitFailed(f"{entry.path} is the object {entry.name}, which this repository has lost")
+    return None if entry.size > LARGEST else git("cat-file", "blob", entry.name)
+
+
+def inside(folder: str) -> dict[str, bytes]:
+    """The files of a folder, of which this is the name of the object: path inside it -> content."""
+    files = [
+        entry for entry in _entries(git("ls-tree", "-r", "-z", "--long", "--full-tree", folder)) if not entry.is_folder
+    ]
+    answer = io.BytesIO(git("cat-file", "--batch", given="".join(f"{file.name}\n" for file in files).encode()))
+    found = {}
+    for file in files:
+        told = answer.readline().split()
+        if len(told) != 3:
+            raise GitFailed(f"{file.path} is the object {file.name}, which this repository has lost")
+        found[file.path] = answer.read(int(told[2]))
+        answer.readline()
+    return found
+
+
 def show(commit: str, path: str) -> bytes | None:
     """A file of a commit, or None if the commit has none at that path, or one of more than LARGEST bytes."""
     # `cat-file` alone ends with the same status whether the path is not there or git fails.
-    entry = git("ls-tree", "-z", "--long", commit, "--", path)
-    kind, _, rest = entry.partition(b" ")[2].partition(b" ")
-    if kind != b"blob":  # nothing, a folder or a submodule
-        return None
-    name, size = rest.partition(b"\t")[0].split()
-    if not size.isdigit():
-        raise GitFailed(f"{path} of {commit[:12]} is the object {name.decode()}, which this repository has lost")
-    return None if int(size) > LARGEST else git("cat-file", "blob", name.decode())
-
-
-def folder(commit: str, path: str) -> dict[str, bytes] | None:
-    """The files of a folder of a commit: path inside it -> content. None if the commit has no folder there."""
-    entry = git("ls-tree", "-z", commit, "--", path)
-    if entry.partition(b" ")[2].partition(b" ")[0] != b"tree":
-        return None
-    archive = git("archive", "--format=tar", f"{commit}:{path}")
-    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
-        return {member.name: opened.extractfile(member).read() for member in opened if member.isfile()}
+    found = next(_entries(git("ls-tree", "-z", "--long", commit, "--", path)), None)
+    return None if found is None else content(found)
 
 
 def listed(commit: str, *places: str) -> list[str]:

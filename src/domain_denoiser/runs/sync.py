@@ -5,9 +5,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from domain_denoiser import layout
-from domain_denoiser.base import checksum, process_identity
+from domain_denoiser.base import process_identity
 from domain_denoiser.base.errors import BadInput
-from domain_denoiser.runs import champion, dvc_lock, listings, mlflow_store, records, registry, revisions
+from domain_denoiser.runs import champion, dvc_lock, hashes, listings, mlflow_store, records, registry, revisions
 from domain_denoiser.runs.cache import Contents
 from domain_denoiser.runs.dvc_lock import Stage
 from domain_denoiser.runs.mlflow_store import Outcome, Store
@@ -110,12 +110,12 @@ def publish_commits(store: Store, commits: Iterable[str], history: History) -> S
 
     Most commits train one model anew: a training that one of them has shown whole is not looked at again in the others.
     """
-    parts, whole = [], set()
+    parts, whole, contents = [], set(), Contents(None)
     for commit in commits:
         try:
             stages = _locked_at(commit)
             left = [stage for stage in trainings(stages) if _work(stage, stages) not in whole]
-            found = _records(stages, left, commit)
+            found = _records(stages, left, contents.of(commit))
             parts.append(_publish(store, stages, found, commit, history))
             # Of one that no commit is known to give, another of these commits may be the one.
             whole |= {
@@ -150,22 +150,22 @@ def publish_promoted(store: Store, model: str, key: str, files: Mapping[str, str
     files: path -> MD5 of model.safetensors and model.json. Where no dvc.lock at hand has its training, the run has
     nothing but these. The weights of another kind of machine than the run's are logged beside those of the run.
     """
-    part, find = Synced(), Contents(revisions.head()).find
+    part, contents = Synced(), Contents(revisions.head())
     if key not in mlflow_store.runs_by_key(store):
         if key in history.commits:
             commit = history.commits[key][-1]
             stages = _locked_at(commit)
             trained = [stage for stage in trainings(stages) if stage.key == key]
-            part = _publish(store, stages, _records(stages, trained, commit), commit, history)
+            part = _publish(store, stages, _records(stages, trained, contents.of(commit)), commit, history)
         else:
-            record = records.of_files(model, key, files, find)
+            record = records.of_files(model, key, files, contents.find)
             if not record.weights:
                 return part
             outcome = mlflow_store.publish(
                 store, record, mlflow_store.Origin(None, False), {}, with_model=True, replace=False
             )
             part = Synced(outcomes=(outcome,))
-    weights = {path.rpartition("/")[2]: find(path, md5) for path, md5 in files.items()}
+    weights = {path.rpartition("/")[2]: contents.find(path, md5) for path, md5 in files.items()}
     run = mlflow_store.runs_by_key(store).get(key)
     if run is not None and None not in weights.values():
         try:
@@ -269,7 +269,8 @@ def giving(history: History, stage: Stage) -> str | None:
     return next((commit for commit in history.commits.get(stage.key, ()) if _gives(commit, stage)), None)
 
 
-def _locked_at(commit: str) -> dict[str, Stage]:
+@lru_cache(maxsize=2_048)  # once to read history, once to publish it
+def _locked_at(commit: str) -> Mapping[str, Stage]:
     """The stages of a commit's dvc.lock, of the models that its params.yaml has."""
     content, params = revisions.show(commit, "dvc.lock"), revisions.show(commit, dvc_lock.PARAMS)
     stages = {} if content is None else dvc_lock.locked(content, f"dvc.lock of {commit[:12]}")
@@ -278,10 +279,9 @@ def _locked_at(commit: str) -> dict[str, Stage]:
     return dvc_lock.of_models(stages, dvc_lock.models(params, f"{dvc_lock.PARAMS} of {commit[:12]}"))
 
 
-def _records(stages: Mapping[str, Stage], trained: Sequence[Stage], commit: str) -> list[Record]:
+def _records(stages: Mapping[str, Stage], trained: Sequence[Stage], contents: Contents) -> list[Record]:
     """The records of some trainings of a commit."""
-    find = Contents(commit).find
-    return [records.of_training(stage.name, stages, find) for stage in trained]
+    return [records.of_training(stage.name, stages, contents.find) for stage in trained]
 
 
 def _work(stage: Stage, stages: Mapping[str, Stage]) -> tuple[str, frozenset, frozenset]:
@@ -326,17 +326,8 @@ def _md5_at(commit: str, path: str, read: str) -> str | None:
 
     read: what the stage read; it is given back for what DVC keeps, not git, such as a dataset.
     """
-    found = _md5_in_git(commit, path, listings.is_folder(read))
+    found = hashes.of_commit(commit, path, listings.is_folder(read))
     return read if found is None and layout.is_dataset(path) else found
-
-
-@lru_cache(maxsize=4_096)  # the trainings of a commit read much the same code
-def _md5_in_git(commit: str, path: str, as_folder: bool) -> str | None:
-    if as_folder:
-        files = revisions.folder(commit, path)
-        return None if files is None else listings.of_contents(files)
-    content = revisions.show(commit, path)
-    return None if content is None else checksum.md5(content)
 
 
 def _params_at(commit: str, file: str) -> object:

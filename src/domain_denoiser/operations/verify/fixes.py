@@ -7,8 +7,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-from domain_denoiser.base import checksum
-from domain_denoiser.runs import listings, revisions
+from domain_denoiser.runs import hashes, listings, revisions
 
 REPRODUCE = "dvc repro"  # whatever changed, and what follows from it
 
@@ -53,9 +52,5 @@ def committed(path: Path) -> str:
 
 def in_commit(path: Path, md5: str) -> bool:
     """Whether the commit has just this file or folder."""
-    if listings.is_folder(md5):
-        commit = revisions.head()
-        files = None if commit is None else revisions.folder(commit, str(path))
-        return files is not None and listings.of_contents(files) == md5
-    content = revisions.committed(str(path))
-    return content is not None and checksum.md5(content) == md5
+    commit = revisions.head()
+    return commit is not None and hashes.of_commit(commit, str(path), listings.is_folder(md5)) == md5
