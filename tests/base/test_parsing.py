@@ -70,6 +70,11 @@ def test_every_params_file_of_the_repository(name: str) -> None:
         b"a\nb: 1\n",
         b"a: 1\n# the end",
         b"# nothing else\n",
+        b'a:\n  x: 1 # c\r  y: "1"\n',
+        b"a:\n  x: 1 # c\xe2\x80\xa8  y: 2\n",
+        b"a:\n  x: 1 # c\xc2\x85  y: 2\n",
+        b"a: 1\r...\nb: 2\n",
+        "a: 1 # größer\nb: 2\n".encode(),
         b"",
     ],
 )

@@ -260,6 +260,24 @@ def stages(content: bytes) -> object:
         return None
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"  a:\n    cmd: x\nother:\n  b:\n    cmd: y\n",
+        b"  a:\n    cmd: x\nother: 1\n  b:\n    cmd: y\n",
+        b"  a:\n    cmd: x\nschema: '2.0'\n",
+        b"  a:\n    cmd: x\n  a:\n    cmd: y\n",
+        b'  a:\n    cmd: x # c\r    params: {p: {q: "1"}}\n',
+        b"  a:\n    cmd: 'x\n  b: y'\n",
+        b"  - a\n  - b\n",
+        b"# none\n",
+    ],
+)
+def test_a_lock_that_can_be_cut_wrongly_is_read_as_by_the_slow_parser(content: bytes):
+    content = dvc_lock._HEAD + content
+    assert stages(content) == whole(content)
+
+
 @given(at=st.integers(0, len(LOCK) - 1), bytes_=st.binary(max_size=3) | st.sampled_from([b"\n", b"\n  ", b"'", b" #"]))
 def test_changed_bytes_are_read_as_by_the_slow_parser(at: int, bytes_: bytes):
     content = LOCK[:at] + bytes_ + LOCK[at + len(bytes_) :]

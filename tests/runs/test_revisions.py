@@ -205,6 +205,9 @@ def test_the_hash_of_what_a_commit_has_is_that_of_the_files(project: Path) -> No
     assert hashes.of_commit(head, "src", as_folder=True) == listings.of_folder(Path("src"))
     assert hashes.of_commit(head, "src/deeper", as_folder=True) == listings.of_folder(Path("src/deeper"))
     assert hashes.of_commit(head, ODD, as_folder=False) == checksum.md5(Path(ODD).read_bytes())
+    assert hashes.of_commit(head, "./src/deeper", as_folder=True) == listings.of_folder(
+        Path("src/deeper")
+    )  # DVC's, too
     asked = [("src", False), (ODD, True), ("nowhere", True), ("nowhere", False), ("src/own.py/deeper", False)]
     assert [hashes.of_commit(head, *what) for what in asked] == [None] * len(asked)
     before = listings.of_folder(Path("src"))
@@ -212,12 +215,23 @@ def test_the_hash_of_what_a_commit_has_is_that_of_the_files(project: Path) -> No
     assert hashes.of_commit(commit("A link"), "src", as_folder=True) == before
 
 
+def test_the_hash_of_a_folder_is_that_of_a_checkout(project: Path) -> None:
+    git("config", "core.autocrlf", "true")
+    Path("src/own.py").unlink()
+    git("checkout", "--", "src")
+    assert Path("src/own.py").read_bytes() == b"1\r\n"
+    assert hashes.of_commit(revisions.head(), "src", as_folder=True) == listings.of_folder(Path("src"))
+
+
 def test_a_lost_file_of_a_folder_is_no_missing_one(project: Path) -> None:
+    Path("src/own.py").write_text("to be lost\n")  # in no other test: what a commit has is remembered
+    head = commit("Another")
     blob = git("rev-parse", "HEAD:src/own.py")
     (project / ".git/objects" / blob[:2] / blob[2:]).unlink()
     for path, as_folder in (("src", True), ("src/own.py", False)):
-        with pytest.raises(GitFailed, match="has lost"):
-            hashes.of_commit(revisions.head(), path, as_folder)
+        with pytest.raises(GitFailed):
+            hashes.of_commit(head, path, as_folder)
+    assert hashes.of_commit(head, "params.yaml", as_folder=False) is not None
 
 
 def test_a_project_below_the_root_of_its_repository(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +240,6 @@ def test_a_project_below_the_root_of_its_repository(project: Path, monkeypatch: 
     (project / "src/deeper/two.py").write_text("two\n")
     head = commit("Deeper")
     monkeypatch.chdir("src")
-    assert set(revisions.tree(head)) == {"own.py", "deeper", "deeper/two.py"}
     assert hashes.of_commit(head, "deeper", as_folder=True) == listings.of_folder(Path("deeper"))
     Path("own.py").write_text("2\n")
     assert revisions.changed() == ["own.py"]

@@ -15,18 +15,19 @@ from ruamel.yaml.resolver import VersionedResolver
 
 # Not plain: anchors, aliases, tags, directives, block scalars, double quotes, tabs, several documents; flow style, but
 # for an empty mapping; what stands for itself only by chance: an explicit key, a merge, a byte that is not ASCII.
-_FLOW = rb"[\[\]]|(?<!: )\{|\{(?!\}$)|(?<!: \{)\}|\}(?!$)"
+_FLOW = rb"[\[\]]|(?<!: )\{|\{(?!\} *$)|(?<!: \{)\}|\}(?! *$)"
 _NOT_PLAIN = re.compile(_FLOW + rb"|[^\x20-\x7e\n]|[&*!%|>?\"`]|<<|---|\.\.\.|=\s*$", re.MULTILINE)
-_COMMENT = re.compile(rb"(?:^| +)#[^\n]*", re.MULTILINE)
+_COMMENT = re.compile(rb"(?:^|(?<= ))#[\x20-\x7e]*$", re.MULTILINE)
 _COMMENTS = re.compile(rb"(?: *(?:#[^\n]*)?\n)*")
 _KEY = re.compile(rb"^(?=[A-Za-z_])", re.MULTILINE)
-_NO_KEY = re.compile(rb"^[^\sA-Za-z_#]", re.MULTILINE)
+# A line that begins with something else, or ends otherwise.
+_NO_KEY = re.compile(rb"^[^\sA-Za-z_#]|\r|\xc2\x85|\xe2\x80[\xa8\xa9]", re.MULTILINE)
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 def load(content: bytes) -> object | None:
     """What the text holds, just as ruamel.yaml's safe loader gives it; None if it is not plain or not valid."""
-    # Comments may say anything. What looks like one may stand in quotes, but then the first of these is left.
+    # Comments may say much. What looks like one may stand in quotes, but then the first of these is left.
     without = _COMMENT.sub(b"", content)
     if _NOT_PLAIN.search(content if b"'" in without else without):
         return None

@@ -1,17 +1,21 @@
 """The programs that our commands start: git, dvc and denoise itself."""
 
+import codecs
+import io
 import os
+import select
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
 from domain_denoiser.base.secrets import masked
-from domain_denoiser.base.signals import awaited
+from domain_denoiser.base.signals import HEEDED_EVERY_S
 
+PART = 2**16  # bytes that are read at most at a time
 LONGEST = 600  # characters of a sentence; for people alone: what is cut off may be what a program would look for
 
 
@@ -20,20 +24,38 @@ class Failed(Exception):
 
 
 def run(*command: str, on_line: Callable[[str], None] = lambda line: None) -> int:
-    """Show a command and what it prints, and return its exit status.
+    """Show a command and what it prints, and return its exit status. on_line: is given each line of its output.
 
-    on_line: is given each line of its output, in another thread. Signals are heeded all the time (`signals.awaited`).
+    Signals are heeded within half a second, for the reason that `signals.awaited` has.
     """
     print(f"$ {masked(shlex.join(command))}", flush=True)
-    with _started(*command) as running, ThreadPoolExecutor(2) as readers:
+    with _started(*command) as running:
+        complaints = threading.Thread(target=_show, args=(running.stderr, sys.stderr), daemon=True)
+        complaints.start()
         try:
-            output = readers.submit(_show, running.stdout, sys.stdout, on_line)
-            complaints = readers.submit(_show, running.stderr, sys.stderr)
-            awaited((output, complaints))
+            _show(_lines(running.stdout), sys.stdout, on_line)
+            while complaints.is_alive():
+                complaints.join(HEEDED_EVERY_S)
         except BaseException:
             running.terminate()  # it may not have got the signal that ends this program
             raise
     return running.returncode
+
+
+def _lines(pipe: TextIO) -> Iterator[str]:
+    """The lines that come through a pipe, as reading it would give them, but no wait for them is long."""
+    coming = select.poll()
+    coming.register(pipe, select.POLLIN)
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(pipe.encoding)(pipe.errors), translate=True)
+    rest, read = "", b" "
+    while read:
+        while not coming.poll(HEEDED_EVERY_S * 1_000):
+            pass
+        read = os.read(pipe.fileno(), PART)
+        *lines, rest = (rest + decoder.decode(read, final=not read)).split("\n")
+        yield from (f"{line}\n" for line in lines)
+    if rest:
+        yield rest
 
 
 def _show(lines: Iterable[str], target: TextIO, on_line: Callable[[str], None] = lambda line: None) -> None:

@@ -3,7 +3,7 @@
 import signal
 import threading
 from collections.abc import Collection, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from types import FrameType
 
@@ -68,13 +68,10 @@ def undisturbed() -> Iterator[None]:
 
 
 def awaited(futures: Collection[Future]) -> None:
-    """Wait until all have ended, or one has raised something, which is raised here. For the main thread: heeds signals.
+    """Wait until all have ended, and heed signals meanwhile. For the main thread.
 
-    CPython looks for signals before it waits for a lock or a pipe, and a signal interrupts the wait. One that comes
-    between the two, where several threads are busy, is heeded only when the wait ends. So no single wait is long.
+    CPython looks for signals before it waits for a lock, and a signal interrupts the wait. One that comes between the
+    two, where several threads are busy, is heeded only when the wait ends. So no single wait is long.
     """
-    left: Collection[Future] = futures
-    while left:
-        ended, left = wait(left, HEEDED_EVERY_S, FIRST_EXCEPTION)
-        for one in ended:
-            one.result()
+    while wait(futures, HEEDED_EVERY_S).not_done:
+        pass

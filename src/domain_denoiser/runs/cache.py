@@ -1,6 +1,5 @@
 """The bytes behind a path and an MD5 of dvc.lock, wherever they still lie."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from domain_denoiser import layout
@@ -21,7 +20,6 @@ class Contents:
         """commit: where files that git tracks are looked for, if anywhere; cache: of DVC, None to ask DVC for it."""
         self.commit = commit
         self.cache = cache_folder() if cache is None else cache
-        self._committed: Mapping[str, revisions.Entry] | None = None  # of the commit, when first looked for
 
     def of(self, commit: str) -> "Contents":
         """The same, where files that git tracks are looked for in another commit."""
@@ -35,11 +33,8 @@ class Contents:
                 return content
         if self.commit is None:
             return None
-        if self._committed is None:
-            self._committed = revisions.tree(self.commit)
-        for entry in map(self._committed.get, dict.fromkeys((path, str(promoted)))):
-            content = None if entry is None else revisions.content(entry)
-            if content is not None and checksum.md5(content) == md5:
+        for name in dict.fromkeys((path, str(promoted))):
+            if (content := revisions.show(self.commit, name)) is not None and checksum.md5(content) == md5:
                 return content
         return None
 

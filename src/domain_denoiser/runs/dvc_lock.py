@@ -89,10 +89,10 @@ def _known(content: bytes) -> Mapping[str, Stage]:
 
 @lru_cache(maxsize=4_096)  # a commit changes few of its stages
 def _alone(entry: bytes) -> Mapping[str, Stage]:
-    """The stage of one entry; of more or none, if it is not written as DVC does."""
+    """The stage of one entry; none, if it is not written as DVC does, or more than that."""
     loaded = plain_yaml.load(b"stages:\n" + entry)
     try:
-        return {} if loaded is None else _stages(loaded)
+        return _stages(loaded) if isinstance(loaded, dict) and loaded.keys() == {"stages"} else {}
     except BadInput:  # for the sentence on the whole of it
         return {}
 

@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import subprocess
+import tarfile
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -43,17 +44,16 @@ class GitFailed(BadInput):
         self.fix = "git fsck" if mistrusted is None else mistrusted[1]
 
 
-def git(*arguments: str, nothing: Collection[int] = (), given: bytes = b"") -> bytes | None:
+def git(*arguments: str, nothing: Collection[int] = ()) -> bytes | None:
     """What a git command prints in the working directory.
 
-    given: what it reads.
     nothing: the exit statuses with which it says that it found nothing; then None.
     Raises NoRepository if there is surely none, and GitFailed for any other status and where git is not installed.
     """
     # In the C locale its sentences are the same everywhere; without optional locks it writes nothing when it reads.
     environment = os.environ | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
     try:
-        done = subprocess.run(["git", *arguments], env=environment, input=given, capture_output=True)
+        done = subprocess.run(["git", *arguments], env=environment, stdin=subprocess.DEVNULL, capture_output=True)
     except FileNotFoundError:
         if repository() is None:
             raise NoRepository from None
@@ -124,59 +124,42 @@ def gap() -> str | None:
 
 
 class Entry(NamedTuple):
-    """A file or a folder of a commit."""
+    """What a commit has at a path."""
 
     path: str
+    kind: str  # blob: a file or a link; tree: a folder; commit: a submodule
     name: str  # of the object: equal content has equal names, in all commits
-    is_folder: bool
-    size: int | None  # bytes; None of a folder, and of a file that the repository has lost
+    size: str  # bytes of a blob, in decimal; another word if the repository has lost it
 
 
-def tree(commit: str) -> dict[str, Entry]:
-    """All files and folders of a commit, by path; without links and submodules."""
-    return {entry.path: entry for entry in _entries(git("ls-tree", "-r", "-t", "-z", "--long", commit))}
+def entry(commit: str, path: str) -> Entry | None:
+    """None if the commit has nothing there."""
+    # `cat-file` alone ends with the same status whether the path is not there or git fails.
+    found = git("ls-tree", "-z", "--long", commit, "--", path).partition(b"\t")[0].split()
+    return Entry(path, *(word.decode() for word in found[1:])) if found else None
 
 
-def _entries(listing: bytes) -> Iterator[Entry]:
-    """What `git ls-tree -z --long` prints."""
-    for line in listing.split(b"\0"):
-        described, _, path = line.partition(b"\t")
-        # The mode of a file, and of a folder; in a folder, git names that too.
-        if described.startswith((b"100", b"040")) and path != b"./":
-            _, kind, name, size = described.split()
-            yield Entry(os.fsdecode(path), name.decode(), kind == b"tree", int(size) if size.isdigit() else None)
-
-
-def content(entry: Entry) -> bytes | None:
-    """What is in a file, or None if that is more than LARGEST bytes, or it is a folder."""
-    if entry.is_folder:
+def content(file: Entry) -> bytes | None:
+    """What is in a file; None if it is none, or has more than LARGEST bytes."""
+    if file.kind != "blob":
         return None
-    if entry.size is None:
-        raise GitFailed(f"{entry.path} is the object {entry.name}, which this repository has lost")
-    return None if entry.size > LARGEST else git("cat-file", "blob", entry.name)
-
-
-def inside(folder: str) -> dict[str, bytes]:
-    """The files of a folder, of which this is the name of the object: path inside it -> content."""
-    files = [
-        entry for entry in _entries(git("ls-tree", "-r", "-z", "--long", "--full-tree", folder)) if not entry.is_folder
-    ]
-    answer = io.BytesIO(git("cat-file", "--batch", given="".join(f"{file.name}\n" for file in files).encode()))
-    found = {}
-    for file in files:
-        told = answer.readline().split()
-        if len(told) != 3:
-            raise GitFailed(f"{file.path} is the object {file.name}, which this repository has lost")
-        found[file.path] = answer.read(int(told[2]))
-        answer.readline()
-    return found
+    if not file.size.isdigit():
+        raise GitFailed(f"{file.path} is the object {file.name}, which this repository has lost")
+    return None if int(file.size) > LARGEST else git("cat-file", "blob", file.name)
 
 
 def show(commit: str, path: str) -> bytes | None:
     """A file of a commit, or None if the commit has none at that path, or one of more than LARGEST bytes."""
-    # `cat-file` alone ends with the same status whether the path is not there or git fails.
-    found = next(_entries(git("ls-tree", "-z", "--long", commit, "--", path)), None)
+    found = entry(commit, path)
     return None if found is None else content(found)
+
+
+def inside(folder: Entry) -> dict[str, bytes]:
+    """The files of a folder as a checkout writes them, without links: path inside it -> content."""
+    top = os.fsdecode(git("rev-parse", "--show-toplevel").removesuffix(b"\n"))
+    archive = git("-C", top, "archive", "--format=tar", folder.name)  # elsewhere git looks for the same folder in it
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        return {member.name: opened.extractfile(member).read() for member in opened if member.isfile()}
 
 
 def listed(commit: str, *places: str) -> list[str]:
