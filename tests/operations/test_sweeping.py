@@ -14,6 +14,7 @@ from pathlib import Path
 import pipeline as pipelines
 import psutil
 import pytest
+from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from pipeline import Pipeline
 from ruamel.yaml import YAML
@@ -203,11 +204,14 @@ def experiments() -> dict[str, str]:
     return {name: commit for name, commit in revisions.experiments() if name.startswith("sweep-")}
 
 
-def runs(project: Pipeline) -> dict[str, object]:
-    """Key -> run, of those that are no model of this state."""
+def every_run(project: Pipeline) -> list[Run]:
     client = MlflowClient(f"sqlite:///{project.root}/mlflow.db")
-    found = client.search_runs([one.experiment_id for one in client.search_experiments()])
-    return {run.data.tags["key"]: run for run in found if run.data.tags.get("experiments")}
+    return list(client.search_runs([one.experiment_id for one in client.search_experiments()]))
+
+
+def runs(project: Pipeline) -> dict[str, Run]:
+    """Key -> run, of those that are no model of this state."""
+    return {run.data.tags["key"]: run for run in every_run(project) if run.data.tags.get("experiments")}
 
 
 def test_without_ray_one_sentence_says_how_to_get_it(project, monkeypatch):
@@ -410,7 +414,7 @@ def test_asha_ends_the_worse_ones_and_a_signal_all_of_them(project):
     assert experiments() and trainings(project.root) == []
     project.run("denoise", "sync")  # it closes the run of a training that had to be killed, on a starved machine
     for row in stopped.values():
-        [run] = [run for run in runs(project).values() if run.info.run_name == row[1]]
+        [run] = [run for run in every_run(project) if run.info.run_name == row[1]]
         assert run.info.status in ("FAILED", "KILLED") and int(row[6]) < 8
         assert not (trial.place(revisions.head(), row[0]) / "clone").exists()
 
