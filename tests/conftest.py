@@ -84,10 +84,15 @@ def one_thread() -> None:
 
 
 @pytest.fixture(autouse=True)
-def denormals_are_numbers() -> Iterator[None]:
-    """`compute.prepare` flushes them to zero in the whole process, which hypothesis refuses to draw numbers in."""
+def torch_is_as_before() -> Iterator[None]:
+    """`compute.prepare` sets it for the whole process.
+
+    Where denormals are zeros, hypothesis refuses to draw numbers; and with more threads, last bits are others.
+    """
     yield
-    sys.modules["torch"].set_flush_denormal(False)
+    torch = sys.modules["torch"]
+    torch.set_flush_denormal(False)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
