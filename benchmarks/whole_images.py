@@ -1,12 +1,12 @@
 """What evaluating tiles, in place of whole images, does to the figures of a project of one's own images.
 
-In such a project, after `make repro`: python benchmarks/whole_images.py [--model conv]
+In such a project, after `make repro`, on the CPU: python benchmarks/whole_images.py [--model conv]
 The noisy test tiles of each image are restored one by one, and joined as one image; the errors are of the same pixels.
 """
 
 import argparse
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
 
 import measure
@@ -28,11 +28,14 @@ def joined(tiles: np.ndarray, places: Sequence[Tile]) -> np.ndarray:
 
     Raises ValueError if tiles of its grid are missing, as `data.most` leaves out some.
     """
-    tops = sorted({tile.top for tile in places})
-    rows = [[tile for tile, place in zip(tiles, places) if place.top == top] for top in tops]
-    if len({len(row) for row in rows}) != 1:
+    height, width = tiles.shape[-2:]
+    tops, lefts = ({getattr(place, side) for place in places} for side in ("top", "left"))
+    tops, lefts = range(min(tops), max(tops) + 1, height), range(min(lefts), max(lefts) + 1, width)
+    if [(place.top, place.left) for place in places] != list(product(tops, lefts)):
         raise ValueError(f"{places[0].file} has no whole grid of tiles")
-    return np.concatenate([np.concatenate(row, axis=-1) for row in rows], axis=-2)[None]
+    starts = range(0, len(tiles), len(lefts))
+    rows = [np.concatenate(tiles[start : start + len(lefts)], axis=-1) for start in starts]
+    return np.concatenate(rows, axis=-2)[None]
 
 
 @torch.inference_mode()

@@ -205,9 +205,7 @@ def test_the_hash_of_what_a_commit_has_is_that_of_the_files(project: Path) -> No
     assert hashes.of_commit(head, "src", as_folder=True) == listings.of_folder(Path("src"))
     assert hashes.of_commit(head, "src/deeper", as_folder=True) == listings.of_folder(Path("src/deeper"))
     assert hashes.of_commit(head, ODD, as_folder=False) == checksum.md5(Path(ODD).read_bytes())
-    assert hashes.of_commit(head, "./src/deeper", as_folder=True) == listings.of_folder(
-        Path("src/deeper")
-    )  # DVC's, too
+    assert hashes.of_commit(head, "./src/deeper", as_folder=True) == listings.of_folder(Path("src/deeper"))
     asked = [("src", False), (ODD, True), ("nowhere", True), ("nowhere", False), ("src/own.py/deeper", False)]
     assert [hashes.of_commit(head, *what) for what in asked] == [None] * len(asked)
     before = listings.of_folder(Path("src"))

@@ -1,6 +1,6 @@
 """YAML as DVC writes it, read by libyaml: fourteen times as fast as the parser that DVC and we use for the rest.
 
-Other YAML is taken apart here, since most of a file stays as it is from commit to commit.
+Any YAML can be split into its sections, as most of a file stays as it is from commit to commit.
 
 libyaml knows YAML 1.1, where `yes` is true and 010 is 8. So it only takes the text apart; what a value stands for is
 asked of ruamel.yaml (YAML 1.2). Whatever is not plain is left to ruamel.yaml altogether.
@@ -27,7 +27,7 @@ _DECIMAL = re.compile(r"0|[1-9][0-9]{0,17}")
 
 def load(content: bytes) -> object | None:
     """What the text holds, just as ruamel.yaml's safe loader gives it; None if it is not plain or not valid."""
-    # Comments may say much. What looks like one may stand in quotes, but then the first of these is left.
+    # Comments need not be plain. What looks like one may stand in quotes, but then a quotation mark is left.
     without = _COMMENT.sub(b"", content)
     if _NOT_PLAIN.search(content if b"'" in without else without):
         return None

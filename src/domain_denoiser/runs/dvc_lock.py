@@ -82,9 +82,7 @@ def _known(content: bytes) -> Mapping[str, Stage]:
         found = plain_yaml.together(map(_alone, filter(None, parts)))
         if found is not None:
             return found
-    loaded = plain_yaml.load(content) if len(content) <= reading.LARGEST_TEXT else None
-    loaded = parse(content, LOCK) if loaded is None else loaded
-    return _stages(loaded)
+    return _stages(parse(content, LOCK))
 
 
 @lru_cache(maxsize=4_096)  # a commit changes few of its stages
