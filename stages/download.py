@@ -1,6 +1,7 @@
 """Clean images, split: data/clean/{train,val,gate,test}_{images,labels}.npy. MNIST's, or those of a folder.
 
-Of pairs, the noisy images lie beside them: {train,val,gate,test}_noisy.npy.
+Of pairs, the noisy images lie beside them: {train,val,gate,test}_noisy.npy. {gate,test}_grids.npy says which tiles are
+of one image.
 """
 
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ def main() -> None:
             if split.noisy is not None:
                 images.save_parts(folder / layout.given_noisy(split.name).name, len(split.labels), split.noisy)
             images.save(folder / layout.clean_labels(split.name).name, split.labels)
+            if split.name in folders.WHOLE:
+                images.save(folder / layout.grids(split.name).name, split.grids)
             progress.line(f"{split.name}: {len(split.labels):,} images")
 
 
@@ -35,6 +38,7 @@ class Split(NamedTuple):
     clean: Iterator[np.ndarray]
     noisy: Iterator[np.ndarray] | None  # None if they are not given
     labels: np.ndarray
+    grids: np.ndarray  # rows and columns of the tiles of each image, uint32 [M, 2]; kept of the splits in WHOLE
 
 
 def mnist(data: params.Idx, seed: int) -> Iterator[Split]:
@@ -42,19 +46,19 @@ def mnist(data: params.Idx, seed: int) -> Iterator[Split]:
     given = sources.read(Path(data.origin))
     train, test = sources.obtain(given, f"the sources of {data.origin}", progress.line)
     for name, part in (sources.split(train, data.split, seed) | {"test": test}).items():
-        yield Split(name, iter([part.images]), None, part.labels)
+        yield Split(name, iter([part.images]), None, part.labels, np.ones((len(part.labels), 2), np.uint32))
 
 
 def tiles(data: params.Images, seed: int) -> Iterator[Split]:
     """Labels are the numbers of the files, in the order of their names, or of their groups."""
     for name, cut in folders.cut(Path(data.origin), data, seed).items():
-        yield Split(name, folders.pixels(cut), None, cut.labels())
+        yield Split(name, folders.pixels(cut), None, cut.labels(), cut.grids())
 
 
 def both(data: params.Pairs, seed: int) -> Iterator[Split]:
     """Labels as of `tiles`."""
     for name, (clean, noisy) in pairs.cut(Path(data.origin), data, seed).items():
-        yield Split(name, folders.pixels(clean), folders.pixels(noisy), clean.labels())
+        yield Split(name, folders.pixels(clean), folders.pixels(noisy), clean.labels(), clean.grids())
 
 
 SPLITS = {"idx": mnist, "images": tiles, "pairs": both}

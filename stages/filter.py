@@ -28,7 +28,7 @@ def main(name: Annotated[str, typer.Argument(help="A key of `filters` in params.
 
     from domain_denoiser.base import atomic
     from domain_denoiser.core import compute, images, noisy_sets
-    from domain_denoiser.evaluation import filters, tables
+    from domain_denoiser.evaluation import filters, tables, wholes
     from domain_denoiser.evaluation.per_image import evaluate
 
     device, threads = compute.prepare(read.compute), read.compute.threads
@@ -37,12 +37,13 @@ def main(name: Annotated[str, typer.Argument(help="A key of `filters` in params.
     )
     restore = filters.restoring(name, strength, threads)
     levels, rows = noisy_sets.load_levels(layout.NOISE_LEVELS), {"test": [], "gate": []}
+    grids = {split: wholes.load(split, len(images.mapped(layout.clean_images(split)))) for split in rows}
     jobs = [(split, sigma) for split in rows for sigma in levels]
     for split, sigma in progress.track(jobs, len(jobs), f"filter {name}", "noise levels"):
         stored = layout.NOISE_LEVELS / noisy_sets.level_file(split, sigma)
         pair = images.mapped_pair(layout.clean_images(split), stored)
         clean, noisy = (torch.from_numpy(array).to(device) for array in pair)
-        rows[split].append(evaluate(restore, noisy, clean, sigma))
+        rows[split].append(evaluate(restore, noisy, clean, sigma, grids[split]))
     with atomic.together() as new:
         new(layout.strength(name)).write_text(atomic.as_json({"strength": strength}))
         tables.write(new(layout.table(name)), rows["test"])

@@ -62,6 +62,11 @@ def clean_labels(split: str) -> Path:
     return CLEAN / f"{split}_labels.npy"
 
 
+def grids(split: str) -> Path:
+    """How many rows and columns of tiles each image of test or gate has, uint32 [M, 2]; MNIST's are one tile each."""
+    return CLEAN / f"{split}_grids.npy"
+
+
 def table(model: str) -> Path:
     """The evaluation of a model or baseline, a row an image."""
     return EVALUATION / f"{model}.csv"

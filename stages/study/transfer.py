@@ -14,6 +14,7 @@ from domain_denoiser.core import compute, images
 from domain_denoiser.evaluation.baselines import unrestored
 from domain_denoiser.evaluation.intervals import paired_difference
 from domain_denoiser.evaluation.per_image import evaluate
+from domain_denoiser.evaluation.wholes import ALONE
 from domain_denoiser.networks import stored
 from domain_denoiser.study import classical, noise_levels
 from domain_denoiser.study import params as study_params
@@ -34,7 +35,7 @@ def main(folders: Annotated[list[Path], typer.Argument(help="The models' folders
         linear = noise_levels.on_arrays(classical.fit_linear(corrupted, train, study.linear.ridge))
         clean, noisy = (images.to_float(images.load(folder / f"{part}.npy"), device) for part in ("test", "noisy"))
         psnr_db = {
-            name: evaluate(restore, noisy, clean, sigma)["psnr_db"].to_numpy()
+            name: evaluate(restore, noisy, clean, sigma, [ALONE] * len(clean))["psnr_db"].to_numpy()
             for name, restore in ({"noisy": unrestored, "linear": linear} | models).items()
         }
         rows += [row(name, domain, psnr_db, read.seed) for name in models]

@@ -138,6 +138,50 @@ def test_of_more_tiles_than_wanted_some_are_drawn(folder):
     assert list(some) == [tile for tile in whole if tile in some]
 
 
+@pytest.mark.parametrize("channels", [(), (3,)])
+@pytest.mark.parametrize("most", [1000, 13, 2])
+def test_images_to_measure_on_can_be_put_together_again(tmp_path, channels, most):
+    """Of too many tiles, those in the middle of each image are left; of too many images, some."""
+    folder = filled(tmp_path, np.uint8, channels)
+    made = folders.cut(folder, data(most=dict.fromkeys(SPLITS, most)), 2018)
+    for split in folders.WHOLE:
+        cut, pixels = made[split], np.concatenate(list(folders.pixels(made[split])))
+        assert 0 < len(pixels) <= most
+        start = 0
+        for rows, columns in cut.grids().tolist():
+            number = rows * columns
+            first, tiles = cut.tiles[start], pixels[start : start + number].reshape(rows, columns, *channels, 16, 20)
+            whole = np.concatenate([np.concatenate(list(row), axis=-1) for row in tiles], axis=-2)
+            path = folder / first.file
+            image = tifffile.imread(path) if path.suffix == ".tif" else np.asarray(Image.open(path))
+            part = image[first.top : first.top + 16 * rows, first.left : first.left + 20 * columns]
+            np.testing.assert_array_equal(whole, np.moveaxis(part, -1, 0) if channels else part)
+            start += number
+        assert start == len(cut.tiles)
+
+
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=20), st.integers(20, 5000))
+def test_what_is_left_of_grids_lies_in_their_middle(sides, most):
+    grids = [
+        folders.Grid(f"{name}.png", 0, list(range(3, 3 + 16 * rows, 16)), list(range(5, 5 + 20 * columns, 20)))
+        for name, (rows, columns) in enumerate(sides)
+    ]
+    found = folders.in_the_middle(grids, most)
+    assert sum(len(one.tops) * len(one.lefts) for one in found) <= most
+    if sum(rows * columns for rows, columns in sides) <= most:
+        assert found == grids
+    for before, after in zip(grids, found):
+        assert (before.file, before.image) == (after.file, after.image)
+        for whole, left in ((before.tops, after.tops), (before.lefts, after.lefts)):
+            start = whole.index(left[0])
+            assert left == whole[start : start + len(left)]
+            assert 0 <= len(whole) - len(left) - 2 * start <= 1
+    # There is little room for more: a step of the share adds at most a row and a column to each.
+    if found != grids:
+        larger = sum(min(r, len(f.tops) + 1) * min(c, len(f.lefts) + 1) for (r, c), f in zip(sides, found))
+        assert larger > most
+
+
 def test_equal_seeds_give_equal_splits_and_others_do_not(folder):
     first, again, other = (
         {name: made.tiles for name, made in folders.cut(folder, data(), seed).items()} for seed in (1, 1, 2)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from domain_denoiser.evaluation import figures
-from domain_denoiser.evaluation.filters import Shown
+from domain_denoiser.evaluation.figures import Filtered, Whole
 from domain_denoiser.params import FILTERS
 
 LEVELS = [0.0, 0.1, 0.25, 0.5, 0.75, 1.0]
@@ -29,7 +29,7 @@ TABLE = pandas.DataFrame(
 def picture(digits):
     """The clean, noisy and restored images of four columns, and their figure."""
     shown = [digits[:4] // 2, digits[4:8] // 2, digits[8:12] // 2]  # no white pixel: a free scale would stretch them
-    return shown, figures.examples(*shown, [0.1, 0.25, 0.5, 1.0], "fixed: original, noisy, restored", None)
+    return shown, figures.examples(*shown, [0.1, 0.25, 0.5, 1.0], "fixed: original, noisy, restored", None, None)
 
 
 def png(figure) -> bytes:
@@ -57,7 +57,7 @@ def test_digits_name_rows_and_noise_levels(picture):
 
 
 def test_a_single_column_is_a_figure_too(digits):
-    assert len(figures.examples(digits[:1], digits[:1], digits[:1], [0.5], "one", None).axes) == 3
+    assert len(figures.examples(digits[:1], digits[:1], digits[:1], [0.5], "one", None, None).axes) == 3
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ def coloured():
     """Two colour images of 16 bits, [2, 3, 20, 24], and a figure of them beside filters."""
     original = np.random.default_rng(1).integers(10_000, 50_000, (2, 3, 20, 24)).astype(np.uint16)
     noisy, restored = original - 5_000, original + np.array([6_553, 13_107], np.uint16)[:, None, None, None]
-    filtered = Shown((noisy / 65_535).astype(np.float32), ["wavelet", "nonlocal_means"])
-    return original, restored, figures.examples(original, noisy, restored, [0.1, 0.2], "cells", filtered)
+    filtered = Filtered((noisy / 65_535).astype(np.float32), ["wavelet", "nonlocal_means"])
+    return original, restored, figures.examples(original, noisy, restored, [0.1, 0.2], "cells", filtered, None)
 
 
 def test_colour_is_shown_in_colour_on_a_fixed_scale(coloured):
@@ -89,10 +89,29 @@ def test_beside_filters_there_are_the_best_of_them_and_a_signed_residual(coloure
 
 def test_grey_of_16_bits_is_shown_from_black_to_white():
     image = np.arange(2 * 20 * 24, dtype=np.uint16).reshape(2, 20, 24)
-    figure = figures.examples(image, image, image, [0.1, 0.2], "scans", None)
+    figure = figures.examples(image, image, image, [0.1, 0.2], "scans", None, None)
     (drawn,) = figure.axes[0].get_images()
     np.testing.assert_array_equal(drawn.get_array(), image[0])
     assert drawn.get_clim() == (0, 65_535)
+
+
+def test_parts_of_larger_images_have_these_above_with_a_frame_where_they_lie():
+    wholes = np.random.default_rng(1).integers(0, 255, (2, 3, 60, 96)).astype(np.uint8)
+    at = [(0, 72), (40, 24)]
+    parts = np.stack([whole[:, y : y + 20, x : x + 24] for whole, (y, x) in zip(wholes, at)])
+    filtered = Filtered((parts / 255).astype(np.float32), ["wavelet", "wavelet"])
+    placed = [Whole(whole, *place) for whole, place in zip(wholes, at)]
+    figure = figures.examples(parts, parts, parts, [0.1, 0.2], "photos", filtered, placed)
+    rows = ["whole image", "original", "noisy", "best filter", "restored", "residual\n±0.2"]
+    assert [figure.axes[2 * row].get_ylabel() for row in range(6)] == rows
+    assert [axes.get_xlabel() for axes in figure.axes[6:8]] == ["wavelet", "wavelet"]
+    for axes, whole, part, (top, left) in zip(figure.axes, wholes, parts, at):
+        (drawn,) = axes.get_images()
+        np.testing.assert_allclose(drawn.get_array(), np.moveaxis(whole / 255, 0, -1))
+        (frame,) = axes.patches
+        # The edges of a pixel lie half a pixel from its middle.
+        assert (frame.get_x(), frame.get_y()) == (left - 0.5, top - 0.5)
+        assert (frame.get_width(), frame.get_height()) == (part.shape[2], part.shape[1])
 
 
 def lines(axes):
@@ -110,6 +129,17 @@ def test_learning_curves_show_the_history():
     ]
     assert quality.get_ylabel() == "val PSNR (dB)"
     assert losses.get_xlabel() == quality.get_xlabel() == "epoch"
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 30])
+def test_epochs_are_whole_numbers(epochs):
+    history = pandas.DataFrame(
+        {name: np.linspace(0.3, 0.1, epochs) for name in HISTORY} | {"epoch": range(1, epochs + 1)}
+    )
+    for axes in figures.learning_curves(history, "training").axes:
+        ticks = axes.get_xticks()
+        assert len(ticks) > 0
+        np.testing.assert_array_equal(ticks, ticks.round())
 
 
 def test_psnr_against_noise_has_a_line_a_model():
@@ -150,7 +180,7 @@ def test_however_many_models_each_has_a_line_that_tells_it_apart():
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda digits: figures.examples(digits[:3], digits[3:6], digits[6:9], [0.1, 0.5, 1.0], "digits", None),
+        lambda digits: figures.examples(digits[:3], digits[3:6], digits[6:9], [0.1, 0.5, 1.0], "digits", None, None),
         lambda digits: figures.learning_curves(HISTORY, "training"),
         lambda digits: figures.psnr_against_noise(TABLE),
     ],

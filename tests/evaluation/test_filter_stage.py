@@ -20,7 +20,8 @@ from domain_denoiser.evaluation import tables
 from domain_denoiser.params import Constant
 
 STRENGTHS = [0.1, 0.7, 3.0]
-COUNTS = {"val": 30, "gate": 3, "test": 4}
+COUNTS = {"val": 30, "gate": 3, "test": 5}
+GRIDS = {"gate": [(1, 1)] * 3, "test": [(1, 1), (2, 2)]}
 
 
 def project(folder: Path, committed: dict, monkeypatch: pytest.MonkeyPatch) -> dict:
@@ -35,6 +36,8 @@ def project(folder: Path, committed: dict, monkeypatch: pytest.MonkeyPatch) -> d
         places = drawn.integers(0, 512 - 32, (count, 2))
         tiles = np.stack([photo[:, y : y + 32, x : x + 32] for y, x in places])
         images.save(layout.clean_images(split), tiles)
+    for split, grids in GRIDS.items():
+        images.save(layout.grids(split), np.array(grids, np.uint32))
     return values
 
 

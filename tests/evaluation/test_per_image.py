@@ -9,6 +9,7 @@ from domain_denoiser.evaluation import per_image
 from domain_denoiser.evaluation.baselines import BASELINES, NOISY
 from domain_denoiser.evaluation.per_image import evaluate, means
 from domain_denoiser.evaluation.tables import COLUMNS
+from domain_denoiser.evaluation.wholes import ALONE, Grid
 from domain_denoiser.params import Constant
 
 
@@ -28,14 +29,14 @@ def corrupted(digits):
 @pytest.fixture
 def table(corrupted, clean):
     tables = [
-        evaluate(BASELINES[NOISY], corrupted, clean, 0.5),
-        evaluate(lambda given: given / 2, corrupted, clean, 1.0),
+        evaluate(BASELINES[NOISY], corrupted, clean, 0.5, [ALONE] * 200),
+        evaluate(lambda given: given / 2, corrupted, clean, 1.0, [ALONE] * 200),
     ]
     return pandas.concat(tables)
 
 
 def test_row_of_an_image_is_what_scikit_image_says(corrupted, clean):
-    found = evaluate(BASELINES[NOISY], corrupted, clean, 0.5)
+    found = evaluate(BASELINES[NOISY], corrupted, clean, 0.5, [ALONE] * 200)
     assert list(found.columns) == COLUMNS
     assert list(found["image"]) == list(range(200))
     assert set(found["sigma"]) == {0.5}
@@ -47,21 +48,48 @@ def test_row_of_an_image_is_what_scikit_image_says(corrupted, clean):
 
 
 def test_perfect_restoration(clean):
-    found = evaluate(lambda given: clean, clean, clean, 0.0)
+    found = evaluate(lambda given: clean, clean, clean, 0.0, [ALONE] * 200)
     assert set(found["mse"]) == {0.0}
     assert set(found["psnr_db"]) == {100.0}
     np.testing.assert_allclose(found["ssim"], 1.0, atol=1e-6)
 
 
 def test_restored_images_are_clipped(clean):
-    found = evaluate(lambda given: torch.where(given > 0.5, 7.0, -7.0), clean.round(), clean.round(), 0.0)
+    found = evaluate(
+        lambda given: torch.where(given > 0.5, 7.0, -7.0), clean.round(), clean.round(), 0.0, [ALONE] * 200
+    )
     assert set(found["mse"]) == {0.0}
 
 
 def test_parts_make_no_difference(corrupted, clean, monkeypatch):
-    whole = evaluate(BASELINES[NOISY], corrupted, clean, 0.5)
+    whole = evaluate(BASELINES[NOISY], corrupted, clean, 0.5, [ALONE] * 200)
     monkeypatch.setattr(per_image, "BATCH", 7)
-    pandas.testing.assert_frame_equal(evaluate(BASELINES[NOISY], corrupted, clean, 0.5), whole, rtol=1e-6)
+    pandas.testing.assert_frame_equal(
+        evaluate(BASELINES[NOISY], corrupted, clean, 0.5, [ALONE] * 200), whole, rtol=1e-6
+    )
+
+
+def test_images_of_several_tiles_are_restored_as_wholes(corrupted, clean, monkeypatch):
+    """A row a tile, however many go at once; what restores sees images of their own sizes, in order."""
+    grids = [Grid(1, 1)] * 3 + [Grid(2, 5)] * 2 + [Grid(9, 13), Grid(6, 10)]
+    seen = []
+
+    def brighter_to_the_right(noisy: torch.Tensor) -> torch.Tensor:
+        seen.append(tuple(noisy.shape))
+        return noisy + torch.linspace(0.0, 0.5, noisy.shape[-1])
+
+    found = evaluate(brighter_to_the_right, clean, clean, 0.5, grids)
+    assert seen == [(3, 1, 28, 28), (2, 1, 56, 140), (1, 1, 252, 364), (1, 1, 168, 280)]
+    assert list(found["image"]) == list(range(200))
+    ramp, start = np.linspace(0.0, 0.5, 364), 3 + 2 * 10
+    for row, column in ((0, 0), (0, 12), (8, 3)):
+        tile = start + row * 13 + column
+        digit = clean[tile, 0].numpy()
+        error = np.clip(digit + ramp[28 * column : 28 * (column + 1)], 0, 1) - digit
+        assert found["mse"][tile] == pytest.approx(np.square(error).mean(), abs=1e-6)
+    monkeypatch.setattr(per_image, "BATCH", 7)
+    again = evaluate(brighter_to_the_right, clean, clean, 0.5, grids)
+    pandas.testing.assert_frame_equal(again, found, rtol=1e-6)
 
 
 def test_global_psnr_is_that_of_the_mean_error_and_the_other_the_mean_over_images():

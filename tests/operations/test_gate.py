@@ -24,6 +24,7 @@ from domain_denoiser.base import atomic
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.core import images, metrics, noisy_sets
 from domain_denoiser.domain.profile import written
+from domain_denoiser.evaluation.wholes import Grid
 from domain_denoiser.networks import exporting, mlp, stored
 from domain_denoiser.networks.architectures import Settings
 from domain_denoiser.networks.mlp import Settings as MlpSettings
@@ -145,6 +146,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, committed: dict, sample) 
         Path("code.py").write_text("relu")
         for name, part in (("train", given[:500]), ("gate", given[500:600]), ("val", given[600:700])):
             images.save(Path(f"data/clean/{name}_images.npy"), part)
+        images.save(layout.grids("gate"), np.ones((100, 2), np.uint32))
         made.corrupt(seed=1)
         made.train(fixed=0.5, random=0.65)
         made.folder = Path.cwd()
@@ -432,13 +434,14 @@ def test_the_same_weights_with_other_settings_pass_if_they_restore_the_same(proj
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("shape", [(5, 12, 9), (5, 3, 12, 9)], ids=str)
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_images_of_any_channels_and_bits_are_measured(channels, shape, dtype):
+@pytest.mark.parametrize("grids", [[Grid(1, 1)] * 5, [Grid(2, 2), Grid(1, 1)]], ids=["alone", "wholes"])
+def test_images_of_any_channels_and_bits_are_measured(channels, shape, dtype, grids):
     """By a champion for grey and by one for colour, whatever the project has become since."""
     white = np.iinfo(dtype).max
     clean = np.random.default_rng(1).integers(0, white, shape, dtype)
     graph = Graph(graph_files.negative(channels=channels), "here", 1)
-    exact = gate._psnr_db(graph, white - clean, clean)
-    other = gate._psnr_db(graph, clean, clean)
+    exact = gate._psnr_db(graph, white - clean, clean, grids)
+    other = gate._psnr_db(graph, clean, clean, grids)
     squares = ((white - 2.0 * clean) / white) ** 2
     assert exact.shape == (5,)
     assert exact.min() > 90
@@ -533,9 +536,9 @@ class Recorded:
     def __init__(self, function: Callable) -> None:
         self.function, self.on = function, []
 
-    def __call__(self, graph: object, corrupted: np.ndarray, clean: np.ndarray) -> np.ndarray:
+    def __call__(self, graph: object, corrupted: np.ndarray, clean: np.ndarray, grids: list[Grid]) -> np.ndarray:
         self.on.append("gate" if isinstance(corrupted, np.memmap) else "val")
-        return self.function(graph, corrupted, clean)
+        return self.function(graph, corrupted, clean, grids)
 
 
 def test_a_model_that_params_does_not_have_any_more_is_no_candidate(project):

@@ -1,5 +1,6 @@
 """A folder of image files: which there are, who is to train and who to test, and the tiles that they are cut into."""
 
+import bisect
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,9 @@ from domain_denoiser.formats import opening
 from domain_denoiser.formats.image_file import ImageFile
 from domain_denoiser.params import Images, Shares
 
+SHARES = 1_000  # steps in which grids become smaller
+WHOLE = ("gate", "test")  # splits whose images can be put together again: figures are of whole images
+
 
 class Tile(NamedTuple):
     """A part of an image, with all its channels."""
@@ -25,6 +29,20 @@ class Tile(NamedTuple):
     image: int  # which of the file's images
     top: int  # pixels
     left: int
+
+
+class Grid(NamedTuple):
+    """The tiles of an image: where their rows and columns begin, pixels."""
+
+    file: str
+    image: int
+    tops: list[int]
+    lefts: list[int]
+
+    def tiles(self) -> Iterator[Tile]:
+        for top in self.tops:
+            for left in self.lefts:
+                yield Tile(self.file, self.image, top, left)
 
 
 class Form(NamedTuple):
@@ -54,6 +72,12 @@ class Cut(NamedTuple):
     def labels(self) -> np.ndarray:
         """The number of the file, or of the group of files, that each tile is of, uint32 [N]."""
         return np.array([self.numbers[tile.file] for tile in self.tiles], np.uint32)
+
+    def grids(self) -> np.ndarray:
+        """How many rows and columns of tiles each image has, uint32 [M, 2]; of a split in WHOLE."""
+        of_images = [list(tiles) for _, tiles in groupby(self.tiles, key=lambda tile: (tile.file, tile.image))]
+        sides = [(len({tile.top for tile in tiles}), len({tile.left for tile in tiles})) for tiles in of_images]
+        return np.array(sides, np.uint32)
 
 
 def groups(folder: Path, files: Sequence[str]) -> dict[str, str]:
@@ -161,8 +185,9 @@ def form(files: Mapping[Path, Seen]) -> Form:
 
 
 def cut(folder: Path, data: Images, seed: int) -> dict[str, Cut]:
-    """Split -> its tiles: those of a grid in the middle of each image, or `most` of them, drawn.
+    """Split -> its tiles: those of a grid in the middle of each image, or `most` of them.
 
+    Of a split in WHOLE those in the middle of each image remain, of the others drawn ones.
     Raises BadInput if an image is smaller than a tile or cannot be read, and as `form` and `assigned`.
     """
     seen = {name: look(folder / name) for name in listed(folder).files}
@@ -177,14 +202,44 @@ def cut_as(of: Form, folder: Path, seen: Mapping[str, Seen], data: Images, seed:
     numbers = {name: place[group] for name, group in of_file.items()}
     found, size = {}, (data.tile[0], data.tile[1])
     for split, chosen in assigned(of_file, data.shares, seed).items():
-        count = sum(1 for name in chosen for _ in _tiles(folder, name, seen[name], size, split))
-        tiles = (tile for name in chosen for tile in _tiles(folder, name, seen[name], size, split))
-        if count > (most := getattr(data.most, split)):
-            wanted, draw = np.zeros(count, bool), np.random.default_rng(derive(seed, "tiles", split))
-            wanted[draw.choice(count, most, replace=False)] = True
-            tiles = compress(tiles, wanted)
+        most, draw = getattr(data.most, split), np.random.default_rng(derive(seed, "tiles", split))
+        grids = [one for name in chosen for one in _grids(folder, name, seen[name], size, split)]
+        if split in WHOLE:
+            if len(grids) > most:
+                grids = list(compress(grids, _drawn(len(grids), most, draw)))
+            grids = in_the_middle(grids, most)
+        tiles = (tile for one in grids for tile in one.tiles())
+        if (count := sum(len(one.tops) * len(one.lefts) for one in grids)) > most:
+            tiles = compress(tiles, _drawn(count, most, draw))
         found[split] = Cut(folder, of, size, numbers, list(tiles))
     return found
+
+
+def _drawn(count: int, most: int, draw: np.random.Generator) -> np.ndarray:
+    """Which of `count` things are `most` drawn ones, bool."""
+    wanted = np.zeros(count, bool)
+    wanted[draw.choice(count, most, replace=False)] = True
+    return wanted
+
+
+def in_the_middle(grids: Sequence[Grid], most: int) -> list[Grid]:
+    """The middle of each grid, the same share of their rows and columns, so that at most `most` tiles remain.
+
+    Each keeps one tile at least: there must be no more than `most` grids.
+    """
+
+    def kept(length: int, share: int) -> int:
+        return max(1, length * share // SHARES)
+
+    def count(share: int) -> int:
+        return sum(kept(len(one.tops), share) * kept(len(one.lefts), share) for one in grids)
+
+    def middle(starts: list[int], share: int) -> list[int]:
+        number = kept(len(starts), share)
+        return starts[(first := (len(starts) - number) // 2) : first + number]
+
+    share = bisect.bisect_right(range(SHARES + 1), most, key=count) - 1
+    return [one._replace(tops=middle(one.tops, share), lefts=middle(one.lefts, share)) for one in grids]
 
 
 def grid(image: tuple[int, int], tile: tuple[int, int], split: str) -> tuple[list[int], list[int]]:
@@ -217,7 +272,7 @@ def pixels(made: Cut) -> Iterator[np.ndarray]:
                 yield np.stack([shown[..., top : top + height, tile.left : tile.left + width] for tile in row])
 
 
-def _tiles(folder: Path, name: str, seen: Seen, size: tuple[int, int], split: str) -> Iterator[Tile]:
+def _grids(folder: Path, name: str, seen: Seen, size: tuple[int, int], split: str) -> Iterator[Grid]:
     for image, (height, width) in enumerate(seen.sizes):
         tops, lefts = grid((height, width), size, split)
         if not (tops and lefts):
@@ -225,6 +280,4 @@ def _tiles(folder: Path, name: str, seen: Seen, size: tuple[int, int], split: st
                 f"{folder / name} has {width} x {height} pixels, but tiles of {size[1]} x {size[0]} are cut: leave it "
                 "out, or make data.tile of params.yaml smaller"
             )
-        for top in tops:
-            for left in lefts:
-                yield Tile(name, image, top, left)
+        yield Grid(name, image, tops, lefts)

@@ -6,15 +6,15 @@ colour.
 
 from itertools import cycle
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from domain_denoiser.evaluation.baselines import NAMES, NOISY
-from domain_denoiser.evaluation.filters import Shown
 from domain_denoiser.params import FILTERS
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -25,29 +25,52 @@ PIXELS = 100  # of an image, to an inch
 LARGEST_ERROR = 0.2  # the end of the residual's scale: its images are compared with each other
 
 
+class Filtered(NamedTuple):
+    """Images as the best filter restores them, and which one that is."""
+
+    restored: np.ndarray  # float32 [N, H, W] or [N, 3, H, W]
+    names: list[str]  # of the filter of each image
+
+
+class Whole(NamedTuple):
+    """The image that a column shows a part of."""
+
+    image: np.ndarray  # as it is stored, [H, W] or [3, H, W]
+    top: int  # of the part, pixels
+    left: int
+
+
 def examples(
     original: np.ndarray,
     noisy: np.ndarray,
     restored: np.ndarray,
     sigmas: list[float],
     title: str,
-    filtered: Shown | None,
+    filtered: Filtered | None,
+    wholes: list[Whole] | None,
 ) -> Figure:
     """The post's figure: one column per image, with its noise level above; the scale is fixed to black ... white.
 
     original, noisy, restored: as they are stored; sigmas: N noise levels. filtered: what the best filter makes of them,
     if there is any: then there are two rows more, for it and for the residual, restored - original, which is red where
-    the restored image is too bright.
+    the restored image is too bright. wholes: if the images are parts of larger ones, these are the first row, with a
+    frame around the part.
     """
     rows = {"original": original, "noisy": noisy, "restored": restored}
     if filtered is not None:
         rows = {"original": original, "noisy": noisy, "best filter": filtered.restored, "restored": restored}
-    count = len(rows) + (filtered is not None)
+    above, count = int(wholes is not None), len(rows) + (filtered is not None) + (wholes is not None)
     side = max(1.0, original.shape[-1] / PIXELS)  # inches
     height = side * original.shape[-2] / original.shape[-1]
     figure = Figure(figsize=(side * len(sigmas), 0.7 + height * count), layout="constrained")
     axes = figure.subplots(count, len(sigmas), squeeze=False)
-    for row, (name, shown) in enumerate(rows.items()):
+    if wholes is not None:
+        axes[0, 0].set_ylabel("whole image", fontsize=11)
+        for column, whole in enumerate(wholes):
+            _show(axes[0, column], whole.image)
+            frame = (whole.left - 0.5, whole.top - 0.5), original.shape[-1], original.shape[-2]
+            axes[0, column].add_patch(Rectangle(*frame, fill=False, edgecolor=COLOURS[1], linewidth=1.2))
+    for row, (name, shown) in enumerate(rows.items(), above):
         axes[row, 0].set_ylabel(name, fontsize=11)
         for column, image in enumerate(shown):
             _show(axes[row, column], image)
@@ -60,7 +83,7 @@ def examples(
             )
             axes[count - 1, column].set(xticks=[], yticks=[])
         for column, name in enumerate(filtered.names):
-            axes[2, column].set_xlabel(name.replace("_", " "), fontsize=7)
+            axes[above + 2, column].set_xlabel(name.replace("_", " "), fontsize=7)
     for column, sigma in enumerate(sigmas):
         axes[0, column].set_title(f"σ = {sigma:g}", fontsize=9)
     figure.suptitle(title)
@@ -96,7 +119,7 @@ def learning_curves(history: pandas.DataFrame, title: str) -> Figure:
     quality.set(xlabel="epoch", ylabel="val PSNR (dB)")
     for axes in (losses, quality):
         axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     figure.suptitle(title)
     return figure
 

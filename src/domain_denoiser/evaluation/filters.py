@@ -136,29 +136,26 @@ def calibrated(name: str, strengths: list[float], noisy: np.ndarray, clean: np.n
     return strengths[int(np.argmax(means))]
 
 
-class Shown(NamedTuple):
-    """Images as the best filter restores them, and which one that is."""
+class Chosen(NamedTuple):
+    """A filter and its strength."""
 
-    restored: np.ndarray  # float32 [N, H, W] or [N, 3, H, W]
-    names: list[str]  # of the filter of each image
+    name: str
+    strength: float
 
 
 def best(
     strengths: Mapping[str, list[float]], noisy: np.ndarray, clean: np.ndarray, sigmas: list[float], threads: int
-) -> Shown:
-    """The images by the filter that has the highest mean PSNR on those of the same noise level.
+) -> list[Chosen]:
+    """For each image the filter that has the highest mean PSNR on those of the same noise level.
 
     Every filter is calibrated on these very images, which favours it. noisy, clean: float32 [N, H, W] or
     [N, 3, H, W]; sigmas: the noise level of each image.
     """
-    made = {
-        name: restore_all(name, calibrated(name, tried, noisy, clean, threads), noisy, threads)
-        for name, tried in strengths.items()
-    }
-    found = {name: psnr_db(restored, clean) for name, restored in made.items()}
+    chosen = {name: calibrated(name, tried, noisy, clean, threads) for name, tried in strengths.items()}
+    found = {name: psnr_db(restore_all(name, strength, noisy, threads), clean) for name, strength in chosen.items()}
     levels = np.array(sigmas)
     names = [max(found, key=lambda name: found[name][levels == sigma].mean()) for sigma in sigmas]
-    return Shown(np.stack([made[name][place] for place, name in enumerate(names)]), names)
+    return [Chosen(name, chosen[name]) for name in names]
 
 
 def psnr_db(restored: np.ndarray, clean: np.ndarray) -> np.ndarray:

@@ -1,30 +1,30 @@
 """The metrics of a model at a noise level: one row per image, then means over all images."""
 
-from collections.abc import Callable
-
 import pandas
 import torch
 from torch import Tensor
 
 from domain_denoiser.core.images import per_batch, scaled
 from domain_denoiser.core.metrics import METRICS, psnr_db
+from domain_denoiser.evaluation import wholes
+from domain_denoiser.evaluation.wholes import Grid, Restore
 
 BATCH = 784_000  # values: 1,000 images of MNIST's size
 
 
 @torch.inference_mode()
-def evaluate(restore: Callable[[Tensor], Tensor], noisy: Tensor, clean: Tensor, sigma: float) -> pandas.DataFrame:
-    """A table with one row per image and the columns of tables.COLUMNS.
+def evaluate(restore: Restore, noisy: Tensor, clean: Tensor, sigma: float, grids: list[Grid]) -> pandas.DataFrame:
+    """A table with one row per tile, each an image of its own or a part of one, and the columns of tables.COLUMNS.
 
-    noisy, clean: as on disk, or float32 [N, C, H, W] in [0, 1], on one device.
-    Restored images are clipped to [0, 1], as in an image file.
+    noisy, clean: as on disk, or float32 [N, C, H, W] in [0, 1], on one device. grids: which tiles are of one image,
+    which is restored as a whole. Restored images are clipped to [0, 1], as in an image file.
     """
-    tables, count = [], per_batch(BATCH, clean)
-    for start in range(0, len(clean), count):
-        target = scaled(clean[start : start + count])
-        restored = restore(scaled(noisy[start : start + count])).clamp(0.0, 1.0)
+    tables = []
+    for part, grid in wholes.batches(grids, per_batch(BATCH, clean)):
+        target = scaled(clean[part])
+        restored = wholes.restored(restore, scaled(noisy[part]), grid)
         values = {name: metric.function(restored, target).double().cpu() for name, metric in METRICS.items()}
-        tables.append(pandas.DataFrame({"sigma": sigma, "image": range(start, start + len(target)), **values}))
+        tables.append(pandas.DataFrame({"sigma": sigma, "image": range(part.start, part.stop), **values}))
     return pandas.concat(tables, ignore_index=True)
 
 

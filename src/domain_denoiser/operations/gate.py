@@ -18,7 +18,10 @@ from domain_denoiser.core import images, metrics, noisy_sets
 from domain_denoiser.core.seeds import derive
 from domain_denoiser.domain import profile
 from domain_denoiser.domain.profile import Profile
+from domain_denoiser.evaluation import wholes
 from domain_denoiser.evaluation.intervals import over, paired_difference
+from domain_denoiser.evaluation.pieces import in_pieces
+from domain_denoiser.evaluation.wholes import ALONE, Grid
 from domain_denoiser.networks import exporting, stored
 from domain_denoiser.networks.architectures import Settings
 from domain_denoiser.operations import beside, card, export
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
 IMAGES = layout.NOISE_LEVELS
 CLEAN, VAL = layout.clean_images("gate"), layout.clean_images("val")
+BATCH = 784_000  # values: 1,000 images of MNIST's size
 FEWEST_TILES = 5
 SAME_DB = 0.01  # how far a champion's figures may lie from champion.json's on the same images
 
@@ -302,7 +306,7 @@ def _best_on_val(graphs: Mapping[str, Graph], params: Params) -> str:
     means = {}
     for name, graph in graphs.items():
         try:
-            means[name] = float(_psnr_db(graph, corrupted, clean).mean())
+            means[name] = float(_psnr_db(graph, corrupted, clean, [ALONE] * len(clean)).mean())
         except BadInput:  # one whose training ran away stands not in the way of the others
             means[name] = -np.inf
     return max(means, key=means.__getitem__)
@@ -349,9 +353,10 @@ def _figures(
 
 
 def _psnr(graph: Graph, name: str, levels: list[float]) -> dict[str, np.ndarray]:
-    """PSNR in dB of each gate image, float64 [N], by noise level."""
+    """PSNR in dB of each gate image, or tile of one, float64 [N], by noise level."""
+    grids = wholes.load("gate", len(images.mapped(CLEAN)))
     pairs = progress.track(_pairs(levels).items(), len(levels), f"the gate measures {name}", "noise levels")
-    return {sigma: _psnr_db(graph, corrupted, clean) for sigma, (clean, corrupted) in pairs}
+    return {sigma: _psnr_db(graph, corrupted, clean, grids) for sigma, (clean, corrupted) in pairs}
 
 
 def _unrestored(levels: list[float]) -> dict[str, np.ndarray]:
@@ -368,12 +373,18 @@ def _pairs(levels: list[float]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {sigma: images.mapped_pair(CLEAN, path) for sigma, path in paths.items()}
 
 
-def _psnr_db(graph: Graph, corrupted: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """PSNR in dB of each restored image, float64 [N]. corrupted, clean: as they lie on disk.
+def _psnr_db(graph: Graph, corrupted: np.ndarray, clean: np.ndarray, grids: list[Grid]) -> np.ndarray:
+    """PSNR in dB of each restored image or tile, float64 [N]. corrupted, clean: as they lie on disk.
 
     Colours are restored as `denoise restore` does: one by one by a champion that is for grey images.
     """
-    noisy = Scale().to_unit(corrupted)
-    noisy = noisy.reshape(len(noisy), -1, *noisy.shape[-2:])  # [N, C, H, W]
-    restored = images.from_unit(graph.restore_any(noisy), "cpu")
-    return metrics.psnr_db(metrics.mse(restored, images.to_float(clean, "cpu"))).double().numpy()
+
+    def restore(noisy: "torch.Tensor") -> "torch.Tensor":
+        return images.from_unit(graph.restore_any(noisy.numpy()), "cpu")
+
+    found, restore_any = [], in_pieces(restore, graph.reach)
+    for part, grid in wholes.batches(wholes.fitting(grids, graph.size), images.per_batch(BATCH, clean)):
+        noisy = images.from_unit(Scale().to_unit(corrupted[part]), "cpu")
+        restored = wholes.restored(restore_any, noisy, grid)
+        found.append(metrics.psnr_db(metrics.mse(restored, images.to_float(clean[part], "cpu"))).double().numpy())
+    return np.concatenate(found)

@@ -15,6 +15,7 @@ from domain_denoiser.core import images
 from domain_denoiser.core.noisy_sets import level_file, with_noise
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.evaluation.per_image import evaluate
+from domain_denoiser.evaluation.wholes import ALONE
 
 FOLDER = layout.STUDY_LEVELS
 CLEAN = "clean.npy"
@@ -33,7 +34,7 @@ def measure(
     clean = images.to_float(images.load(FOLDER / CLEAN), device)
     for sigma in sigmas:
         noisy = images.to_float(images.load(FOLDER / level_file("test", sigma)), device)
-        yield evaluate(restorer(sigma), noisy, clean, sigma)
+        yield evaluate(restorer(sigma), noisy, clean, sigma, [ALONE] * len(clean))
 
 
 def on_arrays(restore: Callable[[np.ndarray], np.ndarray]) -> Callable[[Tensor], Tensor]:
