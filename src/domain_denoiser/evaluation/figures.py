@@ -69,7 +69,7 @@ def examples(
         for column, whole in enumerate(wholes):
             _show(axes[0, column], whole.image)
             frame = (whole.left - 0.5, whole.top - 0.5), original.shape[-1], original.shape[-2]
-            axes[0, column].add_patch(Rectangle(*frame, fill=False, edgecolor=COLOURS[1], linewidth=1.2))
+            axes[0, column].add_patch(Rectangle(*frame, fill=False, edgecolor=COLOURS[1], linewidth=1.5))
     for row, (name, shown) in enumerate(rows.items(), above):
         axes[row, 0].set_ylabel(name, fontsize=11)
         for column, image in enumerate(shown):
