@@ -1,7 +1,7 @@
 """Clean images, split: data/clean/{train,val,gate,test}_{images,labels}.npy. MNIST's, or those of a folder.
 
-Of pairs, the noisy images lie beside them: {train,val,gate,test}_noisy.npy. {gate,test}_grids.npy says which tiles are
-of one image.
+Of pairs, the noisy images lie beside them: {train,val,gate,test}_noisy.npy. {val,gate,test}_grids.npy says which tiles
+are of one image.
 """
 
 from collections.abc import Iterator

@@ -4,6 +4,7 @@ reports/filters/<name>.json has its strength, reports/evaluation/<name>.csv what
 reports/filters/<name>.csv on the gate images.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,9 @@ from domain_denoiser.params import Given, Levels
 if TYPE_CHECKING:
     import numpy as np
 
-CALIBRATED_ON = 20  # val images at most
+    from domain_denoiser.evaluation.wholes import Grid
+
+IMAGES, TILES = 20, 200  # of val, at most, that a strength is chosen by
 
 
 def main(name: Annotated[str, typer.Argument(help="A key of `filters` in params.yaml.")]) -> None:
@@ -50,7 +53,7 @@ def main(name: Annotated[str, typer.Argument(help="A key of `filters` in params.
         tables.write(new(layout.filtered(name)), rows["gate"])
 
 
-def calibration(law: Levels | Given, seed: int) -> "tuple[np.ndarray, np.ndarray]":
+def calibration(law: Levels | Given, seed: int) -> "tuple[list[np.ndarray], list[np.ndarray]]":
     """A few val images at each noise level, with noise of their own, and the same without: float32 in [0, 1].
 
     Level 0 is left out where there are others: where there is no noise, the best strength is none. Of pairs, the noisy
@@ -59,26 +62,43 @@ def calibration(law: Levels | Given, seed: int) -> "tuple[np.ndarray, np.ndarray
     import numpy as np
 
     from domain_denoiser.core import images, noisy_sets
+    from domain_denoiser.evaluation import wholes
     from domain_denoiser.params import Constant
 
-    def unit(stored: np.ndarray) -> np.ndarray:
-        return images.to_unit(images.to_float(stored, "cpu"), np.dtype(np.float32))
-
     val = images.mapped(layout.clean_images("val"))
-    count = min(CALIBRATED_ON, len(val))
-    chosen = [place * len(val) // count for place in range(count)]
-    clean = val[chosen]
+    chosen = few(wholes.load("val", len(val)))
+
+    def whole(tiles: Iterable[np.ndarray]) -> list[np.ndarray]:
+        """The chosen images, of their tiles one after another."""
+        return [
+            images.to_unit(wholes.joined(images.to_float(one, "cpu"), grid), np.dtype(np.float32))[0]
+            for one, (_, grid) in zip(tiles, chosen, strict=True)
+        ]
+
+    clean = [val[part] for part, _ in chosen]
     if isinstance(law, Given):
         _, noisy = images.mapped_pair(layout.clean_images("val"), layout.given_noisy("val"))
-        return unit(noisy[chosen]), unit(clean)
+        return whole(noisy[part] for part, _ in chosen), whole(clean)
     sigmas = [sigma for sigma in law.sigmas if sigma > 0.0] or law.sigmas
-    at_levels = [Constant(law="constant", noise=law.noise, sigma=sigma) for sigma in sigmas]
-    parts = [
-        part
-        for level in at_levels
-        for part in noisy_sets.corrupt(clean, level, seed, "filters", "val", str(level.sigma)).parts
-    ]
-    return unit(np.concatenate(parts)), np.concatenate([unit(clean)] * len(sigmas))
+    together, ends = np.concatenate(clean), np.cumsum([len(one) for one in clean])[:-1]
+    noisy = []
+    for sigma in sigmas:
+        level = Constant(law="constant", noise=law.noise, sigma=sigma)
+        made = noisy_sets.corrupt(together, level, seed, "filters", "val", str(sigma))
+        noisy += whole(np.split(np.concatenate(list(made.parts)), ends))
+    return noisy, whole(clean) * len(sigmas)
+
+
+def few(grids: "list[Grid]") -> "list[tuple[slice, Grid]]":
+    """The tiles of whole images from all over val: of IMAGES, or of fewer with TILES together; of one at least."""
+    from domain_denoiser.evaluation import wholes
+
+    every = list(wholes.batches(grids, 1))
+    for count in range(min(IMAGES, len(every)), 0, -1):
+        chosen = [every[place * len(every) // count] for place in range(count)]
+        if sum(part.stop - part.start for part, _ in chosen) <= TILES:
+            break
+    return chosen
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def clean_labels(split: str) -> Path:
 
 
 def grids(split: str) -> Path:
-    """How many rows and columns of tiles each image of test or gate has, uint32 [M, 2]; MNIST's are one tile each."""
+    """How many rows and columns of tiles each val, gate or test image has, uint32 [M, 2]; MNIST's are one tile each."""
     return CLEAN / f"{split}_grids.npy"
 
 

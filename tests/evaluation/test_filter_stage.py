@@ -21,7 +21,7 @@ from domain_denoiser.params import Constant
 
 STRENGTHS = [0.1, 0.7, 3.0]
 COUNTS = {"val": 30, "gate": 3, "test": 5}
-GRIDS = {"gate": [(1, 1)] * 3, "test": [(1, 1), (2, 2)]}
+GRIDS = {"val": [(2, 3), (4, 1), (1, 20)], "gate": [(1, 1)] * 3, "test": [(1, 1), (2, 2)]}
 
 
 def project(folder: Path, committed: dict, monkeypatch: pytest.MonkeyPatch) -> dict:

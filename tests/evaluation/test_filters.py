@@ -17,6 +17,10 @@ def pieces() -> np.ndarray:
     return np.moveaxis(photo.reshape(4, 48, 64, 3), -1, 1)
 
 
+def all_restored(name: str, strength: float, noisy: np.ndarray, threads: int) -> np.ndarray:
+    return np.stack(filters.restore_all(name, strength, noisy, threads))
+
+
 def with_noise(clean: np.ndarray, sigma: float) -> np.ndarray:
     drawn = np.random.default_rng(1).standard_normal(clean.shape)
     return np.clip(clean + sigma * drawn, 0.0, 1.0).astype(np.float32)
@@ -45,7 +49,7 @@ def test_each_is_above_the_noisy_images_at_every_level(request, name, images, si
     """Though it is told no level."""
     clean = request.getfixturevalue(images)
     noisy = with_noise(clean, sigma)
-    restored = filters.restore_all(name, STRENGTHS[name], noisy, threads=1)
+    restored = all_restored(name, STRENGTHS[name], noisy, threads=1)
     assert restored.shape == clean.shape and restored.dtype == np.float32
     assert restored.min() >= 0.0 and restored.max() <= 1.0
     assert filters.psnr_db(restored, clean).mean() > filters.psnr_db(noisy, clean).mean() + 1.0
@@ -54,23 +58,23 @@ def test_each_is_above_the_noisy_images_at_every_level(request, name, images, si
 @every_filter
 def test_neither_threads_nor_the_other_images_change_a_byte(name, colour):
     noisy = with_noise(colour, 0.1)
-    one, two = (filters.restore_all(name, 1.0, noisy, threads) for threads in (1, 2))
+    one, two = (all_restored(name, 1.0, noisy, threads) for threads in (1, 2))
     np.testing.assert_array_equal(one, two)
-    np.testing.assert_array_equal(one[2:3], filters.restore_all(name, 1.0, noisy[2:3], 2))
+    np.testing.assert_array_equal(one[2:3], all_restored(name, 1.0, noisy[2:3], 2))
 
 
 def test_weak_noise_of_16_bits_is_filtered(grey):
     """Six of 65,535, as in dark images of 12 bits."""
     clean = np.repeat(np.repeat(grey[:, ::8, ::8], 8, 1), 8, 2) * np.float32(0.02)
     noisy = with_noise(clean, 6 / 65_535)
-    restored = filters.restore_all("nonlocal_means", 0.7, noisy, 1)
+    restored = all_restored("nonlocal_means", 0.7, noisy, 1)
     assert filters.psnr_db(restored, clean).mean() > filters.psnr_db(noisy, clean).mean() + 3.0
 
 
 def test_nonlocal_means_see_all_channels_together(colour):
     noisy = with_noise(colour, 0.1)
-    apart = np.stack([filters.restore_all("nonlocal_means", 0.7, noisy[:, c], 1) for c in range(3)], 1)
-    together = filters.restore_all("nonlocal_means", 0.7, noisy, 1)
+    apart = np.stack([all_restored("nonlocal_means", 0.7, noisy[:, c], 1) for c in range(3)], 1)
+    together = all_restored("nonlocal_means", 0.7, noisy, 1)
     assert filters.psnr_db(together, colour).mean() > filters.psnr_db(apart, colour).mean() + 0.5
 
 
@@ -79,14 +83,14 @@ def test_nonlocal_means_see_all_channels_together(colour):
 def test_an_image_of_one_value_stays_what_it_is(name, value):
     for shape in ((2, 16, 16), (2, 3, 16, 16)):
         flat = np.full(shape, value, np.float32)
-        np.testing.assert_array_equal(filters.restore_all(name, 1.0, flat, 1), flat)
+        np.testing.assert_array_equal(all_restored(name, 1.0, flat, 1), flat)
 
 
 @every_filter
 @pytest.mark.parametrize("size", [(16, 16), (17, 31), (28, 28)])
 def test_the_smallest_images_are_restored_without_a_warning(name, size):
     noisy = with_noise(np.full((1, *size), 0.5, np.float32), 0.1)
-    restored = filters.restore_all(name, 1.0, noisy, 1)
+    restored = all_restored(name, 1.0, noisy, 1)
     assert np.isfinite(restored).all()
     assert restored.std() < noisy.std()
 
@@ -104,16 +108,28 @@ def test_one_channel_of_one_value_is_an_image_too(colour):
     noisy = with_noise(colour, 0.1)
     noisy[:, 2] = 0.0
     for name in filters.FILTERS:
-        assert np.isfinite(filters.restore_all(name, 1.0, noisy, 1)).all()
+        assert np.isfinite(all_restored(name, 1.0, noisy, 1)).all()
 
 
 def test_calibration_takes_the_best_over_all_levels_together(grey):
     noisy = np.concatenate([with_noise(grey, sigma) for sigma in (0.05, 0.2)])
     clean = np.concatenate([grey, grey])
     tried = [0.01, 1.0, 30.0]
-    means = [filters.psnr_db(filters.restore_all("wavelet", each, noisy, 1), clean).mean() for each in tried]
+    means = [filters.psnr_db(all_restored("wavelet", each, noisy, 1), clean).mean() for each in tried]
     assert filters.calibrated("wavelet", tried, noisy, clean, 2) == tried[int(np.argmax(means))] == 1.0
     assert filters.calibrated("wavelet", tried[::-1], noisy, clean, 1) == 1.0
+
+
+def test_images_of_several_sizes_are_calibrated_together(grey):
+    """Each counts once, whatever its size."""
+    clean = [grey[0], grey[1][:40, :70], grey[2][:17]]
+    noisy = [with_noise(one, 0.1) for one in clean]
+    tried = [0.3, 1.0, 3.0]
+    means = [
+        np.mean([filters.psnr_db([filters.restore("wavelet", each, one)], [of])[0] for one, of in zip(noisy, clean)])
+        for each in tried
+    ]
+    assert filters.calibrated("wavelet", tried, noisy, clean, 2) == tried[int(np.argmax(means))]
 
 
 def test_the_best_filter_is_that_of_each_level(grey, monkeypatch):

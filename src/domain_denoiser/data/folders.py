@@ -19,7 +19,7 @@ from domain_denoiser.formats.image_file import ImageFile
 from domain_denoiser.params import Images, Shares
 
 SHARES = 1_000  # steps in which grids become smaller
-WHOLE = ("gate", "test")  # splits whose images can be put together again: figures are of whole images
+WHOLE = ("val", "gate", "test")  # splits whose images can be put together again, to be measured as wholes
 
 
 class Tile(NamedTuple):

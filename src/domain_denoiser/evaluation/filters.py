@@ -2,7 +2,7 @@
 from each image, and a strength multiplies it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -105,16 +105,17 @@ def restore(name: str, strength: float, noisy: np.ndarray) -> np.ndarray:
     return noisy if sigma < MIN_SIGMA else np.clip(FILTERS[name].function(noisy, sigma, strength), 0.0, 1.0)
 
 
-def restore_all(name: str, strength: float, noisy: np.ndarray, threads: int) -> np.ndarray:
-    """As `restore`, of images float32 [N, H, W] or [N, 3, H, W]; equal bytes whatever the number of threads."""
+def restore_all(name: str, strength: float, noisy: Sequence[np.ndarray] | np.ndarray, threads: int) -> list[np.ndarray]:
+    """As `restore`, of images float32 [H, W] or [3, H, W] of any sizes; equal bytes whatever the number of threads."""
 
     def one(image: np.ndarray) -> np.ndarray:
         if image.ndim == 2:
-            return restore(name, strength, image)
-        return np.moveaxis(restore(name, strength, np.moveaxis(image, 0, -1)), -1, 0)
+            return restore(name, strength, image).astype(image.dtype)
+        restored = restore(name, strength, np.moveaxis(image, 0, -1))
+        return np.moveaxis(restored, -1, 0).astype(image.dtype)
 
     with ThreadPoolExecutor(threads if FILTERS[name].frees_threads else 1) as pool:
-        return np.stack(list(pool.map(one, noisy))).astype(noisy.dtype)
+        return list(pool.map(one, noisy))
 
 
 def restoring(name: str, strength: float, threads: int) -> "Callable[[Tensor], Tensor]":
@@ -122,17 +123,19 @@ def restoring(name: str, strength: float, threads: int) -> "Callable[[Tensor], T
 
     def restored(noisy: "Tensor") -> "Tensor":
         arrays = images.to_unit(noisy, np.dtype(np.float32))
-        return images.from_unit(restore_all(name, strength, arrays, threads), noisy.device)
+        return images.from_unit(np.stack(restore_all(name, strength, arrays, threads)), noisy.device)
 
     return restored
 
 
-def calibrated(name: str, strengths: list[float], noisy: np.ndarray, clean: np.ndarray, threads: int) -> float:
+def calibrated(
+    name: str, strengths: list[float], noisy: Sequence[np.ndarray], clean: Sequence[np.ndarray], threads: int
+) -> float:
     """The strength with the highest mean PSNR over these images, of the strengths the first one that has it.
 
-    noisy, clean: float32 [N, H, W] or [N, 3, H, W], of all noise levels together.
+    noisy, clean: float32 [H, W] or [3, H, W] of any sizes, of all noise levels together.
     """
-    means = [psnr_db(restore_all(name, strength, noisy, threads), clean).mean() for strength in strengths]
+    means = [np.mean(psnr_db(restore_all(name, strength, noisy, threads), clean)) for strength in strengths]
     return strengths[int(np.argmax(means))]
 
 
@@ -158,7 +161,7 @@ def best(
     return [Chosen(name, chosen[name]) for name in names]
 
 
-def psnr_db(restored: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """As `core.metrics` has it, float64 [N], of float images [N, ...] in [0, 1]."""
-    mse = np.square(restored.astype(float) - clean).reshape(len(clean), -1).mean(1)
+def psnr_db(restored: Sequence[np.ndarray], clean: Sequence[np.ndarray]) -> np.ndarray:
+    """As `core.metrics` has it, float64 [N], of N float images in [0, 1], of any sizes."""
+    mse = [np.square(one.astype(float) - other).mean() for one, other in zip(restored, clean, strict=True)]
     return np.minimum(-10.0 * np.log10(np.maximum(mse, 1e-30)), PSNR_CAP_DB)

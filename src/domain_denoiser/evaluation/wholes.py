@@ -37,7 +37,7 @@ class Place(NamedTuple):
 
 
 def load(split: str, count: int) -> list[Grid]:
-    """The images of test or gate. Raises BadInput if they have not so many tiles together."""
+    """The images of val, gate or test. Raises BadInput if they have not so many tiles together."""
     path = layout.grids(split)
     found = images.load_array(path)
     if found.ndim != 2 or found.shape[1] != 2 or found.dtype.kind != "u" or int(found.prod(1).sum()) != count:
