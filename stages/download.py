@@ -26,7 +26,7 @@ def main() -> None:
             if split.noisy is not None:
                 images.save_parts(folder / layout.given_noisy(split.name).name, len(split.labels), split.noisy)
             images.save(folder / layout.clean_labels(split.name).name, split.labels)
-            if split.name in folders.WHOLE:
+            if split.grids is not None:
                 images.save(folder / layout.grids(split.name).name, split.grids)
             progress.line(f"{split.name}: {len(split.labels):,} images")
 
@@ -38,7 +38,7 @@ class Split(NamedTuple):
     clean: Iterator[np.ndarray]
     noisy: Iterator[np.ndarray] | None  # None if they are not given
     labels: np.ndarray
-    grids: np.ndarray  # rows and columns of the tiles of each image, uint32 [M, 2]; kept of the splits in WHOLE
+    grids: np.ndarray | None  # rows and columns of the tiles of each image, uint32 [M, 2]; None if not in WHOLE
 
 
 def mnist(data: params.Idx, seed: int) -> Iterator[Split]:
@@ -46,19 +46,21 @@ def mnist(data: params.Idx, seed: int) -> Iterator[Split]:
     given = sources.read(Path(data.origin))
     train, test = sources.obtain(given, f"the sources of {data.origin}", progress.line)
     for name, part in (sources.split(train, data.split, seed) | {"test": test}).items():
-        yield Split(name, iter([part.images]), None, part.labels, np.ones((len(part.labels), 2), np.uint32))
+        grids = np.ones((len(part.labels), 2), np.uint32) if name in folders.WHOLE else None
+        yield Split(name, iter([part.images]), None, part.labels, grids)
 
 
 def tiles(data: params.Images, seed: int) -> Iterator[Split]:
     """Labels are the numbers of the files, in the order of their names, or of their groups."""
     for name, cut in folders.cut(Path(data.origin), data, seed).items():
-        yield Split(name, folders.pixels(cut), None, cut.labels(), cut.grids())
+        yield Split(name, folders.pixels(cut), None, cut.labels(), cut.grids() if name in folders.WHOLE else None)
 
 
 def both(data: params.Pairs, seed: int) -> Iterator[Split]:
     """Labels as of `tiles`."""
     for name, (clean, noisy) in pairs.cut(Path(data.origin), data, seed).items():
-        yield Split(name, folders.pixels(clean), folders.pixels(noisy), clean.labels(), clean.grids())
+        grids = clean.grids() if name in folders.WHOLE else None
+        yield Split(name, folders.pixels(clean), folders.pixels(noisy), clean.labels(), grids)
 
 
 SPLITS = {"idx": mnist, "images": tiles, "pairs": both}

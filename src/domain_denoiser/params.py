@@ -101,7 +101,7 @@ class Shares(Strict):
 
 
 class Most(Split):
-    """Maximum numbers of tiles; drawn, if there are more."""
+    """Maximum numbers of tiles. Of more, some are drawn to train on; to measure on, large images lose their borders."""
 
     test: Count
 

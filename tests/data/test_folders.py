@@ -160,26 +160,25 @@ def test_images_to_measure_on_can_be_put_together_again(tmp_path, channels, most
         assert start == len(cut.tiles)
 
 
-@given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=20), st.integers(20, 5000))
-def test_what_is_left_of_grids_lies_in_their_middle(sides, most):
-    grids = [
-        folders.Grid(f"{name}.png", 0, list(range(3, 3 + 16 * rows, 16)), list(range(5, 5 + 20 * columns, 20)))
-        for name, (rows, columns) in enumerate(sides)
-    ]
-    found = folders.in_the_middle(grids, most)
-    assert sum(len(one.tops) * len(one.lefts) for one in found) <= most
-    if sum(rows * columns for rows, columns in sides) <= most:
-        assert found == grids
-    for before, after in zip(grids, found):
-        assert (before.file, before.image) == (after.file, after.image)
-        for whole, left in ((before.tops, after.tops), (before.lefts, after.lefts)):
-            start = whole.index(left[0])
-            assert left == whole[start : start + len(left)]
-            assert 0 <= len(whole) - len(left) - 2 * start <= 1
-    # There is little room for more: a step of the share adds at most a row and a column to each.
-    if found != grids:
-        larger = sum(min(r, len(f.tops) + 1) * min(c, len(f.lefts) + 1) for (r, c), f in zip(sides, found))
-        assert larger > most
+SIDES_OF_GRIDS = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=20)
+
+
+@given(SIDES_OF_GRIDS, st.integers(20, 5000))
+def test_the_largest_grids_lose_rows_and_columns(sides, most):
+    left = folders.kept(sides, most)
+    total = sum(rows * columns for rows, columns in left)
+    assert total <= most
+    for (rows, columns), (rows_left, columns_left) in zip(sides, left):
+        assert 1 <= rows_left <= rows
+        assert 1 <= columns_left <= columns
+    smaller = [place for place, side in enumerate(sides) if left[place] != side]
+    if smaller:  # no more is lost than one row or column of the largest, and the others are not larger
+        assert most - total < max(max(sides[place]) for place in smaller)
+        assert max(rows * columns for rows, columns in left) <= min(
+            left[place][0] * left[place][1] + max(sides[place]) for place in smaller
+        )
+    else:
+        assert left == sides
 
 
 def test_equal_seeds_give_equal_splits_and_others_do_not(folder):

@@ -54,12 +54,29 @@ def test_of_many_files_the_middle_of_one_image_each(channels):
     for column, tile, whole in zip(shown, tiles, around):
         rows, columns = column.place.grid
         assert whole.image.shape == (*channels, 12 * rows, 16 * columns)
-        part = whole.image[..., whole.top : whole.top + 12, whole.left : whole.left + 16]
-        np.testing.assert_array_equal(part, clean[tile])
+        top, left = int(whole.top), int(whole.left)
+        assert (top, left, whole.height, whole.width) == (whole.top, whole.left, 12, 16)
+        np.testing.assert_array_equal(whole.image[..., top : top + 12, left : left + 16], clean[tile])
+
+
+def test_a_large_image_is_reduced_for_the_figure():
+    written([Grid(60, 41)], [0] * 60 * 41)
+    [first, *_, last] = examples.around(examples.columns(ALL, None))
+    assert first.image is last.image
+    assert first.image.shape == (360, 328)  # half of 720 x 656
+    assert (first.height, first.width) == (6, 8)
+    at = 9 * 60 * 41 // 10
+    assert (last.top, last.left) == (at // 41 * 6, at % 41 * 8)
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_of_few_tiles_each_is_shown_once(count):
+    clean = written([Grid(1, count)], [0] * count)
+    np.testing.assert_array_equal(examples.original(examples.columns(ALL, None)), clean)
 
 
 def test_tiles_come_out_of_whole_images():
-    clean = written([Grid(2, 3), Grid(3, 3)], [0] * 6 + [1] * 9)
+    written([Grid(2, 3), Grid(3, 3)], [0] * 6 + [1] * 9)
     shown = examples.columns(ALL, None)
     assert len(shown) == 10  # of two files: tiles from all over them
     calls = []
@@ -76,7 +93,6 @@ def test_tiles_come_out_of_whole_images():
         top, left = 12 * column.place.row, 16 * column.place.column
         torch.testing.assert_close(tile, whole[:, top : top + 12, left : left + 16])
         assert (tile - blurred(noisy[column.at][None])[0]).abs().max() > 0.01
-    assert clean[[0]].shape == examples.original(shown)[:1].shape
 
 
 def test_each_column_by_its_own():

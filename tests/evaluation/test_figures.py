@@ -100,7 +100,7 @@ def test_parts_of_larger_images_have_these_above_with_a_frame_where_they_lie():
     at = [(0, 72), (40, 24)]
     parts = np.stack([whole[:, y : y + 20, x : x + 24] for whole, (y, x) in zip(wholes, at)])
     filtered = Filtered((parts / 255).astype(np.float32), ["wavelet", "wavelet"])
-    placed = [Whole(whole, *place) for whole, place in zip(wholes, at)]
+    placed = [Whole(whole, *place, 20, 24) for whole, place in zip(wholes, at)]
     figure = figures.examples(parts, parts, parts, [0.1, 0.2], "photos", filtered, placed)
     rows = ["whole image", "original", "noisy", "best filter", "restored", "residual\n±0.2"]
     assert [figure.axes[2 * row].get_ylabel() for row in range(6)] == rows
@@ -109,7 +109,6 @@ def test_parts_of_larger_images_have_these_above_with_a_frame_where_they_lie():
         (drawn,) = axes.get_images()
         np.testing.assert_allclose(drawn.get_array(), np.moveaxis(whole / 255, 0, -1))
         (frame,) = axes.patches
-        # The edges of a pixel lie half a pixel from its middle.
         assert (frame.get_x(), frame.get_y()) == (left - 0.5, top - 0.5)
         assert (frame.get_width(), frame.get_height()) == (part.shape[2], part.shape[1])
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import hostile_files
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -18,7 +19,7 @@ from domain_denoiser import layout, params
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.base.processes import Failed
 from domain_denoiser.data import folders, listing, pairs
-from domain_denoiser.operations.init import applying, command, duplicates, presets, speed
+from domain_denoiser.operations.init import applying, command, duplicates, presets, speed, survey
 
 ROOT = Path(__file__).parents[2]
 RATE = 1000.0  # tiles per second, in tests that do not measure
@@ -701,6 +702,27 @@ def test_a_clone_becomes_the_project_of_a_folder(project: Pipeline, photos: Path
     for line in said[:4]:
         split, tiles = line.split(":")[0], int(line.split(", ")[1].split()[0])
         assert told_here[split] == (tiles, 3, 64, 64)
+
+
+@pytest.mark.parametrize("most", [2, 5, 9, 20, 1000])
+def test_as_many_tiles_are_announced_as_are_cut(tmp_path, most):
+    """Also where there are more than params.yaml takes, of images, or of files of several images."""
+    sizes = [(40, 90), (17, 200), (64, 64), (16, 16), (100, 33)]
+    drawn = np.random.default_rng(1)
+    for number, (height, width) in enumerate(sizes * 4):
+        images = [drawn.integers(0, 255, (height, width)).astype(np.uint8) for _ in range(1 + number % 3)]
+        tifffile.imwrite(tmp_path / f"{number}.tif", np.stack(images), photometric="minisblack")
+    folder, (_, preset) = listing.listed(tmp_path), presets.read(presets.PHOTOS)
+    data = preset.data.model_copy(
+        update={"tile": (16, 16), "most": params.Most(train=most, val=most, gate=most, test=most)}
+    )
+    seen = survey.survey(folder, lambda *_: None)
+    assigned = folders.assigned(folders.groups(tmp_path, folder.files), data.shares, preset.seed)
+    said = command._tiles(seen, assigned, preset.model_copy(update={"data": data}), (16, 16))
+    made = folders.cut(tmp_path, data, preset.seed)
+    assert said == {split: len(cut.tiles) for split, cut in made.items()}
+    for split in folders.WHOLE:
+        assert made[split].grids().prod(1).sum() == said[split]
 
 
 def test_pairs_are_copied_cut_and_stored(project: Pipeline, tmp_path: Path, tree):

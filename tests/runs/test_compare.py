@@ -92,6 +92,15 @@ def test_the_table_says_what_was_resampled(kind, labels, said):
     assert title in compare.as_text(rows, "before", "now", said).splitlines()[0]
 
 
+@pytest.mark.parametrize(("kind", "paired"), [("idx", True), ("images", False)])
+def test_tiles_that_were_restored_alone_are_not_paired_with_those_of_whole_images(kind, paired):
+    """Where each image is a tile, it makes no difference that older commits have no grids."""
+    before, after = sides(kind, FILES)
+    after.stages["evaluate@conv"].deps["data/clean/test_grids.npy"] = "2" * 32
+    [row] = compare.compare(before, after)
+    assert (row.low is not None) == paired
+
+
 def test_without_the_files_there_is_no_interval():
     before, after = sides("images", FILES)
     del after.contents.contents[after.stages["figures@conv"].deps[LABELS]]

@@ -1,7 +1,7 @@
 """A folder of image files: which there are, who is to train and who to test, and the tiles that they are cut into."""
 
-import bisect
 import csv
+import heapq
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress, groupby
@@ -18,7 +18,6 @@ from domain_denoiser.formats import opening
 from domain_denoiser.formats.image_file import ImageFile
 from domain_denoiser.params import Images, Shares
 
-SHARES = 1_000  # steps in which grids become smaller
 WHOLE = ("val", "gate", "test")  # splits whose images can be put together again, to be measured as wholes
 
 
@@ -31,7 +30,7 @@ class Tile(NamedTuple):
     left: int
 
 
-class Grid(NamedTuple):
+class Starts(NamedTuple):
     """The tiles of an image: where their rows and columns begin, pixels."""
 
     file: str
@@ -187,7 +186,7 @@ def form(files: Mapping[Path, Seen]) -> Form:
 def cut(folder: Path, data: Images, seed: int) -> dict[str, Cut]:
     """Split -> its tiles: those of a grid in the middle of each image, or `most` of them.
 
-    Of a split in WHOLE those in the middle of each image remain, of the others drawn ones.
+    Of a split in WHOLE those in the middle of each image remain, as `kept` has it, of the others drawn ones.
     Raises BadInput if an image is smaller than a tile or cannot be read, and as `form` and `assigned`.
     """
     seen = {name: look(folder / name) for name in listed(folder).files}
@@ -203,13 +202,11 @@ def cut_as(of: Form, folder: Path, seen: Mapping[str, Seen], data: Images, seed:
     found, size = {}, (data.tile[0], data.tile[1])
     for split, chosen in assigned(of_file, data.shares, seed).items():
         most, draw = getattr(data.most, split), np.random.default_rng(derive(seed, "tiles", split))
-        grids = [one for name in chosen for one in _grids(folder, name, seen[name], size, split)]
+        starts = [one for name in chosen for one in _starts_of(folder, name, seen[name], size, split)]
         if split in WHOLE:
-            if len(grids) > most:
-                grids = list(compress(grids, _drawn(len(grids), most, draw)))
-            grids = in_the_middle(grids, most)
-        tiles = (tile for one in grids for tile in one.tiles())
-        if (count := sum(len(one.tops) * len(one.lefts) for one in grids)) > most:
+            starts = _in_the_middle(starts, most, draw)
+        tiles = (tile for one in starts for tile in one.tiles())
+        if (count := sum(len(one.tops) * len(one.lefts) for one in starts)) > most:
             tiles = compress(tiles, _drawn(count, most, draw))
         found[split] = Cut(folder, of, size, numbers, list(tiles))
     return found
@@ -222,24 +219,38 @@ def _drawn(count: int, most: int, draw: np.random.Generator) -> np.ndarray:
     return wanted
 
 
-def in_the_middle(grids: Sequence[Grid], most: int) -> list[Grid]:
-    """The middle of each grid, the same share of their rows and columns, so that at most `most` tiles remain.
+def kept(sides: Sequence[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    """Rows and columns that remain of grids of tiles: the largest one loses a row or a column until `most` are left.
 
-    Each keeps one tile at least: there must be no more than `most` grids.
+    sides: rows and columns of each, `most` grids at most: each keeps one tile at least.
     """
+    left, total = list(sides), sum(rows * columns for rows, columns in sides)
+    largest_first = [(-rows * columns, place) for place, (rows, columns) in enumerate(sides)]
+    heapq.heapify(largest_first)
+    while total > most:
+        tiles, place = largest_first[0]
+        rows, columns = left[place]
+        left[place] = (rows - 1, columns) if rows >= columns else (rows, columns - 1)
+        now = left[place][0] * left[place][1]
+        total += now + tiles
+        heapq.heapreplace(largest_first, (-now, place))
+    return left
 
-    def kept(length: int, share: int) -> int:
-        return max(1, length * share // SHARES)
 
-    def count(share: int) -> int:
-        return sum(kept(len(one.tops), share) * kept(len(one.lefts), share) for one in grids)
+def _in_the_middle(made: Sequence[Starts], most: int, draw: np.random.Generator) -> list[Starts]:
+    """The middle of each grid, as `kept` has it; of more than `most` images, drawn ones."""
+    if len(made) > most:
+        made = list(compress(made, _drawn(len(made), most, draw)))
+    left = kept([(len(one.tops), len(one.lefts)) for one in made], most)
+    return [
+        one._replace(tops=_middle(one.tops, rows), lefts=_middle(one.lefts, columns))
+        for one, (rows, columns) in zip(made, left)
+    ]
 
-    def middle(starts: list[int], share: int) -> list[int]:
-        number = kept(len(starts), share)
-        return starts[(first := (len(starts) - number) // 2) : first + number]
 
-    share = bisect.bisect_right(range(SHARES + 1), most, key=count) - 1
-    return [one._replace(tops=middle(one.tops, share), lefts=middle(one.lefts, share)) for one in grids]
+def _middle(starts: list[int], number: int) -> list[int]:
+    first = (len(starts) - number) // 2
+    return starts[first : first + number]
 
 
 def grid(image: tuple[int, int], tile: tuple[int, int], split: str) -> tuple[list[int], list[int]]:
@@ -272,7 +283,7 @@ def pixels(made: Cut) -> Iterator[np.ndarray]:
                 yield np.stack([shown[..., top : top + height, tile.left : tile.left + width] for tile in row])
 
 
-def _grids(folder: Path, name: str, seen: Seen, size: tuple[int, int], split: str) -> Iterator[Grid]:
+def _starts_of(folder: Path, name: str, seen: Seen, size: tuple[int, int], split: str) -> Iterator[Starts]:
     for image, (height, width) in enumerate(seen.sizes):
         tops, lefts = grid((height, width), size, split)
         if not (tops and lefts):
@@ -280,4 +291,4 @@ def _grids(folder: Path, name: str, seen: Seen, size: tuple[int, int], split: st
                 f"{folder / name} has {width} x {height} pixels, but tiles of {size[1]} x {size[0]} are cut: leave it "
                 "out, or make data.tile of params.yaml smaller"
             )
-        yield Grid(name, image, tops, lefts)
+        yield Starts(name, image, tops, lefts)

@@ -17,6 +17,7 @@ from domain_denoiser.evaluation.wholes import ALONE, Place, Restore
 from domain_denoiser.params import Regime, Uniform
 
 SHOWN = 10  # columns at most
+LARGEST = 300  # pixels of a whole image's longer side: a column has about 100
 
 
 class Column(NamedTuple):
@@ -46,7 +47,7 @@ def columns(regime: Regime, size: tuple[int, int] | None) -> list[Column]:
     places = [_middle(wholes.place(grids, tile)) for tile in figures.first_of_each(labels)[:SHOWN]]
     if len(places) < SHOWN:
         count = min(SHOWN, len(labels))
-        places = [wholes.place(grids, index * len(labels) // SHOWN) for index in range(count)]
+        places = [wholes.place(grids, index * len(labels) // count) for index in range(count)]
     low, high = (regime.low, regime.high) if isinstance(regime, Uniform) else (regime.sigma, regime.sigma)
     sigmas = figures.levels_shown(low, high, noisy_sets.load_levels(layout.NOISE_LEVELS), len(places))
     noisy = {sigma: images.mapped(layout.NOISE_LEVELS / noisy_sets.level_file("test", sigma)) for sigma in set(sigmas)}
@@ -85,13 +86,20 @@ def restored(shown: Sequence[Column], restores: Sequence[Restore], device: torch
 
 
 def around(shown: Sequence[Column]) -> list[Whole] | None:
-    """The clean images that the tiles are parts of; None if each is all of its image."""
+    """The clean images that the tiles are parts of, reduced for a figure; None if each is all of its image."""
     if all(column.place.grid == ALONE for column in shown):
         return None
-    return [_whole(column.clean, column.place) for column in shown]
+    reduced = {column.place.part.start: _reduced(column) for column in shown}
+    found = []
+    for column in shown:
+        image, times = reduced[column.place.part.start]
+        height, width = (side / times for side in column.clean.shape[-2:])
+        found.append(Whole(image, column.place.row * height, column.place.column * width, height, width))
+    return found
 
 
-def _whole(tiles: np.ndarray, place: Place) -> Whole:
-    height, width = tiles.shape[-2:]
-    image = images.stored(wholes.joined(images.to_float(tiles, "cpu"), place.grid), tiles.dtype)[0]
-    return Whole(image, place.row * height, place.column * width)
+def _reduced(column: Column) -> tuple[np.ndarray, int]:
+    """The image of a tile, [H, W] or [3, H, W], of LARGEST pixels a side or some more, and how much smaller it is."""
+    whole = wholes.joined(images.to_float(column.clean, "cpu"), column.place.grid)
+    times = max(1, max(whole.shape[-2:]) // LARGEST)
+    return images.stored(torch.nn.functional.avg_pool2d(whole, times), column.clean.dtype)[0], times

@@ -35,9 +35,11 @@ class Filtered(NamedTuple):
 class Whole(NamedTuple):
     """The image that a column shows a part of."""
 
-    image: np.ndarray  # as it is stored, [H, W] or [3, H, W]
-    top: int  # of the part, pixels
-    left: int
+    image: np.ndarray  # of the type that it is stored in, [H, W] or [3, H, W]
+    top: float  # of the part, in its pixels
+    left: float
+    height: float
+    width: float
 
 
 def examples(
@@ -68,8 +70,10 @@ def examples(
         axes[0, 0].set_ylabel("whole image", fontsize=11)
         for column, whole in enumerate(wholes):
             _show(axes[0, column], whole.image)
-            frame = (whole.left - 0.5, whole.top - 0.5), original.shape[-1], original.shape[-2]
-            axes[0, column].add_patch(Rectangle(*frame, fill=False, edgecolor=COLOURS[1], linewidth=1.5))
+            # A pixel's edge lies half a pixel before its middle.
+            frame = Rectangle((whole.left - 0.5, whole.top - 0.5), whole.width, whole.height, fill=False)
+            frame.set(edgecolor=COLOURS[1], linewidth=1.5)
+            axes[0, column].add_patch(frame)
     for row, (name, shown) in enumerate(rows.items(), above):
         axes[row, 0].set_ylabel(name, fontsize=11)
         for column, image in enumerate(shown):

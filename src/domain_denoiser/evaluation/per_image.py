@@ -19,12 +19,14 @@ def evaluate(restore: Restore, noisy: Tensor, clean: Tensor, sigma: float, grids
     noisy, clean: as on disk, or float32 [N, C, H, W] in [0, 1], on one device. grids: which tiles are of one image,
     which is restored as a whole. Restored images are clipped to [0, 1], as in an image file.
     """
-    tables = []
-    for part, grid in wholes.batches(grids, per_batch(BATCH, clean)):
-        target = scaled(clean[part])
+    tables, count = [], per_batch(BATCH, clean)
+    for part, grid in wholes.batches(grids, count):
         restored = wholes.restored(restore, scaled(noisy[part]), grid)
-        values = {name: metric.function(restored, target).double().cpu() for name, metric in METRICS.items()}
-        tables.append(pandas.DataFrame({"sigma": sigma, "image": range(part.start, part.stop), **values}))
+        for start in range(part.start, part.stop, count):  # of a large image, some tiles at a time
+            target = scaled(clean[start : min(start + count, part.stop)])
+            some = restored[start - part.start :][: len(target)]
+            values = {name: metric.function(some, target).double().cpu() for name, metric in METRICS.items()}
+            tables.append(pandas.DataFrame({"sigma": sigma, "image": range(start, start + len(target)), **values}))
     return pandas.concat(tables, ignore_index=True)
 
 

@@ -1,4 +1,4 @@
-"""Large images restored in pieces, so that memory does not grow with them."""
+"""Large images restored in pieces, so that what a network needs for its features does not grow with them."""
 
 import numpy as np
 import torch

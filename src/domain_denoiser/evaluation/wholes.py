@@ -39,8 +39,16 @@ class Place(NamedTuple):
 def load(split: str, count: int) -> list[Grid]:
     """The images of val, gate or test. Raises BadInput if they have not so many tiles together."""
     path = layout.grids(split)
+    if not path.exists():
+        raise BadInput(f"{path} does not exist: `dvc repro` makes it")
     found = images.load_array(path)
-    if found.ndim != 2 or found.shape[1] != 2 or found.dtype.kind != "u" or int(found.prod(1).sum()) != count:
+    if (
+        found.ndim != 2
+        or found.shape[1] != 2
+        or found.dtype.kind != "u"
+        or 0 in found
+        or int(found.prod(1).sum()) != count
+    ):
         raise BadInput(f"{path} is no list of grids of {count} tiles together: `dvc repro` makes it")
     return [Grid(*sides) for sides in found.tolist()]
 

@@ -117,9 +117,7 @@ def _files(given: Side) -> np.ndarray | None:
 
     Raises BadInput if the labels that dvc.lock names are none.
     """
-    download = given.stages.get("download")
-    kind = None if download is None else dvc_lock.param(download.params.get("data"), "kind")
-    if kind in (None, "idx"):  # of MNIST they are digits
+    if not _has_tiles(given):  # of MNIST they are digits
         return None
     md5 = next((stage.deps[LABELS] for stage in given.stages.values() if LABELS in stage.deps), None)
     content = None if md5 is None else given.contents.find(LABELS, md5)
@@ -130,10 +128,23 @@ def _files(given: Side) -> np.ndarray | None:
     return found.ravel()
 
 
+def _has_tiles(given: Side) -> bool:
+    """Whether test images may be tiles of files, which MNIST's are not."""
+    download = given.stages.get("download")
+    kind = None if download is None else dvc_lock.param(download.params.get("data"), "kind")
+    return kind not in (None, "idx")
+
+
 def _test_images(given: Side) -> dict[str, str]:
-    """Path -> MD5 of the datasets that the models were evaluated on."""
+    """Path -> MD5 of the datasets that the models were evaluated on.
+
+    Where each image is a tile, as MNIST's are, the grids of tiles say nothing; older commits have none.
+    """
     read = [stage.deps for name, stage in given.stages.items() if name.startswith("evaluate@")]
-    return {path: md5 for deps in read for path, md5 in deps.items() if layout.is_dataset(path)}
+    found = {path: md5 for deps in read for path, md5 in deps.items() if layout.is_dataset(path)}
+    if not _has_tiles(given):
+        found.pop(str(layout.grids("test")), None)
+    return found
 
 
 def _means(given: Side) -> Mapping[str, Mapping[str, Mapping[str, float]]]:

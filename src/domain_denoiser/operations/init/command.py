@@ -152,11 +152,17 @@ def _checked(name: str, images: str, look: str) -> Domain:
 
 def _tiles(seen: Survey, assigned: dict[str, list[str]], given: Params, tile: tuple[int, int]) -> dict[str, int]:
     """How many tiles each split has, as data.folders cuts them."""
-    split_of, found = {file: split for split, files in assigned.items() for file in files}, Counter()
+    split_of = {file: split for split, files in assigned.items() for file in files}
+    grids: dict[str, list[tuple[int, int]]] = {split: [] for split in assigned}
     for image in seen.images:
-        split = split_of[image.file]
-        found[split] += image.tiles(tile, split)
-    return {split: min(getattr(given.data.most, split), found[split]) for split in assigned}
+        grids[split_of[image.file]].append(image.grid(tile, split_of[image.file]))
+    found = {}
+    for split, sides in grids.items():
+        most = getattr(given.data.most, split)
+        if split in folders.WHOLE:
+            sides = folders.kept(sides, most) if len(sides) <= most else [(1, 1)] * most
+        found[split] = min(most, sum(rows * columns for rows, columns in sides))
+    return found
 
 
 def _described(folder: Folder, seen: Survey) -> Iterator[str]:

@@ -26,10 +26,10 @@ class Image(NamedTuple):
     digest: bytes  # of its pixels: equal images have equal ones, however grey is saved
     look: int | None  # its difference hash; None if it has none
 
-    def tiles(self, size: tuple[int, int], split: str) -> int:
-        """How many tiles of a height and width it is cut into in a split."""
+    def grid(self, size: tuple[int, int], split: str) -> tuple[int, int]:
+        """How many rows and columns of tiles of a height and width it is cut into in a split."""
         tops, lefts = folders.grid(self.size, size, split)
-        return len(tops) * len(lefts)
+        return len(tops), len(lefts)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from domain_denoiser.params import Compute
 from domain_denoiser.runs.dvc_lock import Stage
 
 DIFFERS, FAILED = "differs", "failed"
-AT_ONCE = 4  # evaluations; each takes 0.7 GB of memory
+AT_ONCE = 4  # evaluations; each takes 0.7 GB of memory, of MNIST
 
 
 def check(
