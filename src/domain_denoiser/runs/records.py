@@ -173,10 +173,7 @@ def _inputs(stage: Stage, evaluate: Stage | None) -> tuple[Input, ...]:
     ]
     inputs.sort(key=lambda given: not given.path.startswith(f"{layout.NOISY}/"))  # what tells runs apart comes first
     if evaluate is not None and _evaluates(evaluate, stage):
-        index = str(layout.grids("test"))  # of tiles, and no dataset by itself
-        inputs += [
-            Input(path, md5, "test") for path, md5 in evaluate.deps.items() if layout.is_dataset(path) and path != index
-        ]
+        inputs += [Input(path, md5, "test") for path, md5 in evaluate.deps.items() if layout.is_dataset(path)]
     return tuple(inputs)
 
 
