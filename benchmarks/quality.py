@@ -10,6 +10,7 @@ from domain_denoiser.base import progress
 from domain_denoiser.core import compute, images, noisy_sets
 from domain_denoiser.core.seeds import generator
 from domain_denoiser.evaluation import per_image
+from domain_denoiser.evaluation.wholes import ALONE
 from domain_denoiser.networks import architectures
 from domain_denoiser.training import loop
 from domain_denoiser.training.initialisation import initialise
@@ -38,7 +39,8 @@ def trial(read: params.Params, epochs: int) -> list[str]:
     noisy = torch.cat(
         list(map(torch.from_numpy, noisy_sets.corrupt(val.clean.numpy(), HEADLINE, read.seed, "curve").parts))
     )
-    headline = per_image.evaluate(network, noisy, val.clean, HEADLINE.sigma)["psnr_db"].mean()
+    alone = [ALONE] * len(noisy)
+    headline = per_image.evaluate(network, noisy, val.clean, HEADLINE.sigma, alone)["psnr_db"].mean()
     return [f"{epochs}", f"{took / 60:.1f}", f"{told[-1].val_psnr_db:.2f}", f"{headline:.2f}"]
 
 

@@ -16,6 +16,7 @@ from domain_denoiser import params
 from domain_denoiser.base import progress
 from domain_denoiser.core import compute, images, noisy_sets
 from domain_denoiser.evaluation import per_image
+from domain_denoiser.evaluation.wholes import ALONE
 from domain_denoiser.networks import stored
 
 PROGRAMS = Path(sys.executable).parent
@@ -65,7 +66,7 @@ def rates(read: params.Params, folder: Path) -> dict[str, float]:
     for name in ("random", "conv"):
         network = stored.load(folder / "models" / name, "cpu")
         works[EVALUATE.format(name)] = lambda network=network: per_image.evaluate(
-            network, torch.from_numpy(given), torch.from_numpy(clean), 0.5
+            network, torch.from_numpy(given), torch.from_numpy(clean), 0.5, [ALONE] * len(clean)
         )
     return {name: len(clean) / value for name, value in measure.interleaved(works, REPEATS).items()}
 

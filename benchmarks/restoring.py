@@ -18,6 +18,7 @@ from PIL import Image
 from domain_denoiser import Denoiser, layout
 from domain_denoiser.core import images, metrics, noisy_sets
 from domain_denoiser.evaluation import per_image
+from domain_denoiser.evaluation.wholes import ALONE
 from domain_denoiser.networks import stored
 from domain_denoiser.runtime.denoiser import champion
 
@@ -62,7 +63,8 @@ def worst_psnr(denoiser: Denoiser, clean: np.ndarray) -> float:
         noisy = images.load(layout.NOISE_LEVELS / noisy_sets.level_file("test", sigma))
         restored = denoiser((noisy / np.float32(255)).astype(np.float32))
         mse = metrics.mse(images.from_unit(restored, "cpu"), images.to_float(clean, "cpu"))
-        evaluated = per_image.evaluate(network, torch.from_numpy(noisy), torch.from_numpy(clean), sigma)
+        pair = torch.from_numpy(noisy), torch.from_numpy(clean)
+        evaluated = per_image.evaluate(network, *pair, sigma, [ALONE] * len(clean))
         apart.append(abs(float(metrics.psnr_db(mse).mean()) - evaluated["psnr_db"].mean()))
     return max(apart)
 
