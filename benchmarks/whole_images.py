@@ -1,4 +1,4 @@
-"""What evaluating tiles, in place of whole images, would do to the figures of a project of one's own images.
+"""What evaluating single tiles instead of whole images would do to the figures of a project of one's own images.
 
 In such a project, after `make repro`, on the CPU: python benchmarks/whole_images.py [--model conv]
 The noisy test tiles are restored one by one, and in their whole images, as the stage `evaluate` does.

@@ -19,7 +19,10 @@ from ruamel.yaml import YAML
 from domain_denoiser import params
 
 if TYPE_CHECKING:
+    import torch
+
     from domain_denoiser.data import sources
+    from domain_denoiser.networks import unet
     from domain_denoiser.training import loop
 
 ROOT = Path(__file__).parent.parent
@@ -201,3 +204,30 @@ def tree():
         return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
     return paths
+
+
+@pytest.fixture(scope="session")
+def colour_settings() -> "unet.Settings":
+    """Of a small network that restores three channels together."""
+    from domain_denoiser.networks import unet
+
+    return unet.Settings(
+        architecture="unet",
+        image_channels=3,
+        residual=False,
+        fine_channels=4,
+        coarse_channels=8,
+        fine_blocks=1,
+        coarse_blocks=1,
+    )
+
+
+@pytest.fixture(scope="session")
+def colour_network(colour_settings: "unet.Settings") -> "torch.nn.Module":
+    """With random weights."""
+    import torch
+
+    from domain_denoiser.networks import architectures
+
+    torch.manual_seed(2018)
+    return architectures.build(colour_settings).eval().requires_grad_(False)

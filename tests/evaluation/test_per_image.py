@@ -70,7 +70,7 @@ def test_parts_make_no_difference(corrupted, clean, monkeypatch):
 
 
 def test_images_of_several_tiles_are_restored_as_wholes(corrupted, clean, monkeypatch):
-    """A row a tile, however many go at once; what restores sees images of their own sizes, in order."""
+    """A row a tile, however many go together; what restores sees images of their own sizes, in order."""
     grids = [Grid(1, 1)] * 3 + [Grid(2, 5)] * 2 + [Grid(9, 13), Grid(6, 10)]
     seen = []
 

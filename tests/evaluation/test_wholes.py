@@ -93,10 +93,10 @@ def test_grids_that_are_not_those_of_the_tiles_are_bad_input(tmp_path, monkeypat
         wholes.load("gate", 6)
 
 
-def test_what_a_network_makes_of_a_tile_depends_on_its_neighbours(network):
+def test_what_a_network_makes_of_a_tile_depends_on_its_neighbours(colour_network):
     """And equals what it makes of the whole image, clipped."""
     grid, noisy = Grid(3, 4), torch.rand(12, 3, 16, 20, generator=torch.Generator().manual_seed(1))
-    found = wholes.restored(network, noisy, grid)
-    whole = network(wholes.joined(noisy, grid))[0].clamp(0.0, 1.0)
+    found = wholes.restored(colour_network, noisy, grid)
+    whole = colour_network(wholes.joined(noisy, grid))[0].clamp(0.0, 1.0)
     assert torch.equal(found[6], whole[:, 16:32, 40:60])
-    assert (found - wholes.restored(network, noisy, ALONE)).abs().max() > 1e-3
+    assert (found - wholes.restored(colour_network, noisy, ALONE)).abs().max() > 1e-3

@@ -13,8 +13,7 @@ import torch
 from domain_denoiser import Denoiser
 from domain_denoiser.base.errors import BadInput
 from domain_denoiser.domain.statistics import sums
-from domain_denoiser.networks import architectures, exporting
-from domain_denoiser.networks.unet import Settings
+from domain_denoiser.networks import exporting
 from domain_denoiser.runtime import tiles
 
 ROOT = Path(__file__).parents[2]
@@ -107,27 +106,9 @@ def test_a_large_image_by_the_champion_is_equal_in_tiles(monkeypatch, channels):
     assert np.abs(in_tiles - whole).max() <= 1e-5
 
 
-COLOUR = Settings(
-    architecture="unet",
-    image_channels=3,
-    residual=False,
-    fine_channels=4,
-    coarse_channels=8,
-    fine_blocks=1,
-    coarse_blocks=1,
-)
-
-
 @pytest.fixture(scope="module")
-def network() -> torch.nn.Module:
-    """For three channels."""
-    torch.manual_seed(2018)
-    return architectures.build(COLOUR).eval().requires_grad_(False)
-
-
-@pytest.fixture(scope="module")
-def exported(network) -> bytes:
-    return exporting.exported(network, COLOUR)
+def exported(colour_network, colour_settings) -> bytes:
+    return exporting.exported(colour_network, colour_settings)
 
 
 @pytest.fixture
@@ -143,11 +124,11 @@ def by_torch(network: torch.nn.Module, noisy: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype,white", [("uint8", 255), ("uint16", 65535), ("<f4", 1), (">f8", 1)])
-def test_a_network_for_colour_restores_channels_together(network, colour, dtype, white):
+def test_a_network_for_colour_restores_channels_together(colour_network, colour, dtype, white):
     """In floats as exactly as ONNX Runtime computes; whole numbers to within a rounding."""
     drawn = RNG.random((2, 27, 34, 3)) * white
     given = drawn.astype(dtype) if "f" in dtype else drawn.round().astype(dtype)
-    expected = by_torch(network, (given / white).astype(np.float32)) * white
+    expected = by_torch(colour_network, (given / white).astype(np.float32)) * white
     restored = colour(given)
     assert (restored.shape, restored.dtype) == (given.shape, np.dtype(dtype))
     within = 1e-5 * white if "f" in dtype else 0.5 + 1e-5 * white
@@ -156,20 +137,20 @@ def test_a_network_for_colour_restores_channels_together(network, colour, dtype,
     np.testing.assert_array_equal(colour(channels_first).transpose(0, 2, 3, 1), restored)
     one = colour(given[0])
     assert np.abs(one.astype(float) - restored[0]).max() <= (1e-5 * white if "f" in dtype else 1)
-    inverted = white - by_torch(network, (1.0 - given / white).astype(np.float32)) * white
+    inverted = white - by_torch(colour_network, (1.0 - given / white).astype(np.float32)) * white
     assert np.abs(colour(given, invert=True) - inverted).max() <= within
 
 
 @pytest.mark.parametrize("shape", [(27, 34), (2, 27, 34), (2, 27, 34, 1), (2, 1, 27, 34)], ids=str)
 @pytest.mark.parametrize("dtype,white", [("uint16", 65535), ("<f4", 1)])
-def test_a_grey_image_goes_through_a_network_for_colour_as_three_channels(network, colour, shape, dtype, white):
+def test_a_grey_image_goes_through_a_network_for_colour_as_three_channels(colour_network, colour, shape, dtype, white):
     given = (RNG.random(shape) * white).astype(dtype)
     three = np.repeat((given / white).astype(np.float32).reshape(-1, 27, 34, 1), 3, axis=-1)
-    expected = by_torch(network, three).mean(-1).reshape(shape) * white
+    expected = by_torch(colour_network, three).mean(-1).reshape(shape) * white
     restored = colour(given)
     assert (restored.shape, restored.dtype) == (given.shape, given.dtype)
     assert np.abs(restored - expected).max() <= 1e-5 * white + (white > 1) / 2
-    assert np.abs(by_torch(network, three).std(-1)).max() > 1e-3  # what comes out of the network is not grey
+    assert np.abs(by_torch(colour_network, three).std(-1)).max() > 1e-3  # what comes out of the network is not grey
 
 
 @pytest.mark.parametrize("channels", [1, 3])

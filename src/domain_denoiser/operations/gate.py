@@ -18,7 +18,7 @@ from domain_denoiser.core import images, metrics, noisy_sets
 from domain_denoiser.core.seeds import derive
 from domain_denoiser.domain import profile
 from domain_denoiser.domain.profile import Profile
-from domain_denoiser.evaluation import wholes
+from domain_denoiser.evaluation import per_image, wholes
 from domain_denoiser.evaluation.intervals import over, paired_difference
 from domain_denoiser.evaluation.pieces import in_pieces
 from domain_denoiser.evaluation.wholes import ALONE, Grid
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 IMAGES = layout.NOISE_LEVELS
 CLEAN, VAL = layout.clean_images("gate"), layout.clean_images("val")
-BATCH = 784_000  # values: 1,000 images of MNIST's size
 FEWEST_TILES = 5
 SAME_DB = 0.01  # how far a champion's figures may lie from champion.json's on the same images
 
@@ -383,7 +382,7 @@ def _psnr_db(graph: Graph, corrupted: np.ndarray, clean: np.ndarray, grids: list
         return images.from_unit(graph.restore_any(noisy.numpy()), "cpu")
 
     found, restore_any = [], in_pieces(restore, graph.reach)
-    for part, grid in wholes.batches(wholes.fitting(grids, graph.size), images.per_batch(BATCH, clean)):
+    for part, grid in wholes.batches(wholes.fitting(grids, graph.size), images.per_batch(per_image.BATCH, clean)):
         noisy = images.from_unit(Scale().to_unit(corrupted[part]), "cpu")
         restored = wholes.restored(restore_any, noisy, grid)
         found.append(metrics.psnr_db(metrics.mse(restored, images.to_float(clean[part], "cpu"))).double().numpy())
