@@ -1,12 +1,17 @@
 """The whole `dvc repro` from an empty cache beside the post's own loop, and where its time goes: `make bench`."""
 
+import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import measure
 import post_loop
@@ -23,7 +28,8 @@ PROGRAMS = Path(sys.executable).parent
 EVALUATE = "evaluate `{}`, PSNR and SSIM"
 TEST_IMAGES = 10_000
 MLPS = ("plain", "fixed", "random")  # what the post trains
-EPOCHS = 3  # of the post's loop, before the pipeline and after it
+EPOCHS = 3  # of the post's loop, after which it begins anew
+PAUSE_EVERY = 20.0  # seconds of training, at least, from one epoch of the post's loop to the next
 REPEATS = 15  # of what takes a second at most
 STARTS = 3  # of a command
 
@@ -34,26 +40,56 @@ def program(folder: Path, *words: str) -> float:
     return measure.seconds(lambda: subprocess.run(command, cwd=folder, check=True, capture_output=True))
 
 
-def reproduce(folder: Path) -> tuple[float, dict[str, float], float]:
-    """Seconds of running every stage, of each kind of stage, and of all epochs of training as the stages print them."""
-    started = time.perf_counter()
-    running = subprocess.Popen(
-        [PROGRAMS / "dvc", "repro", "--force"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    stages, epochs, stage, since = {}, 0.0, "DVC itself", started
+class Reproduction(NamedTuple):
+    """What running every stage took, in seconds, the pauses left out."""
+
+    whole: float
+    stages: dict[str, float]  # of each kind of stage
+    epochs: float  # of all epochs of training, as the stages print them
+    post: list[float]  # of the post's loop, each epoch in a pause
+
+
+@contextmanager
+def stopped(group: int) -> Iterator[None]:
+    """Every process of the group stands still."""
+    os.killpg(group, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(group, signal.SIGCONT)
+
+
+def reproduce(folder: Path, epoch: Callable[[], None]) -> Reproduction:
+    """Run every stage. While networks train, all is stopped now and then for an epoch of the post's loop, so that a
+    busy minute of the machine falls on both alike.
+    """
     split = params.read(folder / "params.yaml").data.split
-    for line in running.stdout:
-        if found := re.match(r"Running stage '(\w+)@?(\w*)", line):
+    stages, epochs, stage, post = {}, 0.0, "DVC itself", []
+    command = [PROGRAMS / "dvc", "repro", "--force"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=folder, stdout=pipe, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as running:
+        began = since = last = time.perf_counter()
+        for line in running.stdout:
             now = time.perf_counter()
-            stages[stage] = stages.get(stage, 0.0) + now - since
-            stage, since = found[1] + (" conv" if found[2] == "conv" else ""), now
-        if found := re.search(r"epoch \d+/\d+, .* ([\d,]+) images/s", line):
-            epochs += split.train / float(found[1].replace(",", ""))
-    if running.wait():
+            if found := re.match(r"Running stage '(\w+)@?(\w*)", line):
+                stages[stage] = stages.get(stage, 0.0) + now - since
+                stage, since = found[1] + (" conv" if found[2] == "conv" else ""), now
+            if found := re.search(r"epoch (\d+)/(\d+), .* ([\d,]+) images/s", line):
+                epochs += split.train / float(found[3].replace(",", ""))
+                # Not after the last epoch of a training: its end waits for tracking, but not for long.
+                if found[1] != found[2] and now - last > PAUSE_EVERY:
+                    with stopped(running.pid):
+                        post.append(measure.seconds(epoch))
+                    last = time.perf_counter()
+                    began, since = began + last - now, since + last - now
+                    epochs -= last - now  # the epoch that was stopped counts it
+    if running.returncode:
         raise SystemExit("dvc repro failed")
     ended = time.perf_counter()
     stages[stage] = stages.get(stage, 0.0) + ended - since
-    return ended - started, stages, epochs
+    return Reproduction(ended - began, stages, epochs, post)
 
 
 def rates(read: params.Params, folder: Path) -> dict[str, float]:
@@ -92,9 +128,7 @@ def main() -> None:
         folder = Path(temporary) / "clone"
         subprocess.run(["git", "clone", "--quiet", ".", folder], check=True)
         with post_loop.beside("fixed", read.compute.threads, workers=0, first=EPOCHS) as epoch:
-            post = [measure.seconds(epoch) for _ in range(EPOCHS)]
-            whole, stages, epochs = reproduce(folder)
-            post += [measure.seconds(epoch) for _ in range(EPOCHS)]
+            whole, stages, epochs, post = reproduce(folder, epoch)
         each = statistics.median(post)
         rows = [[name, f"{value:.1f}", f"{value / whole:.0%}"] for name, value in stages.items()]
         speeds = rates(read, folder)
@@ -109,9 +143,9 @@ def main() -> None:
         said = (
             f"`dvc repro --force` with an empty cache: {whole:.0f} s. The stages that train take "
             f"**{(stages['train'] + stages['train conv']) / each:.0f} times one epoch of the post's loop** "
-            f"({each:.2f} s, the median of {EPOCHS} before and {EPOCHS} after), from start to end: those of the post's "
-            f"three networks, {sum(read.models[name].epochs for name in MLPS)} epochs, {stages['train'] / each:.0f} "
-            f"times, `conv` {stages['train conv'] / each:.0f} times."
+            f"({each:.2f} s, the median of {len(post)}, for each of which all was stopped), from start to end: those "
+            f"of the post's three networks, {sum(read.models[name].epochs for name in MLPS)} epochs, "
+            f"{stages['train'] / each:.0f} times, `conv` {stages['train conv'] / each:.0f} times."
         )
         commands = progress.track(
             [("dvc", "repro"), ("dvc", "status"), ("denoise", "sync")],
