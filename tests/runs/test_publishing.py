@@ -212,6 +212,20 @@ def test_a_commit_that_gives_a_training_is_named_also_after_one_that_does_not(pr
     assert (tags["git.commit"], tags["git.dirty"]) == (gives, "false")
 
 
+def test_a_stage_names_the_commit_that_is_checked_out_and_sync_the_first(project: Project) -> None:
+    """Reading all of git takes longer with every commit, and a stage would wait for it."""
+    key = project.train("fixed")
+    first = project.commit()
+    project.train("conv")
+    second = project.commit()
+    store, named = connected(project), []
+    for history in (sync.NOT_READ, sync.read_history()):
+        sync.publish_workspace(store, dvc_lock.current(), history)
+        tags = mlflow_store.runs_by_key(store)[key].data.tags
+        named.append((tags["git.commit"], tags["git.dirty"]))
+    assert named == [(second, "false"), (first, "false")]
+
+
 def test_a_model_that_params_yaml_has_no_longer_is_not_shown(project: Project) -> None:
     project.train("old_name")
     key = project.train("new_name")

@@ -159,16 +159,16 @@ def _follow_last(name: str) -> list[str]:
     from domain_denoiser.runs import dvc_lock, mlflow_store, sync
 
     stage = dvc_lock.pending(name)
-    model, history = name.partition("@")[2], sync.read_history()
+    model = name.partition("@")[2]
     stages = {
         key: entry
         for key, entry in dvc_lock.current().items()
         if key != name and not (model and key.startswith("train@") and key != f"train@{model}")
     }  # the stage's own entry is of an earlier run
     store = mlflow_store.connect(Path(os.environ.get("DVC_ROOT", Path.cwd())), retries=1, timeout_s=5)
-    parts = [sync.publish_workspace(store, stages, history)]
+    parts = [sync.publish_workspace(store, stages, sync.NOT_READ)]
     if any({"ended": True} in messages for messages in _told()):
-        parts.append(sync.publish_workspace(store, stages | {name: dvc_lock.ended(stage)}, history))
+        parts.append(sync.publish_workspace(store, stages | {name: dvc_lock.ended(stage)}, sync.NOT_READ))
     return _said(sync.merged(parts))
 
 

@@ -28,6 +28,9 @@ class History(NamedTuple):
     gap: str | None = None  # why this may not be all of it; None if it is
 
 
+NOT_READ = History({}, {}, {}, ())  # what a stage goes by: all of git would be read again and again in one reproduction
+
+
 class Synced(NamedTuple):
     """What a sync found and did."""
 
@@ -100,7 +103,10 @@ def merged(parts: Iterable[Synced]) -> Synced:
 
 
 def publish_workspace(store: Store, stages: Mapping[str, Stage], history: History) -> Synced:
-    """Publish all that the stages of the working directory made."""
+    """Publish all that the stages of the working directory made.
+
+    With a history that was not read, a run has the commit that is checked out, if that gives its work.
+    """
     found = records.gather(stages, Contents(revisions.head()).find)
     return _publish(store, stages, found, None, history)
 
