@@ -22,7 +22,9 @@ from domain_denoiser.training.optimizer import Flat, Optimizer
 
 REPEATS = 5
 NOISY = Path("data/noisy")
-NEAR = 1.3  # times the speed of one thread that two threads have in small products, at least, if their cores are near
+BOTH = (
+    1.3  # times the speed of one thread that two threads have in small products, at least, if both cores are to be had
+)
 CONV_IMAGES = 10_000  # of an epoch of `conv`: a fifth, as it is slow and the images/s are the same
 
 
@@ -33,12 +35,12 @@ def network(settings: params.Model) -> torch.nn.Module:
 
 
 def dtypes() -> list[tuple[str, torch.dtype]]:
-    """What products are computed in: float32, and bfloat16 where the processor has instructions for it."""
-    return [("float32", torch.float32)] + [("bfloat16", torch.bfloat16)] * bool(compute.bfloat16_instructions())
+    """What products are computed in: float32, and bfloat16 where there are instructions for it."""
+    return [("float32", torch.float32)] + [("bfloat16", torch.bfloat16)] * bool(measure.bfloat16())
 
 
 def in_bfloat16(settings: params.Model) -> dict[str, params.Model]:
-    """The same settings in bfloat16, where the processor has instructions for it."""
+    """The same settings in bfloat16, where there are instructions for it."""
     return {f"ours, in {name}": settings.model_copy(update={"precision": name}) for name, _ in dtypes()[1:]}
 
 
@@ -99,11 +101,11 @@ class Products:
                 self._optimizer.step(1e-9)
 
 
-class Near:
-    """Are the machine's two cores near each other just now?
+class BothCores:
+    """Are both of the machine's cores to be had just now?
 
-    A virtual machine's cores seem to move about on the host: with caches of their own, what one writes costs the other
-    more to read. Nothing in the virtual machine says so but the time that it takes.
+    The host of a virtual machine gives its two cores one of its own at times: then two processes that share nothing are
+    no faster together than one alone. Nothing in the virtual machine says so but the time that things take.
     """
 
     def __init__(self, settings: params.Model) -> None:
@@ -111,7 +113,7 @@ class Near:
 
     def __call__(self) -> bool:
         one, two = self._seconds(1), self._seconds(2)  # leaves two threads
-        return one / two >= NEAR
+        return one / two >= BOTH
 
     def _seconds(self, threads: int) -> float:
         torch.set_num_threads(threads)
@@ -208,11 +210,11 @@ def main() -> None:
             if threads == 1:
                 measured = {"1 thread": measure.interleaved(works, REPEATS)}
             else:
-                near, far = measure.interleaved_by(works, REPEATS, Near(read.models["fixed"]))
-                measured = {"2 threads, cores near each other": near, "2 threads, cores far apart": far}
+                both, less = measure.interleaved_by(works, REPEATS, BothCores(read.models["fixed"]))
+                measured = {"2 threads, both cores to be had": both, "2 threads, less than both cores": less}
             met = {name: medians for name, medians in measured.items() if len(medians) == len(works)}
             if not met:
-                raise SystemExit("the cores moved so often that neither kind was met by every loop; try once more")
+                raise SystemExit("the two changed so often that neither was met by every loop; try once more")
             parts += [epochs_table(name, medians, len(clean)) for name, medians in met.items()]
     for threads in progress.track((2, 1), 2, "an epoch of conv", "numbers of threads"):
         compute.prepare(read.compute.model_copy(update={"threads": threads}))

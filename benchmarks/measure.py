@@ -62,11 +62,21 @@ def table(header: str, rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def limited() -> bool:
+    """Whether torch is kept to fewer instructions than the processor has."""
+    return "ATEN_CPU_CAPABILITY" in os.environ
+
+
+def bfloat16() -> list[str]:
+    """The instructions for bfloat16 that may be used; without them torch emulates it, slowly."""
+    return [] if limited() else compute.bfloat16_instructions()
+
+
 def machine() -> str:
     """The kind of this machine, as far as speeds depend on it."""
-    capability, limited = torch.backends.cpu.get_cpu_capability(), "ATEN_CPU_CAPABILITY" in os.environ
-    bfloat16 = "limited to it" if limited else ", ".join(compute.bfloat16_instructions()) or "no bfloat16"
-    return f"{len(os.sched_getaffinity(0))} cores with {capability} ({bfloat16})"
+    capability = torch.backends.cpu.get_cpu_capability()
+    more = "limited to it" if limited() else ", ".join(bfloat16()) or "no bfloat16"
+    return f"{len(os.sched_getaffinity(0))} cores with {capability} ({more})"
 
 
 def parts(page: Path, section: str) -> tuple[str, str, str]:
