@@ -22,9 +22,7 @@ from domain_denoiser.training.optimizer import Flat, Optimizer
 
 REPEATS = 5
 NOISY = Path("data/noisy")
-BOTH = (
-    1.3  # times the speed of one thread that two threads have in small products, at least, if both cores are to be had
-)
+BOTH = 1.3  # times the speed of one thread that two threads have in small products, at least, if both cores are free
 CONV_IMAGES = 10_000  # of an epoch of `conv`: a fifth, as it is slow and the images/s are the same
 
 
@@ -102,7 +100,7 @@ class Products:
 
 
 class BothCores:
-    """Are both of the machine's cores to be had just now?
+    """Are both of the machine's cores free just now?
 
     The host of a virtual machine gives its two cores one of its own at times: then two processes that share nothing are
     no faster together than one alone. Nothing in the virtual machine says so but the time that things take.
@@ -211,7 +209,7 @@ def main() -> None:
                 measured = {"1 thread": measure.interleaved(works, REPEATS)}
             else:
                 both, less = measure.interleaved_by(works, REPEATS, BothCores(read.models["fixed"]))
-                measured = {"2 threads, both cores to be had": both, "2 threads, less than both cores": less}
+                measured = {"2 threads, both cores free": both, "2 threads, less than both cores": less}
             met = {name: medians for name, medians in measured.items() if len(medians) == len(works)}
             if not met:
                 raise SystemExit("the two changed so often that neither was met by every loop; try once more")
